@@ -1,0 +1,80 @@
+"""One table of kernels for each array library and each choice of kernel set.
+
+``reference`` holds readable array code that runs on any NumPy-like namespace: the textbook and
+the oracle. ``cpu`` overrides some of it with Numba loops that make a single pass over memory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from ...errors import unknown_name
+from . import reference
+
+KERNEL_SETS = ("fast", "reference")
+_chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
+
+
+class KernelTable:
+    """The kernels of one array library, each looked up the first time it is called.
+
+    Parameters
+    ----------
+    xp : module
+        The array namespace that the reference kernels run on.
+    override : {"cpu", None}
+        The module whose kernels take precedence where it has one of the name.
+    """
+
+    def __init__(self, xp: ModuleType, override: str | None) -> None:
+        self._xp = xp
+        self._override = override
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        kernel = partial(getattr(reference, name), self._xp)
+        # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
+        if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
+            from . import cpu
+
+            kernel = getattr(cpu, name, kernel)
+        setattr(self, name, kernel)
+        return kernel
+
+
+def chosen_kernels() -> str:
+    """Name the kernel set in use in this context."""
+    return _chosen.get()
+
+
+@contextmanager
+def use_kernels(name: str) -> Iterator[None]:
+    """Choose the kernel set inside a ``with`` block.
+
+    Parameters
+    ----------
+    name : {"fast", "reference"}
+        ``"fast"`` (the default outside any block) uses compiled kernels where there are some;
+        ``"reference"`` uses plain array code only.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> with tg.use_kernels("reference"):
+    ...     float(tg.tensor([0.0]).sigmoid().sum().item())
+    0.5
+    """
+    if name not in KERNEL_SETS:
+        raise unknown_name("use_kernels", "kernel set", name, KERNEL_SETS)
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)

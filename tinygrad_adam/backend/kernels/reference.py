@@ -1,0 +1,201 @@
+"""Kernels in plain array code: the textbook, and the oracle for every faster version.
+
+Each takes the array namespace ``xp`` first and works for any library with NumPy's interface.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# --- Error function --------------------------------------------------------------------------
+
+# W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969):
+# numerator and denominator, highest power first, for |x| <= 0.46875, up to 4, and beyond 4.
+_ERF_NUMERATOR = (
+    1.85777706184603153e-1,
+    3.16112374387056560,
+    1.13864154151050156e2,
+    3.77485237685302021e2,
+    3.20937758913846947e3,
+)
+_ERF_DENOMINATOR = (
+    1.0,
+    2.36012909523441209e1,
+    2.44024637934444173e2,
+    1.28261652607737228e3,
+    2.84423683343917062e3,
+)
+_ERFC_NUMERATOR = (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
+                   2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+                   1.23033935479799725e3)  # fmt: skip
+_ERFC_DENOMINATOR = (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+                     1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3,
+                     1.23033935480374942e3)  # fmt: skip
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    total = coefficients[0]
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
+
+
+def erf(xp: Any, x: Any) -> Any:
+    """Error function to double precision, by Cody's rational approximations."""
+    size = xp.abs(x)
+    small = xp.minimum(size, 0.46875)
+    square = small * small
+    near = small * _polynomial(_ERF_NUMERATOR, square) / _polynomial(_ERF_DENOMINATOR, square)
+    # Beyond 6 the complement is below half a unit in the last place of 1.
+    large = xp.clip(size, 0.46875, 6.0)
+    complement = (
+        xp.exp(-large * large) * _polynomial(_ERFC_NUMERATOR, large) / _polynomial(_ERFC_DENOMINATOR, large)
+    )
+    value = xp.where(size <= 0.46875, near, 1.0 - complement)
+    return xp.where(xp.isnan(x), x, xp.sign(x) * value)
+
+
+# --- Random numbers --------------------------------------------------------------------------
+
+
+def random_bits(xp: Any, key: int, count: int) -> Any:
+    """Return `count` random 64-bit words, each a function of `key` and its position only.
+
+    SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014): a
+    counter in steps of the golden ratio, then a mixing function. Having no state, it gives the
+    same words in any order, on any device.
+    """
+    word = xp.arange(1, count + 1, dtype=xp.uint64) * xp.uint64(0x9E3779B97F4A7C15) + xp.uint64(key)
+    word = (word ^ (word >> xp.uint64(30))) * xp.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> xp.uint64(27))) * xp.uint64(0x94D049BB133111EB)
+    return word ^ (word >> xp.uint64(31))
+
+
+def dropout(xp: Any, x: Any, p: float, key: int) -> Any:
+    """Zero each element with probability `p` and divide the others by ``1 - p``."""
+    threshold = xp.uint64(min(int(p * 2.0**32), 2**32 - 1))
+    kept = (random_bits(xp, key, x.size) >> xp.uint64(32)) >= threshold
+    scale = 1.0 / (1.0 - p)
+    return xp.where(kept.reshape(x.shape), x * scale, 0)
+
+
+# --- Indexing --------------------------------------------------------------------------------
+
+
+def add_at(xp: Any, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Return zeros of `shape` with `values` added at `index`, repeated indices included."""
+    total = xp.zeros(shape, dtype=values.dtype)
+    xp.add.at(total, index, values)
+    return total
+
+
+def labels_in_range(xp: Any, labels: Any, classes: int, ignore_index: int) -> bool:
+    """Tell whether every label is in ``range(classes)`` or equals `ignore_index`."""
+    return bool(xp.all(((labels >= 0) & (labels < classes)) | (labels == ignore_index)))
+
+
+# --- Softmax cross-entropy -------------------------------------------------------------------
+
+
+def row_weights(
+    xp: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str, dtype: Any
+) -> tuple[Any, Any]:
+    """Return what each row's loss is multiplied by, and the column to read.
+
+    The weight of the label's class, 0 where the label is to be ignored, divided by the sum of
+    all if the reduction is a mean. An ignored row reads column 0.
+    """
+    valid = labels != ignore_index
+    column = xp.where(valid, labels, 0)
+    row = valid.astype(dtype)
+    if class_weight is not None:
+        row = row * class_weight[column]
+    if reduction == "mean":
+        row = row / xp.sum(row)
+    return row, column
+
+
+def softmax_cross_entropy(
+    xp: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """``logsumexp(z) - z[label]`` of each row z of (N, C) logits, weighted and reduced."""
+    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1))
+    losses = (log_sum - shifted[xp.arange(len(column)), column]) * row
+    return losses if reduction == "none" else xp.sum(losses)
+
+
+def softmax_cross_entropy_vjp(
+    xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z of (N, C) logits."""
+    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    p = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    p /= xp.sum(p, axis=1, keepdims=True)
+    p[xp.arange(len(column)), column] -= 1
+    return p * (g * row)[:, None]
+
+
+# --- Optimizers ------------------------------------------------------------------------------
+# All arrays are flat, of one length and dtype, and are written in place. `grad` is only read.
+
+
+def sgd(
+    xp: Any,
+    param: Any,
+    grad: Any,
+    velocity: Any,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None:
+    """Step of SGD with momentum; `velocity` is None without momentum."""
+    if weight_decay:
+        grad = grad + weight_decay * param
+    if velocity is not None:
+        if first:
+            velocity[...] = grad
+        else:
+            velocity *= momentum
+            velocity += (1 - dampening) * grad
+        grad = grad + momentum * velocity if nesterov else velocity
+    param -= lr * grad
+
+
+def adam(
+    xp: Any,
+    param: Any,
+    grad: Any,
+    m: Any,
+    v: Any,
+    v_max: Any,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None:
+    """Step number `step` of Adam, written as in Algorithm 1; `v_max` is None without AMSGrad."""
+    if weight_decay:
+        if decoupled:
+            param *= 1 - lr * weight_decay
+        else:
+            grad = grad + weight_decay * param
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * grad * grad
+    if v_max is not None:
+        xp.maximum(v_max, v, out=v_max)
+        v = v_max
+    m_hat = m / (1 - beta1**step)
+    v_hat = v / (1 - beta2**step)
+    param -= lr * m_hat / (xp.sqrt(v_hat) + eps)

@@ -1,0 +1,95 @@
+"""The one exception tree, and the shape that every message has.
+
+A message names the operation, says what must hold, and shows the caller's values::
+
+    ShapeError: linear: x.shape[-1] must equal weight.shape[1]
+      x       (32, 64)
+      weight  (128, 100)
+
+Every class also derives from the built-in exception that a caller would expect, so
+``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TinygradAdamError(Exception):
+    """Base of all errors that this package raises on purpose.
+
+    Parameters
+    ----------
+    where : str
+        The operation, class or file that refuses.
+    problem : str
+        What must hold, and what to do about it.
+    **values
+        The caller's values, shown one a line below the message.
+    """
+
+    def __init__(self, where: str, problem: str = "", /, **values: object) -> None:
+        message = f"{where}: {problem}" if problem else where
+        width = max(map(len, values), default=0)
+        lines = [message] + [f"  {name:<{width}}  {value}" for name, value in values.items()]
+        super().__init__("\n".join(lines))
+
+
+class ShapeError(TinygradAdamError, ValueError):
+    """Shapes or axes that do not fit the operation."""
+
+
+class DTypeError(TinygradAdamError, TypeError):
+    """A data type or kind of object that the operation does not take."""
+
+
+class DeviceError(TinygradAdamError, ValueError):
+    """A device that is unknown, absent, or not the one the other arrays live on."""
+
+
+class IndexingError(TinygradAdamError, IndexError):
+    """An index or a label outside its range."""
+
+
+class GraphError(TinygradAdamError, RuntimeError):
+    """A backward pass that the recorded graph cannot serve."""
+
+
+class OptionError(TinygradAdamError, ValueError):
+    """A hyper-parameter or option outside its domain, or a name that is not known."""
+
+
+class StateError(TinygradAdamError, ValueError):
+    """A state that does not fit the module or the optimizer it is loaded into."""
+
+
+class CheckpointError(TinygradAdamError, ValueError):
+    """A file that is damaged, truncated, or not one of ours."""
+
+
+class DataError(TinygradAdamError, ValueError):
+    """A data set that cannot be found, fetched or trusted."""
+
+
+class NonFiniteError(TinygradAdamError, ArithmeticError):
+    """A loss or a gradient that is NaN or infinite."""
+
+
+class GradcheckError(TinygradAdamError, AssertionError):
+    """An analytical gradient that differs from the numerical one."""
+
+
+def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> OptionError:
+    """Build the error for a name that is not known, with the nearest one that is.
+
+    Examples
+    --------
+    >>> print(unknown_name("train", "optimizer", "adm", ["sgd", "adam"]))
+    train: unknown optimizer 'adm'; did you mean 'adam'?
+      known  adam, sgd
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return OptionError(where, f"unknown {kind} {name!r}{hint}", known=", ".join(known))

@@ -1,0 +1,120 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd import primitive
+from ..errors import OptionError
+from .arithmetic import erf
+
+
+@primitive(a=lambda g, y: g * (y > 0))
+def relu(xp: Any, a: Any) -> Any:
+    """Rectified linear unit ``max(a, 0)``; the gradient at 0 is 0."""
+    return xp.maximum(a, 0)
+
+
+@primitive(a=lambda xp, g, a, negative_slope: xp.where(a > 0, g, g * negative_slope))
+def leaky_relu(xp: Any, a: Any, *, negative_slope: float = 0.01) -> Any:
+    """``a`` where it is positive, and ``negative_slope * a`` elsewhere."""
+    return xp.where(a > 0, a, a * negative_slope)
+
+
+@primitive(a=lambda xp, g, a, alpha: xp.where(a > 0, g, g * alpha * xp.exp(xp.minimum(a, 0))))
+def elu(xp: Any, a: Any, *, alpha: float = 1.0) -> Any:
+    """``a`` where it is positive, and ``alpha * (exp(a) - 1)`` elsewhere (Clevert et al., 2016)."""
+    return xp.where(a > 0, a, alpha * xp.expm1(xp.minimum(a, 0)))
+
+
+@primitive(a=lambda g, y: g * y * (1 - y))
+def sigmoid(xp: Any, a: Any) -> Any:
+    """Logistic function ``1 / (1 + exp(-a))``."""
+    e = xp.exp(-xp.abs(a))  # never overflows
+    return xp.where(a >= 0, 1, e) / (1 + e)
+
+
+@primitive(a=lambda g, a: g * sigmoid(a))
+def softplus(xp: Any, a: Any) -> Any:
+    """``log(1 + exp(a))``, a smooth ReLU."""
+    return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
+
+
+@primitive(a=lambda g, a, y: g * (y + sigmoid(a) * (1 - y)))
+def silu(xp: Any, a: Any) -> Any:
+    """``a * sigmoid(a)``, also called swish."""
+    return a * sigmoid(a)
+
+
+@primitive(
+    a=lambda xp, g, a: g * (_normal_cdf(a) + a * xp.exp(-0.5 * a * a) / math.sqrt(2 * math.pi)),
+)
+def _gelu_exact(xp: Any, a: Any) -> Any:
+    """``a`` times the standard normal distribution function of `a`."""
+    return a * _normal_cdf(a)
+
+
+def _normal_cdf(a: Any) -> Any:
+    return 0.5 * (1 + erf(a * math.sqrt(0.5)))
+
+
+_ROOT = math.sqrt(2 / math.pi)
+
+
+def _gelu_tanh_rule(xp: Any, g: Any, a: Any) -> Any:
+    t = xp.tanh(_ROOT * (a + 0.044715 * a**3))
+    return g * 0.5 * (1 + t + a * (1 - t * t) * _ROOT * (1 + 3 * 0.044715 * a * a))
+
+
+@primitive(a=_gelu_tanh_rule)
+def _gelu_tanh(xp: Any, a: Any) -> Any:
+    """The approximation of GELU by a hyperbolic tangent."""
+    return 0.5 * a * (1 + xp.tanh(_ROOT * (a + 0.044715 * a**3)))
+
+
+def gelu(a: Any, approximate: str = "none") -> Any:
+    """Gaussian error linear unit (Hendrycks & Gimpel, 2016).
+
+    Parameters
+    ----------
+    a : Tensor or array
+        Any shape.
+    approximate : {"none", "tanh"}
+        The exact function, or the approximation by a hyperbolic tangent that BERT and GPT-2 use.
+
+    Raises
+    ------
+    OptionError
+        If `approximate` is neither.
+    """
+    if approximate == "none":
+        return _gelu_exact(a)
+    if approximate == "tanh":
+        return _gelu_tanh(a)
+    raise OptionError("gelu", "approximate must be 'none' or 'tanh'", approximate=repr(approximate))
+
+
+@primitive(a=lambda xp, g, y, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)))
+def softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
+    """Exponentials along `axis`, divided by their sum."""
+    e = xp.exp(a - xp.max(a, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True))
+def log_softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
+    """Logarithm of `softmax`, without its underflow."""
+    shifted = a - xp.max(a, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+# A linear map that is its own adjoint: the same key gives the same mask, so none is kept.
+@primitive(a=lambda g, p, key: dropout(g, p=p, key=key))
+def dropout(kernels: Any, a: Any, *, p: float, key: int) -> Any:
+    """Set each element to zero with probability `p`, and divide the others by ``1 - p``.
+
+    Which elements, depends on `key` and the element's position only (a counter-based generator,
+    the same in every kernel set and on every device).
+    """
+    return kernels.dropout(a, p, key)

@@ -1,0 +1,264 @@
+"""Element-by-element arithmetic and the elementary functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd import primitive
+
+# A rule says what it needs by naming it: `a` and `b` are inputs, `y` the output, `g` the gradient
+# of the output. Broadcasting is undone by the engine, so no rule mentions it.
+
+
+@primitive(a=lambda g: g, b=lambda g: g)
+def add(xp: Any, a: Any, b: Any) -> Any:
+    """Sum ``a + b``."""
+    return xp.add(a, b)
+
+
+@primitive(a=lambda g: g, b=lambda g: -g)
+def subtract(xp: Any, a: Any, b: Any) -> Any:
+    """Difference ``a - b``."""
+    return xp.subtract(a, b)
+
+
+@primitive(a=lambda g, b: g * b, b=lambda g, a: g * a)
+def multiply(xp: Any, a: Any, b: Any) -> Any:
+    """Product ``a * b``, element by element."""
+    return xp.multiply(a, b)
+
+
+@primitive(a=lambda g, b: g / b, b=lambda g, b, y: -g * y / b)
+def divide(xp: Any, a: Any, b: Any) -> Any:
+    """Quotient ``a / b``."""
+    return xp.divide(a, b)
+
+
+def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
+    """Return ``b * a ** (b - 1)``; where b is 0 that is 0, also at a = 0 with its infinite power."""
+    if isinstance(b, int | float):
+        return g * b * a ** (b - 1) if b else xp.zeros_like(g)
+    return g * b * a ** xp.where(b == 0, 1, b - 1)
+
+
+@primitive(
+    a=_power_base_rule,
+    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away.
+    b=lambda xp, g, a, y: g * y * xp.log(xp.where(a == 0, 1, a)),
+)
+def power(xp: Any, a: Any, b: Any) -> Any:
+    """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN."""
+    return xp.power(a, b)
+
+
+@primitive(a=lambda xp, g: xp.zeros_like(g), b=lambda xp, g: xp.zeros_like(g))
+def floor_divide(xp: Any, a: Any, b: Any) -> Any:
+    """Quotient rounded down, ``a // b``; piecewise constant, so its gradient is zero."""
+    return xp.floor_divide(a, b)
+
+
+@primitive(a=lambda g: g, b=lambda xp, g, a, b: -g * xp.floor_divide(a, b))
+def remainder(xp: Any, a: Any, b: Any) -> Any:
+    """Remainder ``a % b``, with the sign of `b` as in Python."""
+    return xp.remainder(a, b)
+
+
+@primitive(a=lambda g: -g)
+def negative(xp: Any, a: Any) -> Any:
+    """Negative ``-a``."""
+    return xp.negative(a)
+
+
+@primitive(a=lambda xp, g, a: g * xp.sign(a))
+def abs(xp: Any, a: Any) -> Any:
+    """Absolute value; the gradient at 0 is 0."""
+    return xp.abs(a)
+
+
+@primitive(a=lambda xp, g: xp.zeros_like(g))
+def sign(xp: Any, a: Any) -> Any:
+    """Sign, one of -1, 0 and 1; its gradient is zero."""
+    return xp.sign(a)
+
+
+@primitive(a=lambda xp, g: xp.zeros_like(g))
+def zeros_like(xp: Any, a: Any) -> Any:
+    """Zeros of the shape and dtype of `a`."""
+    return xp.zeros_like(a)
+
+
+@primitive(a=lambda g: g)
+def astype(xp: Any, a: Any, *, dtype: Any) -> Any:
+    """Cast to `dtype`; the gradient is cast back."""
+    return a.astype(dtype)
+
+
+@primitive(a=lambda g, y: g * y)
+def exp(xp: Any, a: Any) -> Any:
+    """Exponential."""
+    return xp.exp(a)
+
+
+@primitive(a=lambda g, y: g * (y + 1))
+def expm1(xp: Any, a: Any) -> Any:
+    """``exp(a) - 1``, exact also for small `a`."""
+    return xp.expm1(a)
+
+
+@primitive(a=lambda g, a: g / a)
+def log(xp: Any, a: Any) -> Any:
+    """Natural logarithm."""
+    return xp.log(a)
+
+
+@primitive(a=lambda g, a: g / (a + 1))
+def log1p(xp: Any, a: Any) -> Any:
+    """``log(1 + a)``, exact also for small `a`."""
+    return xp.log1p(a)
+
+
+@primitive(a=lambda g, y: g * 0.5 / y)
+def sqrt(xp: Any, a: Any) -> Any:
+    """Square root; its gradient at 0 is infinite."""
+    return xp.sqrt(a)
+
+
+@primitive(a=lambda g, a: g * 2 * a)
+def square(xp: Any, a: Any) -> Any:
+    """Square ``a * a``."""
+    return xp.square(a)
+
+
+@primitive(a=lambda g, y: -g * y * y)
+def reciprocal(xp: Any, a: Any) -> Any:
+    """Reciprocal ``1 / a``."""
+    return xp.reciprocal(a)
+
+
+@primitive(a=lambda xp, g, a: g * xp.cos(a))
+def sin(xp: Any, a: Any) -> Any:
+    """Sine of an angle in radians."""
+    return xp.sin(a)
+
+
+@primitive(a=lambda xp, g, a: -g * xp.sin(a))
+def cos(xp: Any, a: Any) -> Any:
+    """Cosine of an angle in radians."""
+    return xp.cos(a)
+
+
+@primitive(a=lambda g, y: g * (1 + y * y))
+def tan(xp: Any, a: Any) -> Any:
+    """Tangent of an angle in radians."""
+    return xp.tan(a)
+
+
+@primitive(a=lambda g, a: g / (1 + a * a))
+def arctan(xp: Any, a: Any) -> Any:
+    """Angle in radians whose tangent is `a`."""
+    return xp.arctan(a)
+
+
+@primitive(a=lambda xp, g, a: g * xp.cosh(a))
+def sinh(xp: Any, a: Any) -> Any:
+    """Hyperbolic sine."""
+    return xp.sinh(a)
+
+
+@primitive(a=lambda xp, g, a: g * xp.sinh(a))
+def cosh(xp: Any, a: Any) -> Any:
+    """Hyperbolic cosine."""
+    return xp.cosh(a)
+
+
+@primitive(a=lambda g, y: g * (1 - y * y))
+def tanh(xp: Any, a: Any) -> Any:
+    """Hyperbolic tangent."""
+    return xp.tanh(a)
+
+
+@primitive(a=lambda xp, g, a: g * (2 / math.sqrt(math.pi)) * xp.exp(-a * a))
+def erf(kernels: Any, a: Any) -> Any:
+    """Error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to `a`."""
+    return kernels.erf(a)
+
+
+# At a tie both inputs are the extremum and each gets half, as in PyTorch.
+@primitive(
+    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a > b, g, 0)),
+    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b > a, g, 0)),
+)
+def maximum(xp: Any, a: Any, b: Any) -> Any:
+    """The greater of `a` and `b`, element by element."""
+    return xp.maximum(a, b)
+
+
+@primitive(
+    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a < b, g, 0)),
+    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b < a, g, 0)),
+)
+def minimum(xp: Any, a: Any, b: Any) -> Any:
+    """The lesser of `a` and `b`, element by element."""
+    return xp.minimum(a, b)
+
+
+# Strictly inside or on a bound, the output is the input; elsewhere it does not depend on it.
+@primitive(a=lambda xp, g, a, y: xp.where(a == y, g, 0))
+def clip(xp: Any, a: Any, *, min: float | None = None, max: float | None = None) -> Any:
+    """Limit `a` to the interval from `min` to `max`; None leaves that side open."""
+    return xp.clip(a, min, max)
+
+
+@primitive(
+    a=lambda xp, g, condition: xp.where(condition, g, 0),
+    b=lambda xp, g, condition: xp.where(condition, 0, g),
+)
+def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+    """`a` where `condition` holds and `b` elsewhere."""
+    return xp.where(condition, a, b)
+
+
+# Comparisons have no rules: their outputs are truth values, which carry no gradient.
+
+
+@primitive()
+def equal(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a == b``, element by element."""
+    return xp.equal(a, b)
+
+
+@primitive()
+def not_equal(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a != b``, element by element."""
+    return xp.not_equal(a, b)
+
+
+@primitive()
+def less(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a < b``, element by element."""
+    return xp.less(a, b)
+
+
+@primitive()
+def less_equal(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a <= b``, element by element."""
+    return xp.less_equal(a, b)
+
+
+@primitive()
+def greater(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a > b``, element by element."""
+    return xp.greater(a, b)
+
+
+@primitive()
+def greater_equal(xp: Any, a: Any, b: Any) -> Any:
+    """Whether ``a >= b``, element by element."""
+    return xp.greater_equal(a, b)
+
+
+@primitive()
+def isfinite(xp: Any, a: Any) -> Any:
+    """Whether each element is neither infinite nor NaN."""
+    return xp.isfinite(a)

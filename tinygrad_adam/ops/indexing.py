@@ -1,0 +1,101 @@
+"""Reading parts of an array, and the adjoint of it: adding into parts of zeros."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Variable, primitive
+from ..backend.device import backend_of, is_array
+from ..errors import ShapeError
+
+# Reading a part and adding into a part of zeros are each other's transposes as linear maps, so
+# each is the other's rule, to any order.
+
+
+@primitive(view=True, a=lambda g, a_shape, index: _add_at(g, index=index, shape=a_shape))
+def _slice(xp: Any, a: Any, *, index: Any) -> Any:
+    """Elements at a basic index: a view."""
+    return a[index]
+
+
+@primitive(a=lambda g, a_shape, index: _add_at(g, index=index, shape=a_shape))
+def _gather(xp: Any, a: Any, *, index: Any) -> Any:
+    """Elements at an advanced index: a copy, in which elements may repeat."""
+    return a[index]
+
+
+@primitive(a=lambda g, index: getitem(g, index))
+def _add_at(kernels: Any, a: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape`, with `a` added at `index`; where an index repeats, all of its terms count."""
+    return kernels.add_at(a, index, shape)
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is Ellipsis or isinstance(p, slice) or type(p) is int for p in parts)
+
+
+def raw_index(index: Any, like: Any) -> Any:
+    """Turn Tensors and lists inside an index into raw arrays beside `like`."""
+    if isinstance(index, tuple):
+        return tuple(raw_index(part, like) for part in index)
+    if isinstance(index, Variable):
+        return index._data
+    if isinstance(index, list):
+        # An empty list would become a float array, which cannot index.
+        return backend_of((like,)).xp.asarray(index, dtype=None if index else int)
+    return index
+
+
+def getitem(a: Any, index: Any) -> Any:
+    """Read ``a[index]`` for NumPy's basic and advanced indices, repeated ones included.
+
+    Parameters
+    ----------
+    a : Tensor or array
+        What to read from.
+    index : int, slice, None, Ellipsis, list, integer or boolean array or Tensor, or a tuple of them
+        As in NumPy. A basic index gives a view, an advanced one a copy.
+
+    Raises
+    ------
+    IndexingError
+        If an index is out of range.
+    """
+    if _is_basic(index):
+        return _slice(a, index=index)
+    return _gather(a, index=raw_index(index, a._data if isinstance(a, Variable) else a))
+
+
+def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
+    """Pick elements along `axis` by an index array of the same number of dimensions.
+
+    Parameters
+    ----------
+    a : Tensor or array
+        What to pick from.
+    indices : integer Tensor or array
+        Of the shape of `a`, but for `axis`.
+    axis : int
+        Along which axis.
+
+    Raises
+    ------
+    ShapeError
+        If the number of dimensions differs.
+    """
+    raw = raw_index(indices, a._data if isinstance(a, Variable) else a)
+    if not is_array(raw) or raw.ndim != a.ndim:
+        raise ShapeError(
+            "take_along_axis",
+            "indices must have as many dimensions as a",
+            a=a.shape,
+            indices=getattr(raw, "shape", raw),
+        )
+    xp = backend_of((raw,)).xp
+    axis %= a.ndim
+    grid = [
+        raw if i == axis else xp.arange(n).reshape((1,) * i + (n,) + (1,) * (raw.ndim - i - 1))
+        for i, n in enumerate(raw.shape)
+    ]
+    return getitem(a, tuple(grid))

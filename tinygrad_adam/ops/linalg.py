@@ -1,0 +1,296 @@
+"""Products of matrices, and what a matrix is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd import primitive
+from ..errors import ShapeError
+from .arithmetic import multiply
+from .indexing import getitem
+from .reduction import normalize_axes, sum
+from .shaping import moveaxis, reshape
+
+
+def _transposed(xp: Any, a: Any) -> Any:
+    return xp.swapaxes(a, -1, -2)
+
+
+def _right_rule(xp: Any, g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
+    """Give a^T g; a single matrix on the right of a batch needs one product, not one for each."""
+    if len(b_shape) == 2:
+        return xp.matmul(_rows(xp, a).T, _rows(xp, g))
+    return xp.matmul(_transposed(xp, a), g)
+
+
+def _rows(xp: Any, a: Any) -> Any:
+    """Lay all leading axes out as rows."""
+    return a if a.ndim == 2 else xp.reshape(a, (-1, a.shape[-1]))
+
+
+@primitive(a=lambda xp, g, b: xp.matmul(g, _transposed(xp, b)), b=_right_rule)
+def _matmul(xp: Any, a: Any, b: Any) -> Any:
+    """Product of matrices, or of batches of them that broadcast."""
+    return xp.matmul(a, b)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product ``a @ b``, batched and broadcast over leading axes.
+
+    Parameters
+    ----------
+    a : Tensor or array, shape (..., n, k) or (k,)
+        A one-dimensional `a` counts as a row, whose axis the result lacks.
+    b : Tensor or array, shape (..., k, m) or (k,)
+        A one-dimensional `b` counts as a column, whose axis the result lacks.
+
+    Returns
+    -------
+    Tensor or array, shape (..., n, m)
+
+    Raises
+    ------
+    ShapeError
+        If the inner sizes differ, or an operand is a scalar.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
+    a_dim, b_dim = len(a.shape), len(b.shape)
+    if not a_dim or not b_dim or a.shape[-1] != b.shape[-2 if b_dim > 1 else 0]:
+        inner = "b.shape[-2]" if b_dim > 1 else "b.shape[0]"
+        raise ShapeError("matmul", f"a.shape[-1] must equal {inner}", a=tuple(a.shape), b=tuple(b.shape))
+    if a_dim > 1 and b_dim > 1:
+        return _matmul(a, b)
+    product = _matmul(
+        a if a_dim > 1 else reshape(a, shape=(1, -1)), b if b_dim > 1 else reshape(b, shape=(-1, 1))
+    )
+    shape = product.shape
+    return reshape(
+        product, shape=(shape[:-2] if a_dim == 1 else shape[:-1]) + (() if b_dim == 1 else shape[-1:])
+    )
+
+
+def dot(a: Any, b: Any) -> Any:
+    """Inner product of vectors, product of matrices; for more axes as NumPy's ``dot``.
+
+    The last axis of `a` is summed against the last but one of `b` (its only one, if it is a
+    vector), and all other axes remain: those of `a`, then those of `b`.
+
+    Raises
+    ------
+    ShapeError
+        If the sizes of the summed axes differ.
+    """
+    if not a.ndim or not b.ndim:
+        return multiply(a, b)
+    if b.ndim <= 2:
+        return matmul(a, b)
+    b = moveaxis(b, -2, 0)
+    product = matmul(reshape(a, shape=(-1, a.shape[-1])), reshape(b, shape=(b.shape[0], -1)))
+    return reshape(product, shape=a.shape[:-1] + b.shape[1:])
+
+
+def outer(a: Any, b: Any) -> Any:
+    """All products of an element of `a` with one of `b`, both flattened: shape (a.size, b.size)."""
+    return multiply(reshape(a, shape=(-1, 1)), reshape(b, shape=(1, -1)))
+
+
+def _weight_rule(xp: Any, g: Any, x: Any, out: Any) -> Any:
+    """Give g^T x, summed over the batch, straight into its place where there is one."""
+    rows, columns = _rows(xp, g), _rows(xp, x)
+    return xp.matmul(rows.T, columns) if out is None else xp.matmul(rows.T, columns, out=out)
+
+
+@primitive(x=lambda xp, g, weight: xp.matmul(g, weight), weight=_weight_rule, bias=lambda g: g)
+def _linear(xp: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    """Affine map of the last axis."""
+    y = xp.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return y
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Affine map ``x @ weight.T + bias`` of the last axis.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (..., in_features)
+        The input.
+    weight : Tensor or array, shape (out_features, in_features)
+        The weight, in PyTorch's layout.
+    bias : Tensor or array, shape (out_features,), optional
+        Added to every row.
+
+    Returns
+    -------
+    Tensor or array, shape (..., out_features)
+
+    Raises
+    ------
+    ShapeError
+        If the sizes do not match.
+    """
+    x_shape, weight_shape = x.shape, weight.shape
+    if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
+        raise ShapeError(
+            "linear", "x.shape[-1] must equal weight.shape[1]", x=tuple(x_shape), weight=tuple(weight_shape)
+        )
+    if bias is None:
+        return _linear(x, weight)
+    if bias.shape != weight_shape[:1]:
+        raise ShapeError(
+            "linear",
+            "bias must have shape weight.shape[:1]",
+            bias=tuple(bias.shape),
+            weight=tuple(weight_shape),
+        )
+    return _linear(x, weight, bias)
+
+
+def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> Any:
+    """Exchange the roles of the output and one operand."""
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    target = terms.pop(index)
+    others = operands[:index] + operands[index + 1 :]
+    return _einsum(g, *others, subscripts=f"{','.join([output, *terms])}->{target}")
+
+
+@primitive(operands=_einsum_rule)
+def _einsum(xp: Any, *operands: Any, subscripts: str) -> Any:
+    """Einstein sum in which each term has distinct letters, each of them found elsewhere too."""
+    return xp.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Sum products of operands over the indices that the output does not name.
+
+    Parameters
+    ----------
+    subscripts : str
+        As in NumPy, with an explicit or implicit output, repeated letters and ellipses.
+    *operands : Tensor or array
+        One for each term.
+
+    Raises
+    ------
+    ShapeError
+        If terms and operands do not match, or sizes of one letter differ.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.einsum("ii", tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
+    terms, output = _explicit_terms(subscripts, operands)
+    # The primitive's rule holds for terms of distinct letters that occur elsewhere: take the
+    # diagonal of what repeats and sum over what stands alone first.
+    simple = list(operands)
+    sizes: dict[str, int] = {}
+    for i, term in enumerate(terms):
+        for letter, size in zip(term, operands[i].shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                if 1 not in (sizes[letter], size):
+                    raise ShapeError(
+                        "einsum",
+                        f"sizes of {letter!r} differ",
+                        subscripts=subscripts,
+                        sizes=(sizes[letter], size),
+                    )
+                sizes[letter] = max(sizes[letter], size)
+        for letter in sorted(set(term)):
+            while term.count(letter) > 1:
+                first = term.index(letter)
+                second = term.index(letter, first + 1)
+                simple[i] = moveaxis(diagonal(simple[i], axis1=first, axis2=second), -1, 0)
+                term = letter + term[:first] + term[first + 1 : second] + term[second + 1 :]
+        terms[i] = term
+    for i, term in enumerate(terms):
+        elsewhere = output + "".join(terms[:i] + terms[i + 1 :])
+        alone = tuple(axis for axis, letter in enumerate(term) if letter not in elsewhere)
+        if alone:
+            simple[i] = sum(simple[i], axis=alone)
+            terms[i] = "".join(letter for letter in term if letter in elsewhere)
+    return _einsum(*simple, subscripts=f"{','.join(terms)}->{output}")
+
+
+def _explicit_terms(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
+    """Spell ellipses and an implicit output out in letters."""
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(operands):
+        raise ShapeError(
+            "einsum", "there must be one term for each operand", subscripts=subscripts, operands=len(operands)
+        )
+    unused = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
+    longest = ""
+    for i, (term, operand) in enumerate(zip(terms, operands, strict=True)):
+        hidden = operand.ndim - len(term.replace("...", ""))
+        if hidden < 0 or (hidden and "..." not in term):
+            raise ShapeError(
+                "einsum",
+                f"term {term!r} does not fit its operand",
+                subscripts=subscripts,
+                operand=tuple(operand.shape),
+            )
+        # Broadcasting aligns at the end, so the last of the spare letters is shared by all.
+        letters = "".join(unused[len(unused) - hidden :])
+        longest = max(longest, letters, key=len)
+        terms[i] = term.replace("...", letters)
+    if not arrow:
+        joined = "".join(terms)
+        output = longest + "".join(
+            sorted(c for c in set(joined) if joined.count(c) == 1 and c not in longest)
+        )
+    return terms, output.replace("...", longest)
+
+
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Read the diagonal of two axes, as the last axis of the result.
+
+    Parameters
+    ----------
+    a : Tensor or array
+        At least two-dimensional.
+    offset : int
+        Positive above the main diagonal, negative below.
+    axis1, axis2 : int
+        Rows and columns of the matrices.
+    """
+    axes = normalize_axes((axis1, axis2), a.ndim)
+    a = moveaxis(a, axes, (-2, -1))
+    rows, columns = a.shape[-2:]
+    start_row, start_column = max(-offset, 0), max(offset, 0)
+    length = max(0, min(rows - start_row, columns - start_column))
+    return getitem(
+        a,
+        (
+            Ellipsis,
+            [start_row + i for i in range(length)],
+            [start_column + i for i in range(length)],
+        ),
+    )
+
+
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Sum of the `diagonal`."""
+    return sum(diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@primitive(a=lambda g, k: tril(g, k=k))
+def tril(xp: Any, a: Any, *, k: int = 0) -> Any:
+    """The lower triangle of the last two axes; zero above diagonal number `k`."""
+    return xp.tril(a, k)
+
+
+@primitive(a=lambda g, k: triu(g, k=k))
+def triu(xp: Any, a: Any, *, k: int = 0) -> Any:
+    """The upper triangle of the last two axes; zero below diagonal number `k`."""
+    return xp.triu(a, k)

@@ -1,0 +1,70 @@
+"""The random generator that weights, shuffles and dropout masks are drawn from.
+
+Numbers are drawn on the host, whatever the device, so that a seed means the same everywhere and
+the state can be saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy
+
+_shared = numpy.random.default_rng()
+_generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator", default=_shared)
+
+
+def generator() -> numpy.random.Generator:
+    """Return the generator in use in this context."""
+    return _generator.get()
+
+
+def manual_seed(seed: int) -> None:
+    """Restart the generator in use from `seed`.
+
+    Parameters
+    ----------
+    seed : int
+        Any non-negative integer.
+    """
+    generator().bit_generator.state = numpy.random.default_rng(seed).bit_generator.state
+
+
+@contextmanager
+def fork_rng(seed: int) -> Iterator[numpy.random.Generator]:
+    """Draw from a generator of one's own, started from `seed`, inside a ``with`` block.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> with tg.fork_rng(0):
+    ...     first = tg.rand(3)
+    >>> with tg.fork_rng(0):
+    ...     second = tg.rand(3)
+    >>> bool((first == second).numpy().all())
+    True
+    """
+    own = numpy.random.default_rng(seed)
+    token = _generator.set(own)
+    try:
+        yield own
+    finally:
+        _generator.reset(token)
+
+
+def get_state() -> dict[str, Any]:
+    """Return the state of the generator in use, as plain numbers and strings."""
+    return dict(generator().bit_generator.state)
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Put the generator in use back into a state that `get_state` returned."""
+    generator().bit_generator.state = state
+
+
+def random_key() -> int:
+    """Draw a key for a counter-based kernel, such as dropout's."""
+    return int(generator().integers(2**63))
