@@ -195,7 +195,8 @@ class Primitive:
     """
 
     def __init__(self, forward: Callable[..., Any], rules: dict[str, Callable[..., Any]], view: bool) -> None:
-        self.name = self.__name__ = forward.__name__
+        self.__name__ = forward.__name__
+        self.name = forward.__name__.strip("_")  # as shown to users
         self.__doc__ = forward.__doc__
         self.__module__ = forward.__module__
         self.forward = forward
@@ -372,7 +373,7 @@ def primitive(
     def decorate(forward: Callable[..., Any]) -> Primitive:
         made = Primitive(forward, rules, view)
         if forward.__module__.startswith(__name__.rpartition(".")[0] + "."):
-            PRIMITIVES[made.name] = made
+            PRIMITIVES[made.__name__] = made
         return made
 
     return decorate

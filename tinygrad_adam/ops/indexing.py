@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from ..autograd import Variable, primitive
 from ..backend.device import backend_of, is_array
 from ..errors import ShapeError
+from .reduction import normalize_axes
 
 # Reading a part and adding into a part of zeros are each other's transposes as linear maps, so
 # each is the other's rule, to any order.
@@ -32,7 +34,13 @@ def _add_at(kernels: Any, a: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
 
 def _is_basic(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, slice) or type(p) is int for p in parts)
+    return all(
+        p is None
+        or p is Ellipsis
+        or isinstance(p, slice)
+        or (isinstance(p, Integral) and type(p) is not bool)  # True is a mask, not 1
+        for p in parts
+    )
 
 
 def raw_index(index: Any, like: Any) -> Any:
@@ -75,7 +83,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
     a : Tensor or array
         What to pick from.
     indices : integer Tensor or array
-        Of the shape of `a`, but for `axis`.
+        Of the shape of `a`, but for `axis`; sizes of one are broadcast.
     axis : int
         Along which axis.
 
@@ -93,9 +101,9 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
             indices=getattr(raw, "shape", raw),
         )
     xp = backend_of((raw,)).xp
-    axis %= a.ndim
+    (axis,) = normalize_axes(axis, a.ndim)
     grid = [
         raw if i == axis else xp.arange(n).reshape((1,) * i + (n,) + (1,) * (raw.ndim - i - 1))
-        for i, n in enumerate(raw.shape)
+        for i, n in enumerate(a.shape)
     ]
     return getitem(a, tuple(grid))

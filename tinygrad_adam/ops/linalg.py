@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..errors import ShapeError
 from .arithmetic import multiply
 from .indexing import getitem
 from .reduction import normalize_axes, sum
-from .shaping import moveaxis, reshape
+from .shaping import moveaxis, reshape, transpose
 
 
 def _transposed(xp: Any, a: Any) -> Any:
@@ -26,7 +27,7 @@ def _right_rule(xp: Any, g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
 
 def _rows(xp: Any, a: Any) -> Any:
     """Lay all leading axes out as rows."""
-    return a if a.ndim == 2 else xp.reshape(a, (-1, a.shape[-1]))
+    return a if a.ndim == 2 else xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
 @primitive(a=lambda xp, g, b: xp.matmul(g, _transposed(xp, b)), b=_right_rule)
@@ -91,7 +92,9 @@ def dot(a: Any, b: Any) -> Any:
     if b.ndim <= 2:
         return matmul(a, b)
     b = moveaxis(b, -2, 0)
-    product = matmul(reshape(a, shape=(-1, a.shape[-1])), reshape(b, shape=(b.shape[0], -1)))
+    # Sizes are spelled out: -1 would be ambiguous where another is zero.
+    rows, columns = math.prod(a.shape[:-1]), math.prod(b.shape[1:])
+    product = matmul(reshape(a, shape=(rows, a.shape[-1])), reshape(b, shape=(b.shape[0], columns)))
     return reshape(product, shape=a.shape[:-1] + b.shape[1:])
 
 
@@ -209,6 +212,13 @@ def einsum(subscripts: str, *operands: Any) -> Any:
             while term.count(letter) > 1:
                 first = term.index(letter)
                 second = term.index(letter, first + 1)
+                if simple[i].shape[first] != simple[i].shape[second]:
+                    raise ShapeError(
+                        "einsum",
+                        f"sizes of {letter!r} differ",
+                        subscripts=subscripts,
+                        operand=tuple(operands[i].shape),
+                    )
                 simple[i] = moveaxis(diagonal(simple[i], axis1=first, axis2=second), -1, 0)
                 term = letter + term[:first] + term[first + 1 : second] + term[second + 1 :]
         terms[i] = term
@@ -218,6 +228,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         if alone:
             simple[i] = sum(simple[i], axis=alone)
             terms[i] = "".join(letter for letter in term if letter in elsewhere)
+    if len(terms) == 1 and sorted(terms[0]) == sorted(output):
+        # NumPy would return a view here, and only a primitive that says so may.
+        return transpose(simple[0], axes=tuple(terms[0].index(letter) for letter in output))
     return _einsum(*simple, subscripts=f"{','.join(terms)}->{output}")
 
 

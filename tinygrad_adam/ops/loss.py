@@ -68,7 +68,7 @@ def _vjp_g_rule(
 ) -> Any:
     """Contract with ``row_weight * (softmax - onehot)``; the engine sums for a reduced loss."""
     row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
-    each = xp.arange(len(column))
+    each = backend_of((column,)).xp.arange(len(column))
     return row * (xp.sum(g * softmax(logits), axis=1) - g[each, column])
 
 
@@ -233,8 +233,9 @@ def _smoothed(
     return q
 
 
-def _nll_rule(xp: Any, g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
-    return _add_at(-g * row, index=(xp.arange(len(column)), column), shape=log_probs_shape)
+def _nll_rule(g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
+    each = backend_of((column,)).xp.arange(len(column))
+    return _add_at(-g * row, index=(each, column), shape=log_probs_shape)
 
 
 @primitive(log_probs=_nll_rule)

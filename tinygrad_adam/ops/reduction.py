@@ -65,7 +65,8 @@ def var(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = F
 
 @primitive(
     a=lambda xp, g, a, y, axis, ddof, keepdims: (
-        _kept(xp, g / y, a.shape, axis, keepdims) * _deviation(xp, a, axis, ddof)
+        # Where all elements are equal, every direction would do: take 0.
+        _kept(xp, g / xp.where(y == 0, 1, y), a.shape, axis, keepdims) * _deviation(xp, a, axis, ddof)
     )
 )
 def std(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
@@ -103,7 +104,7 @@ def _products_of_others(xp: Any, a: Any, axis: Axis) -> Any:
     axes = normalize_axes(axis, len(shape))
     others = tuple(i for i in range(len(shape)) if i not in axes)
     order = others + axes
-    flat = xp.reshape(xp.transpose(a, order), (*(shape[i] for i in others), -1))
+    flat = xp.reshape(xp.transpose(a, order), (*(shape[i] for i in others), _count(shape, axis)))
 
     def before(x: Any) -> Any:
         n = x.shape[-1]

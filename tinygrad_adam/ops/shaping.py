@@ -45,7 +45,7 @@ def flip(xp: Any, a: Any, *, axis: int | tuple[int, ...] | None = None) -> Any:
 
 
 def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    return -shift if isinstance(shift, int) else tuple(-s for s in shift)
+    return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
 
 
 @primitive(a=lambda xp, g, shift, axis: xp.roll(g, _opposite(shift), axis=axis))

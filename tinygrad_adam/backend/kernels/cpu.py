@@ -1,1 +1,287 @@
-"""Kernels compiled by Numba: one pass over memory each."""
+"""Kernels compiled by Numba: one pass over memory each, without temporary arrays.
+
+The compiled loops are serial and release the interpreter lock; large flat arrays are cut in
+pieces for a pool of Python threads. Numba's own threads would spin between calls and fight those
+of the BLAS library.
+
+Numba vectorizes divisions only under ``error_model="numpy"``, which gives infinities as NumPy
+does instead of checking every divisor. ``fastmath`` stays off: it assumes there are no NaNs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy
+
+from . import reference
+
+_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+# --- Pieces for threads ----------------------------------------------------------------------
+
+_PIECE = 1 << 18
+"""Elements; below twice as many, handing a piece to another thread costs more than it saves."""
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):  # a child process inherits the pool but not its threads
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
+    """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), in parallel."""
+    global _pool
+    size = arrays[0].size
+    pieces = min(_usable_cores(), size // _PIECE)
+    if pieces < 2:
+        kernel(*arrays, *scalars)
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_usable_cores() - 1, thread_name_prefix="tinygrad_adam")
+    # Cut at multiples of 64 elements, so that no two threads write to one cache line.
+    cuts = [size * i // pieces // 64 * 64 for i in range(pieces)] + [size]
+    parts = [tuple(None if a is None else a[i:j] for a in arrays) for i, j in zip(cuts, cuts[1:], strict=False)]
+    others = [_pool.submit(kernel, *part, *scalars) for part in parts[1:]]
+    kernel(*parts[0], *scalars)
+    for other in others:
+        other.result()
+
+
+# --- Optimizers ------------------------------------------------------------------------------
+
+
+@_compile
+def _adam(p, g, m, v, v_max, lr, beta1, beta2, eps, decay_factor, l2, correction1, correction2):  # type: ignore[no-untyped-def]
+    # Scalars arrive as float64; cast once, or every element would be computed in float64.
+    kind = p.dtype.type
+    one = kind(1)
+    lr, beta1, beta2, eps = kind(lr), kind(beta1), kind(beta2), kind(eps)
+    decay_factor, l2 = kind(decay_factor), kind(l2)
+    rest1, rest2 = one - beta1, one - beta2
+    correction1, correction2 = kind(correction1), kind(correction2)
+    for i in range(p.size):
+        gradient = g[i] + l2 * p[i]
+        m[i] = beta1 * m[i] + rest1 * gradient
+        v[i] = beta2 * v[i] + rest2 * gradient * gradient
+        second = v[i]
+        if v_max is not None:
+            v_max[i] = max(v_max[i], second)
+            second = v_max[i]
+        p[i] = p[i] * decay_factor - lr * (m[i] * correction1) / (math.sqrt(second * correction2) + eps)
+
+
+def adam(
+    param: Any,
+    grad: Any,
+    m: Any,
+    v: Any,
+    v_max: Any,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None:
+    """Step number `step` of Adam; see `reference.adam`."""
+    _in_pieces(
+        _adam,
+        (param, grad, m, v, v_max),
+        lr,
+        beta1,
+        beta2,
+        eps,
+        1.0 - lr * weight_decay if decoupled else 1.0,
+        0.0 if decoupled else weight_decay,
+        1.0 / (1.0 - beta1**step),
+        1.0 / (1.0 - beta2**step),
+    )
+
+
+@_compile
+def _sgd(p, g, velocity, lr, momentum, undamped, weight_decay, nesterov):  # type: ignore[no-untyped-def]
+    kind = p.dtype.type
+    lr, momentum, undamped, weight_decay = kind(lr), kind(momentum), kind(undamped), kind(weight_decay)
+    for i in range(p.size):
+        gradient = g[i] + weight_decay * p[i]
+        if velocity is not None:
+            velocity[i] = momentum * velocity[i] + undamped * gradient
+            gradient = gradient + momentum * velocity[i] if nesterov else velocity[i]
+        p[i] -= lr * gradient
+
+
+def sgd(
+    param: Any,
+    grad: Any,
+    velocity: Any,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None:
+    """Step of SGD; see `reference.sgd`."""
+    # The first velocity is the gradient: the one before is zero, and nothing is dampened.
+    undamped = 1.0 if first else 1.0 - dampening
+    _in_pieces(_sgd, (param, grad, velocity), lr, momentum, undamped, weight_decay, nesterov)
+
+
+# --- Softmax cross-entropy -------------------------------------------------------------------
+
+
+@_compile
+def labels_in_range(labels, classes, ignore_index):  # type: ignore[no-untyped-def]
+    """Tell whether every label is valid; see `reference.labels_in_range`."""
+    for label in labels:
+        if (label < 0 or label >= classes) and label != ignore_index:
+            return False
+    return True
+
+
+@_compile
+def _weight_of(label, class_weight, ignore_index):  # type: ignore[no-untyped-def]
+    if label == ignore_index:
+        return 0.0
+    return 1.0 if class_weight is None else float(class_weight[label])
+
+
+@_compile
+def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped-def]
+    if not mean:
+        return 1.0
+    total = 0.0
+    for label in labels:
+        total += _weight_of(label, class_weight, ignore_index)
+    return 1.0 / total
+
+
+@_compile
+def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, losses):  # type: ignore[no-untyped-def]
+    scale = _scale(labels, class_weight, ignore_index, mean)
+    reduced = 0.0
+    for i in range(logits.shape[0]):
+        top = logits[i, 0]
+        for j in range(1, logits.shape[1]):
+            top = max(top, logits[i, j])
+        total = logits.dtype.type(0)
+        for j in range(logits.shape[1]):
+            total += math.exp(logits[i, j] - top)
+        weight = scale * _weight_of(labels[i], class_weight, ignore_index)
+        column = labels[i] if labels[i] != ignore_index else 0
+        loss = weight * (math.log(total) - (logits[i, column] - top))
+        losses[i] = loss
+        reduced += loss
+    return reduced
+
+
+def softmax_cross_entropy(logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str) -> Any:
+    """Return the losses, weighted and reduced; see `reference.softmax_cross_entropy`."""
+    losses = numpy.empty(len(logits), logits.dtype)
+    reduced = _cross_entropy_losses(logits, labels, class_weight, ignore_index, reduction == "mean", losses)
+    return losses if reduction == "none" else logits.dtype.type(reduced)
+
+
+@_compile
+def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean, out):  # type: ignore[no-untyped-def]
+    scale = _scale(labels, class_weight, ignore_index, mean)
+    kind = logits.dtype.type
+    for i in range(logits.shape[0]):
+        top = logits[i, 0]
+        for j in range(1, logits.shape[1]):
+            top = max(top, logits[i, j])
+        total = kind(0)
+        for j in range(logits.shape[1]):
+            out[i, j] = math.exp(logits[i, j] - top)
+            total += out[i, j]
+        factor = kind(scale * _weight_of(labels[i], class_weight, ignore_index)) * g[i if g.size > 1 else 0]
+        per_total = factor / total
+        for j in range(logits.shape[1]):
+            out[i, j] *= per_total
+        if labels[i] != ignore_index:
+            out[i, labels[i]] -= factor
+
+
+def softmax_cross_entropy_vjp(
+    g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """Return the gradient of the logits; see `reference.softmax_cross_entropy_vjp`."""
+    out = numpy.empty_like(logits)
+    _cross_entropy_gradient(g.reshape(-1), logits, labels, class_weight, ignore_index, reduction == "mean", out)
+    return out
+
+
+# --- Elementwise and random ------------------------------------------------------------------
+
+
+@_compile
+def _erf(x, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = math.erf(x[i])
+
+
+def erf(x: Any) -> Any:
+    """Error function; see `reference.erf`."""
+    flat = numpy.ascontiguousarray(x).reshape(-1)
+    out = numpy.empty(flat.size, numpy.result_type(flat, numpy.float32))
+    _in_pieces(_erf, (flat, out))
+    return out.reshape(numpy.shape(x))
+
+
+@_compile
+def _dropout(x, out, threshold, scale, key):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        word = numpy.uint64(i + 1) * numpy.uint64(0x9E3779B97F4A7C15) + key
+        word = (word ^ (word >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        word = (word ^ (word >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        word = word ^ (word >> numpy.uint64(31))
+        kept = (word >> numpy.uint64(32)) >= threshold
+        out[i] = x[i] * out.dtype.type(scale) if kept else out.dtype.type(0)
+
+
+def dropout(x: Any, p: float, key: int) -> Any:
+    """Drop elements by a counter-based generator; see `reference.dropout`."""
+    flat = numpy.ascontiguousarray(x).reshape(-1)
+    out = numpy.empty_like(flat)
+    _dropout(flat, out, numpy.uint64(reference.dropout_threshold(p)), 1.0 / (1.0 - p), numpy.uint64(key))
+    return out.reshape(x.shape)
+
+
+# --- Indexing --------------------------------------------------------------------------------
+
+
+@_compile
+def _add_rows(values, index, total):  # type: ignore[no-untyped-def]
+    for i in range(index.size):
+        row = index[i]
+        for j in range(values.shape[1]):
+            total[row, j] += values[i, j]
+
+
+def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Add at an index; rows picked by one integer array, as of an embedding, go in one pass."""
+    rows = isinstance(index, numpy.ndarray) and index.dtype.kind in "iu" and len(shape) == 2
+    if not rows:
+        return reference.add_at(numpy, values, index, shape)
+    total = numpy.zeros(shape, values.dtype)
+    flat = index.reshape(-1)
+    _add_rows(numpy.ascontiguousarray(values).reshape(flat.size, shape[1]), flat % shape[0], total)
+    return total

@@ -71,10 +71,14 @@ def random_bits(xp: Any, key: int, count: int) -> Any:
     return word ^ (word >> xp.uint64(31))
 
 
+def dropout_threshold(p: float) -> int:
+    """Return below which value the upper 32 bits of a random word fall with probability `p`."""
+    return min(int(p * 2.0**32), 2**32 - 1)
+
+
 def dropout(xp: Any, x: Any, p: float, key: int) -> Any:
     """Zero each element with probability `p` and divide the others by ``1 - p``."""
-    threshold = xp.uint64(min(int(p * 2.0**32), 2**32 - 1))
-    kept = (random_bits(xp, key, x.size) >> xp.uint64(32)) >= threshold
+    kept = (random_bits(xp, key, x.size) >> xp.uint64(32)) >= xp.uint64(dropout_threshold(p))
     scale = 1.0 / (1.0 - p)
     return xp.where(kept.reshape(x.shape), x * scale, 0)
 

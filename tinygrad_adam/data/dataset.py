@@ -1,0 +1,148 @@
+"""A dataset: arrays of equal length, indexed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DTypeError, IndexingError, OptionError, ShapeError
+from ..tensor import tensor
+from ._options import check_int, check_real
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+class Dataset(Protocol):
+    """What a `DataLoader` needs: a length, and the rows of an index array as a tuple of arrays."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> Arrays: ...
+
+
+class TensorDataset:
+    """Examples held in memory, one row of every array an example.
+
+    Parameters
+    ----------
+    *arrays : array_like, shape (n, ...)
+        NumPy arrays, Tensors, or what `tinygrad_adam.tensor` takes. They are brought to the host; those
+        that are not C-contiguous are copied once, so that every batch is a plain gather.
+    transform : callable, optional
+        ``transform(*arrays) -> tuple of arrays``, applied to the rows that are asked for. It always sees
+        a batch: an example that is asked for by its number comes as a batch of one.
+
+    Raises
+    ------
+    ShapeError
+        If there is no array, or their lengths differ.
+
+    Examples
+    --------
+    >>> data = TensorDataset(np.eye(3), np.array([2, 0, 1]))
+    >>> len(data)
+    3
+    >>> x, y = data[1:]
+    >>> y
+    array([0, 1])
+    """
+
+    def __init__(self, *arrays: Any, transform: Callable[..., Arrays] | None = None) -> None:
+        hosted = [_on_host(array) for array in arrays]
+        shapes = {f"array {number}": array.shape for number, array in enumerate(hosted)}
+        if not hosted or any(array.ndim == 0 for array in hosted):
+            raise ShapeError("TensorDataset", "needs arrays with at least one axis", **shapes)
+        if len({len(array) for array in hosted}) > 1:
+            raise ShapeError("TensorDataset", "all arrays must have the same length", **shapes)
+        self.arrays: Arrays = tuple(np.ascontiguousarray(array) for array in hosted)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, index: int | slice | list[int] | NDArray[Any]) -> Arrays:
+        """Return the rows at `index` of every array.
+
+        Parameters
+        ----------
+        index : int, slice, or 1-d array of integers or booleans
+            A slice gives views, an index array gives contiguous copies.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            For an int, arrays without the leading axis.
+
+        Raises
+        ------
+        IndexingError
+            If a row does not exist.
+        """
+        if isinstance(index, int | np.integer):
+            return tuple(np.asarray(rows[0]) for rows in self[[int(index)]])
+        rows = index if isinstance(index, slice | list) else np.asarray(index)
+        try:
+            arrays = tuple(array[rows] for array in self.arrays)
+        except IndexError as error:
+            raise IndexingError("TensorDataset", str(error), length=len(self)) from None
+        if self.transform is None:
+            return arrays
+        arrays = self.transform(*arrays)
+        if not isinstance(arrays, tuple):
+            raise DTypeError(
+                "TensorDataset", "transform must return a tuple of arrays", returned=type(arrays).__name__
+            )
+        return arrays
+
+
+def split(dataset: TensorDataset, fraction: float, seed: int = 0) -> tuple[TensorDataset, TensorDataset]:
+    """Split a dataset at random in two that share no example.
+
+    Parameters
+    ----------
+    dataset : TensorDataset
+    fraction : float
+        The part of the examples that goes to the first, between 0 and 1, both excluded.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    first, second : TensorDataset
+        Copies of the rows, with the transform of `dataset`.
+
+    Raises
+    ------
+    OptionError
+        If `fraction` leaves a part without an example.
+
+    Examples
+    --------
+    >>> train, test = split(TensorDataset(np.arange(10)), 0.8)
+    >>> len(train), len(test)
+    (8, 2)
+    """
+    check_int("split", "seed", seed, 0)
+    check_real("split", "fraction", fraction)
+    n = len(dataset)
+    cut = round(fraction * n)
+    if not 0 < cut < n:
+        raise OptionError("split", "both parts must have an example", fraction=fraction, examples=n)
+    order = np.random.default_rng(seed).permutation(n)
+    first, second = (
+        TensorDataset(*(array[rows] for array in dataset.arrays), transform=dataset.transform)
+        for rows in (order[:cut], order[cut:])
+    )
+    return first, second
+
+
+def _on_host(value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if not hasattr(value, "numpy"):
+        value = tensor(value)
+    array: NDArray[Any] = value.numpy()
+    return array

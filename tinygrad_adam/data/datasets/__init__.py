@@ -1,0 +1,18 @@
+"""Data sets to learn from: the digits ship with the package, the others are fetched and verified."""
+
+from .digits import load_digits
+from .idx import read_idx
+from .images import ImageData
+from .mnist import load_fashion_mnist, load_mnist
+from .registry import DATASETS, DatasetInfo, load_dataset
+
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "ImageData",
+    "load_dataset",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "read_idx",
+]

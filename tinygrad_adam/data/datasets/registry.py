@@ -1,0 +1,107 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...errors import unknown_name
+from .digits import load_digits
+from .images import ImageData
+from .mnist import load_fashion_mnist, load_mnist
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What there is to know about a data set before it is loaded.
+
+    Attributes
+    ----------
+    name : str
+    loader : callable
+    description : str
+        One line.
+    shape : tuple of int
+        Height and width of an image.
+    classes : int
+        How many there are.
+    source : str
+        Where the data comes from.
+    license : str
+    size : str
+        How much there is to fetch.
+    """
+
+    name: str
+    loader: Callable[[], ImageData]
+    description: str
+    shape: tuple[int, ...]
+    classes: int
+    source: str
+    license: str
+    size: str
+
+
+DATASETS = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            name="digits",
+            loader=load_digits,
+            description="5,620 handwritten digits, small enough to train on in seconds",
+            shape=(8, 8),
+            classes=10,
+            source="https://doi.org/10.24432/C50P49",
+            license="CC BY 4.0",
+            size="0.1 MB, ships with the package",
+        ),
+        DatasetInfo(
+            name="mnist",
+            loader=load_mnist,
+            description="70,000 handwritten digits, the classic",
+            shape=(28, 28),
+            classes=10,
+            source="http://yann.lecun.com/exdb/mnist/",
+            license="CC BY-SA 3.0",
+            size="11.6 MB, fetched once",
+        ),
+        DatasetInfo(
+            name="fashion-mnist",
+            loader=load_fashion_mnist,
+            description="70,000 pictures of clothes, in the form of MNIST but harder",
+            shape=(28, 28),
+            classes=10,
+            source="https://github.com/zalandoresearch/fashion-mnist",
+            license="MIT",
+            size="30.9 MB, fetched once",
+        ),
+    )
+}
+
+
+def load_dataset(name: str) -> ImageData:
+    """Load the data set called `name` in `DATASETS`.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    ImageData
+
+    Raises
+    ------
+    OptionError
+        If the name is not known.
+    DataError
+        If the data cannot be found, fetched or trusted.
+
+    Examples
+    --------
+    >>> load_dataset("digits").test_images.shape
+    (1797, 8, 8)
+    """
+    if name not in DATASETS:
+        raise unknown_name("load_dataset", "data set", name, DATASETS)
+    return DATASETS[name].loader()

@@ -1,0 +1,184 @@
+"""The loader: shuffled batches of Tensors, with a position that can be saved and restored."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backend.device import get_backend
+from ..errors import OptionError, StateError
+from ..tensor import Tensor, tensor
+from ._options import check_int
+from .dataset import Arrays, Dataset
+
+
+class DataLoader:
+    """Batches of a dataset, an epoch each time it is iterated.
+
+    Each ``for`` loop starts a new epoch, even when the one before was left early; only a loader that was
+    just restored finishes the epoch that it was restored in.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A `TensorDataset`, or anything that gives its length and the rows of an index array.
+    batch_size : int
+        Examples in a batch; the last one of an epoch may have fewer.
+    shuffle : bool
+        Whether each epoch has an order of its own. It is a pure function of `seed` and the epoch's number.
+    drop_last : bool
+        Whether to leave out a last batch that is not full.
+    seed : int
+        Fixes the orders of all epochs.
+    prefetch : int
+        How many batches a background thread gathers ahead, the dataset's transform included; 0 for no
+        thread. Leaving the loop ends the thread. Batches move to the device only when they are handed out.
+    device : str
+        Where the Tensors live.
+
+    Raises
+    ------
+    OptionError
+        If an option is outside its domain; on iteration, if an epoch would have no batch at all.
+    DeviceError
+        If this machine has no such device.
+
+    Examples
+    --------
+    >>> from tinygrad_adam.data import TensorDataset
+    >>> loader = DataLoader(TensorDataset(np.arange(5)), batch_size=2)
+    >>> [batch.numpy().tolist() for (batch,) in loader]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        prefetch: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        check_int("DataLoader", "batch_size", batch_size, 1)
+        check_int("DataLoader", "seed", seed, 0)
+        check_int("DataLoader", "prefetch", prefetch, 0)
+        for name, value in {"shuffle": shuffle, "drop_last": drop_last}.items():
+            if not isinstance(value, bool):
+                raise OptionError("DataLoader", f"{name} must be True or False", **{name: repr(value)})
+        get_backend(device)  # an unknown device is refused here, not at the first batch
+        self.dataset = dataset
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.seed = int(seed)
+        self.prefetch = int(prefetch)
+        self.device = device
+        self._epoch = 0
+        self._batch = 0
+        self._restored = False
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        count = len(self)
+        if count == 0:
+            raise OptionError(
+                "DataLoader",
+                "an epoch must have at least one batch",
+                examples=len(self.dataset),
+                batch_size=self.batch_size,
+                drop_last=self.drop_last,
+            )
+        if self._batch > 0 and not self._restored:
+            self._epoch, self._batch = self._epoch + 1, 0
+        self._restored = False
+        epoch, first = self._epoch, self._batch
+
+        order = self._order(epoch)
+        rows = (order[b * self.batch_size : (b + 1) * self.batch_size] for b in range(first, count))
+        with closing(self._gather(rows)) as batches:
+            for handed, arrays in enumerate(batches, first + 1):
+                batch = tuple(tensor(array, device=self.device) for array in arrays)
+                self._epoch, self._batch = epoch, handed
+                yield batch
+        self._epoch, self._batch = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position: the epoch, the batches of it that were handed out, and the seed.
+
+        After the last batch the epoch still counts as running until its loop ends, so a run that is restored
+        there still does what it does at the end of an epoch.
+
+        Returns
+        -------
+        dict of str to int
+            ``{"epoch": ..., "batch": ..., "seed": ...}``.
+        """
+        return {"epoch": self._epoch, "batch": self._batch, "seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position: the next loop gives what was left of that epoch, the one after it the next epoch.
+
+        Parameters
+        ----------
+        state : mapping of str to int
+            What `state_dict` returned, from a loader with the same dataset, `batch_size`, `shuffle` and
+            `drop_last`.
+
+        Raises
+        ------
+        StateError
+            If the state is not one of a loader, or its epoch has more batches than this one's.
+        """
+        if set(state) != {"epoch", "batch", "seed"} or not all(
+            type(value) is int and value >= 0 for value in state.values()
+        ):
+            raise StateError(
+                "DataLoader",
+                "the state must hold epoch, batch and seed, each a whole number >= 0",
+                state=dict(state),
+            )
+        if state["batch"] > len(self):
+            raise StateError(
+                "DataLoader",
+                "the state is further than this loader's epoch; are dataset and batch_size the same?",
+                batch=state["batch"],
+                batches=len(self),
+            )
+        self._epoch, self._batch, self.seed = state["epoch"], state["batch"], state["seed"]
+        self._restored = True
+
+    def _order(self, epoch: int) -> NDArray[np.intp]:
+        n = len(self.dataset)
+        if not self.shuffle:
+            return np.arange(n)
+        return np.random.default_rng([self.seed, epoch]).permutation(n)
+
+    def _gather(self, rows: Iterable[NDArray[np.intp]]) -> Generator[Arrays, None, None]:
+        if self.prefetch == 0:
+            yield from map(self.dataset.__getitem__, rows)
+            return
+        # A thread starts with an empty context; a transform expects the caller's (generator, gradient mode).
+        context = copy_context()
+        pool = ThreadPoolExecutor(1, "DataLoader")
+        waiting: deque[Future[Arrays]] = deque()
+        try:
+            for index in rows:
+                waiting.append(pool.submit(context.run, self.dataset.__getitem__, index))
+                if len(waiting) > self.prefetch:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

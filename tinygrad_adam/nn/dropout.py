@@ -1,0 +1,35 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from ..errors import OptionError
+from ..tensor import Tensor
+from . import functional as F
+from .module import Module
+
+
+class Dropout(Module):
+    """In training, zero each element with probability `p` and enlarge the others by ``1 / (1 - p)``.
+
+    Parameters
+    ----------
+    p : float
+        In [0, 1).
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise OptionError("Dropout", "p must be in [0, 1)", p=p)
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of `x` in training; return it as it is otherwise."""
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"p={self.p}"

@@ -1,0 +1,66 @@
+"""Fully connected layers, and what stands around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import OptionError
+from ..tensor import Tensor, zeros
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+def require_positive(where: str, **sizes: int) -> None:
+    """Refuse sizes that are not positive integers."""
+    wrong = {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}
+    if wrong:
+        raise OptionError(where, "sizes must be positive integers", **wrong)
+
+
+class Linear(Module):
+    """Affine map ``x @ weight.T + bias`` of the last axis.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The sizes of the last axis of the input and of the output.
+    bias : bool
+        Whether to add a bias.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+        Drawn uniformly within ``1 / sqrt(in_features)``, as PyTorch does.
+    bias : Parameter, shape (out_features,), or None
+        Drawn from the same interval.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.Linear(3, 2)(tg.ones(5, 3)).shape
+    (5, 2)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        require_positive("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(init.fan_in_uniform_(zeros(out_features, in_features), in_features))
+        self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        """Map `x`, shape (..., in_features), to shape (..., out_features)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
+
+
+class Flatten(Module):
+    """Merge all axes but the first into one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reshape `x`, shape (N, ...), to shape (N, product of the rest)."""
+        return x.flatten(1)

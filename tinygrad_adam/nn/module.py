@@ -1,0 +1,352 @@
+"""Module: a tree of parameters, buffers and other modules, with a forward method."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
+
+from ..backend.device import asarray, to_device, to_host
+from ..errors import OptionError, StateError
+from ..serialization import load_tensors, save_tensors
+from ..tensor import Tensor
+from .parameter import Parameter
+
+_hook_numbers = itertools.count()
+
+
+class Module:
+    """Base of all layers and models.
+
+    Assign Parameters, Tensors registered as buffers, and other Modules to attributes in
+    ``__init__`` and compute in ``forward``.
+
+    Attributes
+    ----------
+    training : bool
+        Whether layers such as Dropout behave as in training; see `train` and `eval`.
+
+    Examples
+    --------
+    >>> from tinygrad_adam import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = nn.Linear(4, 8)
+    ...         self.out = nn.Linear(8, 2)
+    ...     def forward(self, x):
+    ...         return self.out(self.hidden(x).relu())
+    >>> Net()
+    Net(  # 58 parameters
+      (hidden): Linear(4, 8)  # 40
+      (out): Linear(8, 2)  # 18
+    )
+    """
+
+    def __init__(self) -> None:
+        # Straight into __dict__: __setattr__ below needs these to exist.
+        self.__dict__.update(
+            _parameters={}, _buffers={}, _modules={}, _forward_hooks={}, _forward_pre_hooks={}, training=True
+        )
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every Module defines its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for pre_hook in list(self._forward_pre_hooks.values()):
+            answer = pre_hook(self, args)
+            if answer is not None:
+                args = answer if isinstance(answer, tuple) else (answer,)
+        output = self.forward(*args, **kwargs)
+        for hook in list(self._forward_hooks.values()):
+            answer = hook(self, args, output)
+            if answer is not None:
+                output = answer
+        return output
+
+    # --- Registration --------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_parameters" not in self.__dict__:
+            raise OptionError(type(self).__name__, "call super().__init__() before assigning attributes", attribute=name)
+        registries = (self._parameters, self._modules, self._buffers)
+        for registry, kind in zip(registries, (Parameter, Module, Tensor), strict=True):
+            if isinstance(value, kind) and (registry is not self._buffers or name in self._buffers):
+                for other in registries:
+                    other.pop(name, None)
+                registry[name] = value
+                break
+            if name in registry and value is not None:
+                raise OptionError(
+                    type(self).__name__,
+                    f"attribute {name!r} is registered; it takes a {kind.__name__} or None",
+                    value=type(value).__name__,
+                )
+        object.__setattr__(self, name, value)
+        if value is None:
+            for registry in registries:
+                if name in registry:
+                    registry[name] = None
+
+    def __delattr__(self, name: str) -> None:
+        for registry in (self._parameters, self._buffers, self._modules):
+            registry.pop(name, None)
+        object.__delattr__(self, name)
+
+    def register_buffer(self, name: str, value: Tensor | None) -> None:
+        """Register a Tensor that is saved and moved with the module, but not trained."""
+        self._buffers[name] = value
+        object.__setattr__(self, name, value)
+
+    def register_module(self, name: str, module: Module) -> None:
+        """Register a child under a name that need not be an identifier."""
+        if not isinstance(module, Module):
+            raise OptionError(type(self).__name__, "only Modules can be children", name=name, value=type(module).__name__)
+        self._modules[name] = module
+
+    # --- Walking the tree ----------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield this module and all below it with their dotted names, each once."""
+        yield from self._named_modules(prefix, set())
+
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules directly below this one with their names."""
+        return ((name, child) for name, child in self._modules.items() if child is not None)
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules directly below this one."""
+        return (child for _, child in self.named_children())
+
+    def _entries(self, registry: str, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in getattr(module, registry).items():
+                if value is None or (unique and id(value) in seen):
+                    continue
+                seen.add(id(value))
+                yield (f"{prefix}.{name}" if prefix else name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield all parameters with their dotted names; a shared one once, under its first name."""
+        return self._entries("_parameters", unique=True)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield all parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield all buffers with their dotted names."""
+        return self._entries("_buffers", unique=True)
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Yield all buffers."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Call `function` with every module, children first, and return this module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    # --- Mode, gradients, place ----------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and all below it into training mode, and return it."""
+        for module in self.modules():
+            module.__dict__["training"] = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this module and all below it into evaluation mode, and return it."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze or unfreeze all parameters, and return this module."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, target: Any) -> Self:
+        """Move all parameters and buffers to a device, or cast those of floats to a dtype.
+
+        The parameters stay the same objects; an optimizer that holds them follows at its next step.
+
+        Parameters
+        ----------
+        target : str or dtype
+            ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or float32 or float64.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
+        for entry in itertools.chain(self.parameters(), self.buffers()):
+            if not isinstance(target, str):
+                moved = entry._data.astype(target) if entry.dtype.kind == "f" else entry._data
+            else:
+                moved = to_device(entry._data, target)
+            if moved is not entry._data and (moved.dtype != entry.dtype or isinstance(target, str)):
+                entry._data, entry._grad, entry._grad_buffer = moved, None, None
+                entry._version[0] += 1
+        return self
+
+    # --- Hooks ---------------------------------------------------------------------------
+
+    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Callable[[], None]:
+        """Call ``hook(module, args, output)`` after every forward; what it returns replaces the output.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+        """
+        return _register(self._forward_hooks, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> Callable[[], None]:
+        """Call ``hook(module, args)`` before every forward; what it returns replaces the arguments.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+        """
+        return _register(self._forward_pre_hooks, hook)
+
+    # --- State ---------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all parameters and buffers as NumPy arrays, by dotted name.
+
+        The names and layouts are PyTorch's. A shared parameter appears under each of its names.
+        """
+        entries = itertools.chain(self._entries("_parameters", False), self._entries("_buffers", False))
+        return {name: to_host(value._data).copy() for name, value in entries}
+
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
+        """Copy values into the parameters and buffers; nothing is changed if something does not fit.
+
+        Parameters
+        ----------
+        state : dict of str to array or Tensor
+            As `state_dict` returns it.
+        strict : bool
+            Whether missing and unexpected names are errors. Wrong shapes always are.
+
+        Raises
+        ------
+        StateError
+            With a list of what is missing, unexpected and misshapen.
+        """
+        entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
+        arrays = {name: value._data if isinstance(value, Tensor) else value for name, value in state.items()}
+        missing = [name for name in entries if name not in arrays] if strict else []
+        unexpected = [name for name in arrays if name not in entries] if strict else []
+        misshapen = [
+            f"{name}: here {entry.shape}, there {tuple(arrays[name].shape)}"
+            for name, entry in entries.items()
+            if name in arrays and tuple(arrays[name].shape) != entry.shape
+        ]
+        report = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+        if any(report.values()):
+            raise StateError(
+                type(self).__name__,
+                "the state does not fit this module",
+                **{kind: "; ".join(names) for kind, names in report.items() if names},
+            )
+        for name, entry in entries.items():
+            if name in arrays:
+                entry._data[...] = asarray(to_host(arrays[name]), dtype=entry.dtype, device=entry.device)
+                entry._version[0] += 1
+
+    def save(self, path: Any) -> None:
+        """Write the `state_dict` to a safetensors file, which PyTorch can load; see `load`."""
+        save_tensors(path, self.state_dict())
+
+    def load(self, path: Any, strict: bool = True) -> Self:
+        """Read parameters and buffers from a safetensors file, and return this module.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged or of another format.
+        StateError
+            If its contents do not fit.
+        """
+        self.load_state_dict(load_tensors(path)[0], strict)
+        return self
+
+    # --- Showing -------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Return the settings that the representation shows in parentheses."""
+        return ""
+
+    def parameter_count(self) -> int:
+        """Return how many numbers are trained: the sizes of all parameters, shared ones once."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self, "", self.parameter_count(), root=True))
+
+    def summary(self, *inputs: Any) -> str:
+        """Return a table of the modules: output shape and parameters, for one forward pass.
+
+        Parameters
+        ----------
+        *inputs : Tensor
+            An example to run the model on, in evaluation mode and without recording.
+
+        Returns
+        -------
+        str
+            One line a module that has no children, and the total.
+        """
+        from .summary import summarize  # it needs Module itself
+
+        return summarize(self, inputs)
+
+
+def _register(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:
+    number = next(_hook_numbers)
+    hooks[number] = hook
+
+    def remove() -> None:
+        hooks.pop(number, None)
+
+    return remove
+
+
+def _lines(module: Module, label: str, count: int, root: bool = False) -> Iterable[str]:
+    """Yield the lines of the tree; each says how many parameters are below it."""
+    head = f"{label}{type(module).__name__}({module.extra_repr()}"
+    note = f"  # {count:,}{' parameters' if root else ''}" if count else ""
+    children = list(module.named_children())
+    if not children:
+        yield f"{head}){note}"
+        return
+    yield f"{head}{note}"
+    for name, child in children:
+        for line in _lines(child, f"({name}): ", child.parameter_count()):
+            yield "  " + line
+    yield ")"

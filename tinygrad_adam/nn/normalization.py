@@ -1,0 +1,92 @@
+"""Normalization layers."""
+
+from __future__ import annotations
+
+from ..errors import ShapeError
+from ..tensor import Tensor, ones, zeros
+from . import functional as F
+from .linear import require_positive
+from .module import Module
+from .parameter import Parameter
+
+
+class LayerNorm(Module):
+    """Standardize each sample over its last axes, then scale and shift (Ba, Kiros & Hinton, 2016).
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        The last sizes of the input.
+    eps : float
+        Added to the variance.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape normalized_shape
+        Scale and shift, at first 1 and 0.
+    """
+
+    def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        require_positive("LayerNorm", **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
+        self.normalized_shape, self.eps = shape, eps
+        self.weight, self.bias = Parameter(ones(shape)), Parameter(zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, shape (..., *normalized_shape)."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.normalized_shape}"
+
+
+class BatchNorm1d(Module):
+    """Standardize each channel over the batch, then scale and shift (Ioffe & Szegedy, 2015).
+
+    Parameters
+    ----------
+    num_features : int
+        The number of channels.
+    eps : float
+        Added to the variance.
+    momentum : float
+        The share of each training batch in the running averages.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,)
+        Scale and shift, at first 1 and 0.
+    running_mean, running_var : Tensor, shape (num_features,)
+        What evaluation mode uses.
+    num_batches_tracked : Tensor
+        How many batches the running averages have seen.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        require_positive("BatchNorm1d", num_features=num_features)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight, self.bias = Parameter(ones(num_features)), Parameter(zeros(num_features))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.num_batches_tracked: Tensor
+        self.register_buffer("running_mean", zeros(num_features))
+        self.register_buffer("running_var", ones(num_features))
+        self.register_buffer("num_batches_tracked", zeros((), dtype="int64"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, shape (N, C) or (N, C, L)."""
+        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
+            raise ShapeError(
+                "BatchNorm1d", "x must be (N, C) or (N, C, L) with C equal to num_features",
+                x=x.shape, num_features=self.num_features,
+            )  # fmt: skip
+        if self.training:
+            self.num_batches_tracked += 1
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.num_features}"

@@ -1,0 +1,40 @@
+"""A table of a model's layers: what shape leaves each, and how many parameters it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import no_grad
+from ..tensor import Tensor
+from .module import Module
+
+
+def summarize(model: Module, inputs: tuple[Any, ...]) -> str:
+    """Run `model` once on `inputs` and describe each layer; see `Module.summary`."""
+    rows = [("layer", "output shape", "parameters")]
+    removers = []
+
+    def recorder(name: str) -> Any:
+        def record(module: Module, args: tuple[Any, ...], output: Any) -> None:
+            shape = str(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            rows.append((f"{name} ({type(module).__name__})".strip(), shape, f"{module.parameter_count():,}"))
+
+        return record
+
+    modes = [(module, module.training) for module in model.modules()]
+    for name, module in model.named_modules():
+        if not list(module.children()):
+            removers.append(module.register_forward_hook(recorder(name)))
+    try:
+        with no_grad():
+            model.eval()(*inputs)
+    finally:
+        for remove in removers:
+            remove()
+        for module, mode in modes:
+            module.__dict__["training"] = mode
+    rows.append(("total", "", f"{model.parameter_count():,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

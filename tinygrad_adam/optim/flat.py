@@ -1,0 +1,121 @@
+"""Parameters side by side in one array, their gradients in another: what makes a step one call.
+
+Each parameter and its gradient become views of the flat arrays; a backward pass writes into
+place. Optimizers keep their moments in flat arrays of the same layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..autograd import Variable
+from ..backend.device import Array, backend_of, device_of, to_device
+
+ALIGNMENT = 64
+"""Elements; each parameter starts at a multiple, for aligned access on a GPU."""
+
+
+class FlatStorage:
+    """The flat arrays of parameters that share a dtype and a device.
+
+    Parameters
+    ----------
+    params : list of Parameter
+        Laid out in this order. Their values and gradients are copied into place.
+
+    Attributes
+    ----------
+    data, grad : array, shape (total,)
+        All values and all gradients; what lies between parameters means nothing.
+    moments : dict of str to array, shape (total,)
+        What the optimizer remembers, made when first asked for.
+    steps : list of int
+        How many steps each parameter has taken.
+    """
+
+    def __init__(self, params: list[Any]) -> None:
+        self.params = params
+        self.moments: dict[str, Array] = {}
+        self.steps = [0] * len(params)
+        self._bind()
+
+    def _bind(self) -> None:
+        starts, total = [], 0
+        for p in self.params:
+            starts.append(total)
+            total += -(-p.size // ALIGNMENT) * ALIGNMENT
+        self.starts, self.stops = starts, [*starts[1:], total]
+        first = self.params[0]._data
+        xp = backend_of((first,)).xp
+        self.data = xp.zeros(total, first.dtype)
+        # Ones between parameters: with zeros there, eps = 0 would divide 0 by 0.
+        self.grad = xp.ones(total, first.dtype)
+        self._values, self._gradients = self.views(self.data), self.views(self.grad)
+        for p, value, gradient in zip(self.params, self._values, self._gradients, strict=True):
+            value[...] = p._data
+            if p._grad is not None:
+                gradient[...] = _raw(p._grad)
+                p._grad = gradient
+            p._data, p._grad_buffer = value, gradient
+
+    def views(self, flat: Array) -> list[Array]:
+        """Cut a flat array into one view for each parameter, of its shape."""
+        return [flat[start : start + p.size].reshape(p.shape) for start, p in zip(self.starts, self.params, strict=True)]
+
+    def moment(self, name: str) -> Array:
+        """Return the flat array of a moment, zeros at first."""
+        flat = self.moments.get(name)
+        if flat is None:
+            flat = self.moments[name] = backend_of((self.data,)).xp.zeros_like(self.data)
+        return flat
+
+    def runs(self) -> Iterator[tuple[slice, int]]:
+        """Yield stretches of neighbors that have a gradient and one step count, which is advanced.
+
+        Usually one stretch: all. What has no gradient is left out.
+
+        Yields
+        ------
+        stretch : slice
+            Into the flat arrays.
+        step : int
+            The number of the step to take, from 1.
+        """
+        self._follow()
+        begin = end = step = -1
+        for i, p in enumerate(self.params):
+            if p._grad is None:
+                continue
+            if p._grad is not self._gradients[i]:  # assigned by the user, or carrying a graph
+                self._gradients[i][...] = _raw(p._grad)
+                p._grad = self._gradients[i]
+            p._version[0] += 1
+            self.steps[i] += 1
+            if self.starts[i] == end and self.steps[i] == step:
+                end = self.stops[i]
+                continue
+            if end >= 0:
+                yield slice(begin, end), step
+            begin, end, step = self.starts[i], self.stops[i], self.steps[i]
+        if end >= 0:
+            yield slice(begin, end), step
+
+    def _follow(self) -> None:
+        """Lay everything out again if a value was moved away, to another device say."""
+        if all(p._data is value for p, value in zip(self.params, self._values, strict=True)):
+            return
+        before = {name: self.views(flat) for name, flat in self.moments.items()}
+        self._bind()
+        self.moments = {}
+        for name, old in before.items():
+            for place, value in zip(self.views(self.moment(name)), old, strict=True):
+                place[...] = _beside(value, place)
+
+
+def _raw(value: Any) -> Array:
+    return value._data if isinstance(value, Variable) else value
+
+
+def _beside(value: Array, place: Array) -> Array:
+    return to_device(value, device_of(place))
