@@ -1,6 +1,6 @@
 """Backpropagation and Adam that a person can read, on NumPy or CuPy."""
 
-from . import errors, nn, optim
+from . import data, errors, nn, optim, training
 from ._version import __version__
 from .autograd import Primitive, enable_grad, grad, is_grad_enabled, no_grad, primitive
 from .backend.kernels import use_kernels

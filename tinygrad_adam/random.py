@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
 import numpy
+
+from .errors import OptionError, StateError
 
 _shared = numpy.random.default_rng()
 _generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator", default=_shared)
@@ -29,8 +32,19 @@ def manual_seed(seed: int) -> None:
     ----------
     seed : int
         Any non-negative integer.
+
+    Raises
+    ------
+    OptionError
+        If it is not one.
     """
-    generator().bit_generator.state = numpy.random.default_rng(seed).bit_generator.state
+    generator().bit_generator.state = _seeded("manual_seed", seed).bit_generator.state
+
+
+def _seeded(where: str, seed: int) -> numpy.random.Generator:
+    if not isinstance(seed, Integral) or seed < 0:
+        raise OptionError(where, "a seed must be a non-negative integer", seed=repr(seed))
+    return numpy.random.default_rng(int(seed))
 
 
 @contextmanager
@@ -47,7 +61,7 @@ def fork_rng(seed: int) -> Iterator[numpy.random.Generator]:
     >>> bool((first == second).numpy().all())
     True
     """
-    own = numpy.random.default_rng(seed)
+    own = _seeded("fork_rng", seed)
     token = _generator.set(own)
     try:
         yield own
@@ -61,8 +75,17 @@ def get_state() -> dict[str, Any]:
 
 
 def set_state(state: dict[str, Any]) -> None:
-    """Put the generator in use back into a state that `get_state` returned."""
-    generator().bit_generator.state = state
+    """Put the generator in use back into a state that `get_state` returned.
+
+    Raises
+    ------
+    StateError
+        If it is not such a state.
+    """
+    try:
+        generator().bit_generator.state = state
+    except (ValueError, TypeError, KeyError) as error:
+        raise StateError("set_state", f"not a state of this generator: {error!r}") from error
 
 
 def random_key() -> int:

@@ -11,7 +11,9 @@ from typing import Any
 from .errors import CheckpointError
 
 
-def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, Any], metadata: dict[str, str] | None = None
+) -> None:
     """Write arrays to `path`; a file that is there already is replaced whole or not at all.
 
     Parameters
@@ -38,7 +40,9 @@ def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Any], metadata
         # In the same folder, so that the last step is a rename within one file system.
         handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
         os.close(handle)
-        contiguous = {name: array if array.flags.c_contiguous else array.copy() for name, array in tensors.items()}
+        contiguous = {
+            name: array if array.flags.c_contiguous else array.copy() for name, array in tensors.items()
+        }
         save_file(contiguous, partial, metadata=metadata)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Any, cast
 
 import numpy
@@ -41,7 +42,7 @@ def default_dtype(dtype: Any) -> Iterator[None]:
     DTypeError
         If it is neither.
     """
-    chosen = numpy.dtype(dtype)
+    chosen = _known_dtype("default_dtype", dtype)
     if chosen not in (numpy.float32, numpy.float64):
         raise DTypeError("default_dtype", "must be float32 or float64", dtype=dtype)
     token = _default_dtype.set(chosen)
@@ -155,7 +156,7 @@ class Tensor(autograd.Variable):
 
     def copy(self) -> Tensor:
         """Return a copy with the same history: gradients flow through it."""
-        return cast(Tensor, self + 0 if self.dtype.kind == "f" else Tensor(self._data.copy()))
+        return cast(Tensor, self * 1 if self.dtype.kind == "f" else Tensor(self._data.copy()))
 
     def to(self, target: Any) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
@@ -178,9 +179,10 @@ class Tensor(autograd.Variable):
 
     def astype(self, dtype: Any) -> Tensor:
         """Return the Tensor cast to `dtype`; to an integer, without history."""
-        dtype = numpy.dtype(dtype)
+        dtype = _known_dtype("astype", dtype)
         if dtype == self.dtype:
             return self
+        _check_dtype("astype", dtype)
         return cast(Tensor, ops.astype(self if dtype.kind == "f" else self.detach(), dtype=dtype))
 
     # --- The gradient --------------------------------------------------------------------
@@ -200,7 +202,8 @@ class Tensor(autograd.Variable):
         if value is None:
             self._grad = None
             return
-        g = value._data if isinstance(value, Tensor) else asarray(value, dtype=self.dtype, device=self.device)
+        raw = value._data if isinstance(value, Tensor) else value
+        g = asarray(raw, dtype=self.dtype, device=self.device)
         if g.shape != self.shape:
             raise ShapeError(
                 "grad", "a gradient must have the Tensor's shape", tensor=self.shape, grad=g.shape
@@ -310,52 +313,52 @@ class Tensor(autograd.Variable):
     # --- Operators -----------------------------------------------------------------------
 
     def __add__(self, other: Operand) -> Tensor:
-        return ops.add(self, other)
+        return ops.add(self, _operand(other))
 
     def __radd__(self, other: Operand) -> Tensor:
         return ops.add(_operand(other), self)
 
     def __sub__(self, other: Operand) -> Tensor:
-        return ops.subtract(self, other)
+        return ops.subtract(self, _operand(other))
 
     def __rsub__(self, other: Operand) -> Tensor:
         return ops.subtract(_operand(other), self)
 
     def __mul__(self, other: Operand) -> Tensor:
-        return ops.multiply(self, other)
+        return ops.multiply(self, _operand(other))
 
     def __rmul__(self, other: Operand) -> Tensor:
         return ops.multiply(_operand(other), self)
 
     def __truediv__(self, other: Operand) -> Tensor:
-        return ops.divide(self, other)
+        return ops.divide(self, _operand(other))
 
     def __rtruediv__(self, other: Operand) -> Tensor:
         return ops.divide(_operand(other), self)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        return ops.floor_divide(self, other)
+        return ops.floor_divide(self, _operand(other))
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
         return ops.floor_divide(_operand(other), self)
 
     def __mod__(self, other: Operand) -> Tensor:
-        return ops.remainder(self, other)
+        return ops.remainder(self, _operand(other))
 
     def __rmod__(self, other: Operand) -> Tensor:
         return ops.remainder(_operand(other), self)
 
     def __pow__(self, other: Operand) -> Tensor:
-        return ops.power(self, other)
+        return ops.power(self, _operand(other))
 
     def __rpow__(self, other: Operand) -> Tensor:
         return ops.power(_operand(other), self)
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(self, _operand(other))
+        return ops.matmul(self, _array_operand(other))
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(_operand(other), self)
+        return ops.matmul(_array_operand(other), self)
 
     def __neg__(self) -> Tensor:
         return ops.negative(self)
@@ -387,7 +390,14 @@ class Tensor(autograd.Variable):
                 )
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
                 return operation(self, other)
-        result = operation(self._data, other._data if isinstance(other, Tensor) else other)
+        result = operation(self._data, other._data if isinstance(other, Tensor) else _operand(other))
+        if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise DTypeError(
+                operation.name,
+                "an in-place result must fit the dtype",
+                before=self.dtype,
+                after=result.dtype,
+            )
         if result.shape != self.shape:
             raise ShapeError(
                 operation.name,
@@ -395,7 +405,10 @@ class Tensor(autograd.Variable):
                 before=self.shape,
                 after=result.shape,
             )
-        self._data[...] = result
+        try:
+            self._data[...] = result
+        except ValueError as error:  # a view made by broadcasting, in which elements share memory
+            raise ShapeError(operation.name, f"{error}; change a .copy()", shape=self.shape) from error
         self._version[0] += 1
         return self
 
@@ -436,6 +449,8 @@ class Tensor(autograd.Variable):
             raise IndexingError("item assignment", str(error), shape=self.shape, index=index) from error
         except ValueError as error:
             raise ShapeError("item assignment", str(error), shape=self.shape, index=index) from error
+        except TypeError as error:
+            raise DTypeError("item assignment", str(error), dtype=self.dtype, value=repr(value)) from error
         self._version[0] += 1
 
     def __len__(self) -> int:
@@ -509,13 +524,14 @@ class Tensor(autograd.Variable):
                 "not supported on Tensors" + (f" with {', '.join(settings)}" if settings else "")
                 + "; use an operation of tinygrad_adam, or .detach().numpy()",
             )  # fmt: skip
-        return operation(*inputs)
+        return operation(*map(_array_operand if operation is ops.matmul else _operand, inputs))
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
         operation = getattr(ops, _UFUNC_NAMES.get(function.__name__, function.__name__), None)
-        if operation is None:
+        # numpy.linalg has other functions under some of the same names.
+        if operation is None or function.__module__ != "numpy":
             raise DTypeError(
-                f"numpy.{function.__name__}",
+                f"{function.__module__}.{function.__name__}",
                 "not supported on Tensors; use an operation of tinygrad_adam, or .detach().numpy()",
             )
         return operation(*args, **settings)
@@ -736,7 +752,7 @@ class Tensor(autograd.Variable):
 
     def dot(self, other: Operand) -> Tensor:
         """Inner product, as NumPy's ``dot``."""
-        return ops.dot(self, _operand(other))
+        return ops.dot(self, _array_operand(other))
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """Diagonal of two axes."""
@@ -758,7 +774,54 @@ def _unpacked(sizes: tuple[Any, ...]) -> Any:
 
 
 def _operand(value: Any) -> Any:
-    return value if isinstance(value, Tensor) or is_array(value) else asarray(value)
+    """Return what stands beside a Tensor as operations take it: a Tensor, a plain array or a number.
+
+    Python numbers stay what they are, since an array made of one would widen float32 to float64.
+    """
+    if isinstance(value, Tensor | float | int):
+        return value
+    if not is_array(value) and not isinstance(value, numpy.generic):
+        try:
+            return tensor(value)._data
+        except DTypeError as error:
+            raise DTypeError(
+                "operand",
+                "beside a Tensor there must be a Tensor, an array, or real numbers",
+                operand=repr(value),
+                type=type(value).__name__,
+            ) from error
+    if hasattr(value, "mask"):
+        raise DTypeError("operand", "a Tensor has no mask; call .filled() first", type=type(value).__name__)
+    _check_dtype("operand", value.dtype)
+    if isinstance(value, numpy.ndarray):
+        # A subclass, such as numpy.matrix, may give an operator in a gradient rule another meaning.
+        return numpy.asarray(value)
+    return value
+
+
+def _array_operand(value: Any) -> Any:
+    return tensor(value)._data if isinstance(value, float | int) else _operand(value)
+
+
+def _known_dtype(where: str, dtype: Any) -> Any:
+    try:
+        return numpy.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(where, "unknown dtype", dtype=repr(dtype)) from error
+
+
+def _check_dtype(where: str, dtype: Any) -> None:
+    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16:
+        raise DTypeError(
+            where,
+            "Tensors hold float32, float64, integers or truth values; give dtype= to convert",
+            dtype=dtype,
+        )
+
+
+def _leaf(array: Array, requires_grad: bool, where: str = "tensor") -> Tensor:
+    _check_dtype(where, array.dtype)
+    return Tensor(array).requires_grad_(requires_grad)
 
 
 def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
@@ -795,68 +858,69 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     if isinstance(data, Tensor):
         data = data._data
     backend = get_backend(device)
-    if is_array(data):
-        array = backend.xp.array(to_device(data, device), dtype=dtype)
-    else:
-        try:
+    try:
+        if is_array(data):
+            array = backend.xp.array(to_device(data, device), dtype=dtype)
+        else:
             array = numpy.array(data, dtype=dtype)
-        except (ValueError, TypeError) as error:
-            raise DTypeError("tensor", f"the data do not form an array of numbers: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DTypeError("tensor", f"the data do not form an array of numbers: {error}") from error
+    if not is_array(data):
         if dtype is None and array.dtype == numpy.float64 and not isinstance(data, numpy.generic):
             array = array.astype(_default_dtype.get())
         array = to_device(array, device)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == numpy.float16:
-        raise DTypeError(
-            "tensor",
-            "Tensors hold float32, float64, integers or truth values; give dtype= to convert",
-            dtype=array.dtype,
-        )
-    return Tensor(array).requires_grad_(requires_grad)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return _leaf(array, requires_grad)
 
 
-def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(_unpacked(sizes))
+def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    shape = tuple(_unpacked(sizes))
+    if not all(isinstance(size, Integral) and size >= 0 for size in shape):
+        raise ShapeError(where, "sizes must be non-negative integers", shape=shape)
+    return shape
 
 
 def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of zeros; `shape` as sizes or as one tuple."""
-    return full(_shape(shape), 0, dtype, device, requires_grad)
+    return full(_shape("zeros", shape), 0, dtype, device, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of ones; `shape` as sizes or as one tuple."""
-    return full(_shape(shape), 1, dtype, device, requires_grad)
+    return full(_shape("ones", shape), 1, dtype, device, requires_grad)
 
 
 def full(
     shape: tuple[int, ...], value: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
 ) -> Tensor:
     """Make a Tensor of one value, of the default dtype unless `dtype` is given."""
+    shape = _shape("full", (shape,))
     array = get_backend(device).xp.full(shape, value, dtype=_default_dtype.get() if dtype is None else dtype)
-    return Tensor(array).requires_grad_(requires_grad)
+    return _leaf(array, requires_grad, "full")
 
 
 def arange(*bounds: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``."""
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = _default_dtype.get()
-    return Tensor(get_backend(device).xp.arange(*bounds, dtype=dtype)).requires_grad_(requires_grad)
+    return _leaf(get_backend(device).xp.arange(*bounds, dtype=dtype), requires_grad, "arange")
 
 
 def eye(n: int, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make the identity matrix of `n` rows."""
     array = get_backend(device).xp.eye(n, dtype=_default_dtype.get() if dtype is None else dtype)
-    return Tensor(array).requires_grad_(requires_grad)
+    return _leaf(array, requires_grad, "eye")
 
 
 def rand(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Draw uniformly from [0, 1); see `manual_seed`."""
-    return _drawn(generator().random(_shape(shape)), dtype, device, requires_grad)
+    return _drawn(generator().random(_shape("rand", shape)), dtype, device, requires_grad)
 
 
 def randn(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Draw from the standard normal distribution; see `manual_seed`."""
-    return _drawn(generator().standard_normal(_shape(shape)), dtype, device, requires_grad)
+    return _drawn(generator().standard_normal(_shape("randn", shape)), dtype, device, requires_grad)
 
 
 def _drawn(values: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:

@@ -1,6 +1,6 @@
 """Layers and losses as functions, under PyTorch's names.
 
-    import tinygrad_adam.nn.functional as F
+import tinygrad_adam.nn.functional as F
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
         indices = tensor(indices)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
-    if indices.size and indices.device == "cpu" and (indices._data.min() < 0 or indices._data.max() >= len(weight)):
+    if (
+        indices.size
+        and indices.device == "cpu"
+        and (indices._data.min() < 0 or indices._data.max() >= len(weight))
+    ):
         raise IndexingError(
             "embedding", f"indices must lie in range({len(weight)})",
             least=indices._data.min(), greatest=indices._data.max(),

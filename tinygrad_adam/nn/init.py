@@ -68,7 +68,9 @@ def normal_(weight: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return _fill(weight, generator().normal(mean, std, weight.shape))
 
 
-def trunc_normal_(weight: Tensor, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0) -> Tensor:
+def trunc_normal_(
+    weight: Tensor, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0
+) -> Tensor:
     """Draw from a normal distribution, and again whatever falls outside [low, high].
 
     Raises
@@ -76,16 +78,27 @@ def trunc_normal_(weight: Tensor, mean: float = 0.0, std: float = 1.0, low: floa
     OptionError
         If the interval holds too little of the distribution for drawing again to end.
     """
-    inside = 0.5 * (math.erf((high - mean) / (std * math.sqrt(2))) - math.erf((low - mean) / (std * math.sqrt(2))))
+    inside = 0.5 * (
+        math.erf((high - mean) / (std * math.sqrt(2))) - math.erf((low - mean) / (std * math.sqrt(2)))
+    )
     if inside < 1e-3:
-        raise OptionError("trunc_normal_", "the interval holds almost none of the distribution", low=low, high=high, mean=mean, std=std)
+        raise OptionError(
+            "trunc_normal_",
+            "the interval holds almost none of the distribution",
+            low=low,
+            high=high,
+            mean=mean,
+            std=std,
+        )
     values = generator().normal(mean, std, weight.shape)
     while (outside := (values < low) | (values > high)).any():
         values[outside] = generator().normal(mean, std, int(outside.sum()))
     return _fill(weight, values)
 
 
-def kaiming_uniform_(weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_uniform_(
+    weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
     """Draw uniformly so that ReLU layers keep the variance (He et al., 2015, equation 10).
 
     Parameters
@@ -103,7 +116,9 @@ def kaiming_uniform_(weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonli
     return uniform_(weight, -bound, bound)
 
 
-def kaiming_normal_(weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_normal_(
+    weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
     """Draw from a normal distribution of the variance of `kaiming_uniform_`."""
     return normal_(weight, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(1, _fan(weight, mode))))
 

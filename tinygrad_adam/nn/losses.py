@@ -17,14 +17,24 @@ class _Loss(Module):
         self.settings = settings
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.settings.items() if not isinstance(value, Tensor))
+        return ", ".join(
+            f"{name}={value!r}" for name, value in self.settings.items() if not isinstance(value, Tensor)
+        )
 
 
 class CrossEntropyLoss(_Loss):
     """Softmax cross-entropy of logits; see `cross_entropy`."""
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
+    def __init__(
+        self,
+        weight: Any = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(
+            weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
+        )
 
     def forward(self, logits: Tensor, target: Any) -> Tensor:
         """Return the loss."""

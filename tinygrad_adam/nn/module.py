@@ -69,7 +69,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_parameters" not in self.__dict__:
-            raise OptionError(type(self).__name__, "call super().__init__() before assigning attributes", attribute=name)
+            raise OptionError(
+                type(self).__name__, "call super().__init__() before assigning attributes", attribute=name
+            )
         registries = (self._parameters, self._modules, self._buffers)
         for registry, kind in zip(registries, (Parameter, Module, Tensor), strict=True):
             if isinstance(value, kind) and (registry is not self._buffers or name in self._buffers):
@@ -102,7 +104,9 @@ class Module:
     def register_module(self, name: str, module: Module) -> None:
         """Register a child under a name that need not be an identifier."""
         if not isinstance(module, Module):
-            raise OptionError(type(self).__name__, "only Modules can be children", name=name, value=type(module).__name__)
+            raise OptionError(
+                type(self).__name__, "only Modules can be children", name=name, value=type(module).__name__
+            )
         self._modules[name] = module
 
     # --- Walking the tree ----------------------------------------------------------------
@@ -213,7 +217,9 @@ class Module:
 
     # --- Hooks ---------------------------------------------------------------------------
 
-    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Callable[[], None]:
+    def register_forward_hook(
+        self, hook: Callable[[Module, tuple[Any, ...], Any], Any]
+    ) -> Callable[[], None]:
         """Call ``hook(module, args, output)`` after every forward; what it returns replaces the output.
 
         Returns

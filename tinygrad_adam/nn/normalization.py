@@ -85,7 +85,14 @@ class BatchNorm1d(Module):
         if self.training:
             self.num_batches_tracked += 1
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
         )
 
     def extra_repr(self) -> str:  # noqa: D102

@@ -31,6 +31,8 @@ class Parameter(Tensor):
     def _assign(self, value: Any) -> None:
         shape = getattr(value, "shape", None)
         if shape is not None and tuple(shape) != self.shape:
-            raise ShapeError("Parameter.data", "the new value must have the same shape", parameter=self.shape, value=shape)
+            raise ShapeError(
+                "Parameter.data", "the new value must have the same shape", parameter=self.shape, value=shape
+            )
         self._data[...] = value
         self._version[0] += 1

@@ -41,7 +41,15 @@ def _raw(value: Any, like: Any) -> Any:
     """Return the raw array of a Tensor, array or sequence that carries no gradient here."""
     if isinstance(value, Variable):
         return value._data
-    return value if is_array(value) else asarray(value, device=device_of(like._data))
+    if is_array(value):
+        return value
+    return asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
+
+
+def _target(value: Any, like: Any) -> Any:
+    """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
+    value = value if isinstance(value, Variable) else _raw(value, like)
+    return value if value.dtype == like.dtype else value.astype(like.dtype)
 
 
 # --- Cross-entropy ---------------------------------------------------------------------------
@@ -179,6 +187,7 @@ def cross_entropy(
     sample_shape = shape[:axis] + shape[axis + 1 :]
     if target.dtype.kind == "f":
         _check_same_shape("cross_entropy", logits, target)
+        target = _target(target, logits)
         q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
         if label_smoothing:
             q = q * (1 - label_smoothing) + label_smoothing / shape[axis]
@@ -321,11 +330,8 @@ def binary_cross_entropy_with_logits(
         If the shapes differ.
     """
     _check_reduction("binary_cross_entropy_with_logits", reduction)
-    if not isinstance(target, Variable):
-        target = _raw(target, input)
+    target = _target(target, input)
     _check_same_shape("binary_cross_entropy_with_logits", input, target)
-    if target.dtype != input.dtype:
-        target = target.astype(input.dtype)
     losses = _binary_cross_entropy(
         input, target, 1.0 if pos_weight is None else _scalar_or_raw(pos_weight, input)
     )
@@ -420,8 +426,7 @@ def _regression(
     where: str, operation: Any, input: Any, target: Any, reduction: str, **settings: float
 ) -> Any:
     _check_reduction(where, reduction)
-    if not isinstance(target, Variable):
-        target = _raw(target, input)
+    target = _target(target, input)
     _check_same_shape(where, input, target)
     return _reduced(operation(input, target, **settings), reduction)
 
@@ -458,8 +463,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:
         If the shapes differ.
     """
     _check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
-    if not isinstance(target, Variable):
-        target = _raw(target, input)
+    target = _target(target, input)
     _check_same_shape("kl_div", input, target)
     losses = _kl_div(input, target)
     return sum(losses) / input.shape[0] if reduction == "batchmean" else _reduced(losses, reduction)
@@ -491,6 +495,6 @@ def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "m
         If the shapes differ.
     """
     _check_reduction("hinge_loss", reduction)
-    target = _raw(target, input)
+    target = _target(_raw(target, input), input)
     _check_same_shape("hinge_loss", input, target)
     return _reduced(_hinge(input, target, margin=margin), reduction)

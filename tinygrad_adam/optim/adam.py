@@ -98,14 +98,22 @@ class Adam(Optimizer):
             settings,
             "betas",
             "two numbers in [0, 1)",
-            isinstance(betas, tuple | list) and len(betas) == 2 and all(_is_number(b) and 0 <= b < 1 for b in betas),
+            isinstance(betas, tuple | list)
+            and len(betas) == 2
+            and all(_is_number(b) and 0 <= b < 1 for b in betas),
         )
 
     def _moments(self, settings: dict[str, Any]) -> tuple[str, ...]:
         return (*self.moment_names, "v_max") if settings["amsgrad"] else self.moment_names
 
     def _update(
-        self, kernels: Any, param: Any, grad: Any, moments: dict[str, Any], step: int, settings: dict[str, Any]
+        self,
+        kernels: Any,
+        param: Any,
+        grad: Any,
+        moments: dict[str, Any],
+        step: int,
+        settings: dict[str, Any],
     ) -> None:
         beta1, beta2 = settings["betas"]
         kernels.adam(

@@ -61,7 +61,10 @@ class FlatStorage:
 
     def views(self, flat: Array) -> list[Array]:
         """Cut a flat array into one view for each parameter, of its shape."""
-        return [flat[start : start + p.size].reshape(p.shape) for start, p in zip(self.starts, self.params, strict=True)]
+        return [
+            flat[start : start + p.size].reshape(p.shape)
+            for start, p in zip(self.starts, self.params, strict=True)
+        ]
 
     def moment(self, name: str) -> Array:
         """Return the flat array of a moment, zeros at first."""

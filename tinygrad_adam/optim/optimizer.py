@@ -52,7 +52,9 @@ class Optimizer:
         self._storages: list[list[FlatStorage]] = []
         self._names: dict[int, str] = {}
         if isinstance(params, Tensor):
-            raise DTypeError(self._name, "params must be an iterable of Parameters; write [p] for a single one")
+            raise DTypeError(
+                self._name, "params must be an iterable of Parameters; write [p] for a single one"
+            )
         params = list(params)
         if not params:
             raise OptionError(self._name, "there are no parameters; has the model registered its layers?")
@@ -70,7 +72,10 @@ class Optimizer:
         unknown = set(group) - {"params", *self.defaults}
         if unknown:
             raise OptionError(
-                self._name, "unknown hyper-parameters in a group", unknown=sorted(unknown), known=sorted(self.defaults)
+                self._name,
+                "unknown hyper-parameters in a group",
+                unknown=sorted(unknown),
+                known=sorted(self.defaults),
             )
         entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         if not entries:
@@ -79,7 +84,9 @@ class Optimizer:
         seen, names = set(self._names), set(self._names.values())
         for name, p in named:
             if not isinstance(p, Tensor) or p.node is not None or p.dtype.kind != "f":
-                raise DTypeError(self._name, "only leaf Tensors of floats can be optimized", name=name, got=_kind(p))
+                raise DTypeError(
+                    self._name, "only leaf Tensors of floats can be optimized", name=name, got=_kind(p)
+                )
             if id(p) in seen or name in names:
                 raise OptionError(self._name, "a parameter appears twice", name=name)
             seen.add(id(p))
@@ -103,7 +110,13 @@ class Optimizer:
         return self.moment_names
 
     def _update(
-        self, kernels: Any, param: Any, grad: Any, moments: dict[str, Any], step: int, settings: dict[str, Any]
+        self,
+        kernels: Any,
+        param: Any,
+        grad: Any,
+        moments: dict[str, Any],
+        step: int,
+        settings: dict[str, Any],
     ) -> None:
         """Change a stretch of the flat arrays in place."""
         raise NotImplementedError
@@ -150,7 +163,8 @@ class Optimizer:
                     )
         if not stepped:
             raise GraphError(
-                f"{self._name}.step", "no parameter has a gradient; call loss.backward() after zero_grad() and before step()"
+                f"{self._name}.step",
+                "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
 
     # --- State ---------------------------------------------------------------------------
@@ -174,7 +188,8 @@ class Optimizer:
                         moments = {name: to_host(view[i]).copy() for name, view in views.items()}
                         state[self._names[id(p)]] = {"step": storage.steps[i], **moments}
         groups = [
-            {**settings, "params": [self._names[id(p)] for p in settings["params"]]} for settings in self.param_groups
+            {**settings, "params": [self._names[id(p)] for p in settings["params"]]}
+            for settings in self.param_groups
         ]
         return {"optimizer": self._name, "groups": groups, "state": state}
 
@@ -190,7 +205,9 @@ class Optimizer:
             If it is of another optimizer, or names or shapes of parameters differ.
         """
         if saved.get("optimizer") != self._name:
-            raise StateError(self._name, "the state was saved by another optimizer", saved=saved.get("optimizer"))
+            raise StateError(
+                self._name, "the state was saved by another optimizer", saved=saved.get("optimizer")
+            )
         members = [[self._names[id(p)] for p in settings["params"]] for settings in self.param_groups]
         saved_members = [list(group["params"]) for group in saved["groups"]]
         if [sorted(names) for names in members] != [sorted(names) for names in saved_members]:

@@ -68,7 +68,9 @@ class Schedule:
         StateError
             If it is of another schedule or number of groups.
         """
-        if state.get("schedule") != type(self).__name__ or len(state.get("base_lrs", ())) != len(self.base_lrs):
+        if state.get("schedule") != type(self).__name__ or len(state.get("base_lrs", ())) != len(
+            self.base_lrs
+        ):
             raise StateError(type(self).__name__, "the state is of another schedule", saved=state)
         self.count, self.base_lrs = int(state["count"]), [float(lr) for lr in state["base_lrs"]]
         self._apply()

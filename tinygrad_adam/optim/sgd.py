@@ -93,7 +93,13 @@ class SGD(Optimizer):
         return self.moment_names if settings["momentum"] else ()
 
     def _update(
-        self, kernels: Any, param: Any, grad: Any, moments: dict[str, Any], step: int, settings: dict[str, Any]
+        self,
+        kernels: Any,
+        param: Any,
+        grad: Any,
+        moments: dict[str, Any],
+        step: int,
+        settings: dict[str, Any],
     ) -> None:
         kernels.sgd(
             param,

@@ -55,7 +55,9 @@ def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
         _pool = ThreadPoolExecutor(_usable_cores() - 1, thread_name_prefix="tinygrad_adam")
     # Cut at multiples of 64 elements, so that no two threads write to one cache line.
     cuts = [size * i // pieces // 64 * 64 for i in range(pieces)] + [size]
-    parts = [tuple(None if a is None else a[i:j] for a in arrays) for i, j in zip(cuts, cuts[1:], strict=False)]
+    parts = [
+        tuple(None if a is None else a[i:j] for a in arrays) for i, j in zip(cuts, cuts[1:], strict=False)
+    ]
     others = [_pool.submit(kernel, *part, *scalars) for part in parts[1:]]
     kernel(*parts[0], *scalars)
     for other in others:
@@ -193,7 +195,9 @@ def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, loss
     return reduced
 
 
-def softmax_cross_entropy(logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str) -> Any:
+def softmax_cross_entropy(
+    logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
     """Return the losses, weighted and reduced; see `reference.softmax_cross_entropy`."""
     losses = numpy.empty(len(logits), logits.dtype)
     reduced = _cross_entropy_losses(logits, labels, class_weight, ignore_index, reduction == "mean", losses)
@@ -225,7 +229,9 @@ def softmax_cross_entropy_vjp(
 ) -> Any:
     """Return the gradient of the logits; see `reference.softmax_cross_entropy_vjp`."""
     out = numpy.empty_like(logits)
-    _cross_entropy_gradient(g.reshape(-1), logits, labels, class_weight, ignore_index, reduction == "mean", out)
+    _cross_entropy_gradient(
+        g.reshape(-1), logits, labels, class_weight, ignore_index, reduction == "mean", out
+    )
     return out
 
 

@@ -1,0 +1,163 @@
+"""What happens around training: early stopping, checkpoints. Derive from `Callback` for more."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+
+class Callback:
+    """Base of all callbacks; override what is needed.
+
+    A callback with a state that a resumed run needs gives `state_dict` and `load_state_dict`.
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first step."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before the first batch of an epoch."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After each optimizer step."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """After an epoch and its validation; the newest row is ``trainer.history.rows[-1]``."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last step, also when training was interrupted or failed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as JSON can hold it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+
+
+class _Monitor(Callback):
+    """Remembers the best value of a quantity so far.
+
+    Parameters
+    ----------
+    monitor : str
+        A name in the rows of the history.
+    mode : {"min", "max"}
+        What is better.
+    """
+
+    def __init__(self, monitor: str = "val_loss", mode: str = "min") -> None:
+        if mode not in ("min", "max"):
+            raise OptionError(type(self).__name__, "mode must be 'min' or 'max'", mode=mode)
+        self.monitor, self.mode = monitor, mode
+        self.best = math.inf if mode == "min" else -math.inf
+
+    def improved(self, trainer: Trainer, margin: float = 0.0) -> bool:
+        """Tell whether the last epoch was the best so far, and remember it if so."""
+        row = trainer.history.rows[-1]
+        if self.monitor not in row:
+            raise OptionError(
+                type(self).__name__, "no such quantity to monitor", monitor=self.monitor, known=", ".join(row)
+            )
+        value = row[self.monitor]
+        better = value < self.best - margin if self.mode == "min" else value > self.best + margin
+        if better:
+            self.best = value
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best if math.isfinite(self.best) else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state["best"] is not None:
+            self.best = state["best"]
+
+
+class EarlyStopping(_Monitor):
+    """Stop when a quantity has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        A name in the rows of the history, such as ``"val_loss"``.
+    patience : int
+        The epochs without improvement after which to stop.
+    min_delta : float
+        How much is an improvement.
+    mode : {"min", "max"}
+        What is better.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min"
+    ) -> None:
+        super().__init__(monitor, mode)
+        if not isinstance(patience, int) or patience < 1 or not min_delta >= 0:
+            raise OptionError(
+                "EarlyStopping",
+                "patience must be >= 1 and min_delta >= 0",
+                patience=patience,
+                min_delta=min_delta,
+            )
+        self.patience, self.min_delta = patience, min_delta
+        self.waited = 0
+
+    def on_epoch_end(self, trainer: Trainer) -> None:  # noqa: D102
+        self.waited = 0 if self.improved(trainer, self.min_delta) else self.waited + 1
+        if self.waited >= self.patience:
+            trainer.stop(
+                f"{self.monitor} has not improved for {self.patience} epochs; its best was {self.best:.4g}"
+            )
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {**super().state_dict(), "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        super().load_state_dict(state)
+        self.waited = int(state["waited"])
+
+
+class Checkpoints(_Monitor):
+    """Write ``last.safetensors`` after every epoch, and ``best.safetensors`` when it was the best.
+
+    When training is interrupted, ``last.safetensors`` is written at the step it stopped at.
+
+    Parameters
+    ----------
+    folder : path
+        Where to; made if it does not exist.
+    monitor : str
+        The quantity that says what is best.
+    mode : {"min", "max"}
+        What is better.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "min") -> None:
+        super().__init__(monitor, mode)
+        self.folder = Path(folder)
+
+    @property
+    def last(self) -> Path:
+        """The file of the last epoch."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def best_file(self) -> Path:
+        """The file of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    def on_epoch_end(self, trainer: Trainer) -> None:  # noqa: D102
+        if self.improved(trainer):
+            trainer.save(self.best_file)
+        trainer.save(self.last)
+
+    def on_fit_end(self, trainer: Trainer) -> None:  # noqa: D102
+        if trainer.interrupted:
+            trainer.save(self.last)

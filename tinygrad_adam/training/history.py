@@ -1,0 +1,81 @@
+"""What was measured in each epoch, and a picture of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class History:
+    """Rows of numbers, one an epoch.
+
+    Names that begin with ``val_`` are of the validation data; their namesakes of the training data.
+
+    Parameters
+    ----------
+    rows : list of dict, optional
+        Epochs that are known already.
+    """
+
+    def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
+        self.rows: list[dict[str, float]] = list(rows or [])
+
+    def append(self, row: dict[str, float]) -> None:
+        """Add an epoch."""
+        self.rows.append(row)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.rows)
+
+    def __getitem__(self, name: str) -> list[float]:
+        """Return one quantity over the epochs."""
+        return [row[name] for row in self.rows if name in row]
+
+    def to_jsonl(self) -> str:
+        """Return one line of JSON an epoch."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw every quantity over the epochs, training and validation side by side.
+
+        Needs matplotlib.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to save the picture, as PNG, SVG or PDF by its ending.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        shown = {name.removeprefix("val_"): None for row in self.rows for name in row}
+        for other in ("epoch", "step", "lr", "seconds"):
+            shown.pop(other, None)
+        figure = Figure(figsize=(4.6 * max(1, len(shown)), 3.4), layout="constrained")
+        panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
+        for panel, name in zip(panels, shown, strict=False):
+            for key, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
+                points = [(row["epoch"], row[key]) for row in self.rows if key in row]
+                if points:
+                    panel.plot(*zip(*points, strict=True), style, label=label, markersize=3.5, linewidth=1.6)
+            values = self[name] + self[f"val_{name}"]
+            if name == "loss" and values and min(values) > 0 and max(values) > 20 * min(values):
+                panel.set_yscale("log")
+            panel.set(xlabel="epoch", ylabel=name, title=name)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.grid(alpha=0.25)
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.legend(frameon=False)
+        if path is not None:
+            figure.savefig(Path(path), dpi=130)
+        return figure

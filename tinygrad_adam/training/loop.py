@@ -1,0 +1,393 @@
+"""The training loop: batches, steps, epochs, validation, and a place to go on from."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from ..autograd import no_grad
+from ..backend.device import to_host
+from ..data import DataLoader
+from ..errors import NonFiniteError, OptionError, StateError
+from ..nn import Module
+from ..optim import Optimizer, Schedule, clip_grad_norm_
+from ..tensor import Tensor
+from .callbacks import Callback
+from .checkpoint import load_checkpoint, save_checkpoint
+from .history import History
+from .metrics import Metric
+
+
+class Trainer:
+    """Trains a model, and can stop and go on at any step.
+
+    Parameters
+    ----------
+    model : Module
+        What to train.
+    optimizer : Optimizer
+        Over the parameters of `model`. Give it ``model.named_parameters()``, and checkpoints hold its
+        moments under the parameters' names.
+    loss : callable
+        ``loss(output, target)`` gives a scalar Tensor.
+    metrics : dict of str to Metric, optional
+        What to measure besides the loss.
+    schedule : Schedule, optional
+        Advanced after every epoch, or after every step with ``schedule_per="step"``.
+    schedule_per : {"epoch", "step"}
+        When to advance the schedule.
+    max_grad_norm : float, optional
+        Gradients are scaled down to this Euclidean norm.
+    callbacks : sequence of Callback
+        Called in order.
+
+    Attributes
+    ----------
+    epoch, step : int
+        How many epochs and steps are complete.
+    batch : int
+        How many batches of the running epoch are complete.
+    history : History
+        One row an epoch.
+    interrupted : bool
+        Whether the last `fit` ended by Ctrl-C.
+    stop_reason : str or None
+        Why it ended before its last epoch.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> from tinygrad_adam import data, nn, optim, training
+    >>> x, y = data.moons(200)
+    >>> tg.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+    >>> trainer = training.Trainer(
+    ...     model,
+    ...     optim.Adam(model.named_parameters(), lr=0.02),
+    ...     nn.functional.cross_entropy,
+    ...     {"accuracy": training.Accuracy()},
+    ... )
+    >>> history = trainer.fit(data.DataLoader(data.TensorDataset(x, y), shuffle=True), epochs=20)
+    >>> history["accuracy"][-1] > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Any, Any], Tensor],
+        metrics: dict[str, Metric] | None = None,
+        schedule: Schedule | None = None,
+        schedule_per: str = "epoch",
+        max_grad_norm: float | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        if schedule_per not in ("epoch", "step"):
+            raise OptionError("Trainer", "schedule_per must be 'epoch' or 'step'", schedule_per=schedule_per)
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise OptionError("Trainer", "max_grad_norm must be positive", max_grad_norm=max_grad_norm)
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.metrics = metrics or {}
+        self.schedule, self.schedule_per = schedule, schedule_per
+        self.max_grad_norm = max_grad_norm
+        self.callbacks = list(callbacks)
+        self.epoch = self.step = self.batch = self.epochs = self.steps_per_epoch = 0
+        self.history = History()
+        self.last_loss = math.nan
+        self.interrupted = False
+        self.stop_reason: str | None = None
+        self._loss_sum, self._sample_count, self._seconds = 0.0, 0, 0.0
+        self._loader: DataLoader | None = None
+        self._loader_state: dict[str, int] | None = None
+
+    # --- Training ------------------------------------------------------------------------
+
+    def fit(self, loader: DataLoader, epochs: int, validation: Iterable[Any] | None = None) -> History:
+        """Train until `epochs` epochs are complete, counting those before.
+
+        Ctrl-C ends training after the running step; a second one ends the program.
+
+        Parameters
+        ----------
+        loader : DataLoader
+            Yields batches of input and target.
+        epochs : int
+            How many in all.
+        validation : iterable of batches, optional
+            Evaluated after each epoch.
+
+        Returns
+        -------
+        History
+            One row an epoch.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss is NaN or infinite; the step is named, and no parameter was changed by it.
+        """
+        if not isinstance(epochs, int) or epochs < 0:
+            raise OptionError("Trainer.fit", "epochs must be an integer >= 0", epochs=epochs)
+        self._loader, self.epochs, self.steps_per_epoch = loader, epochs, len(loader)
+        # After an interruption the loader goes on in the middle of the epoch, as does a loaded checkpoint.
+        loader.load_state_dict(self._loader_state or loader.state_dict())
+        self._loader_state = None
+        self.interrupted, self.stop_reason = False, None
+        with _interrupt_as_flag(self):
+            self._call("on_fit_start")
+            try:
+                while self.epoch < epochs and self.stop_reason is None:
+                    self._run_epoch(loader, validation)
+            finally:
+                self._call("on_fit_end")
+        return self.history
+
+    def stop(self, reason: str) -> None:
+        """End training after the running step; callbacks call this."""
+        self.stop_reason = reason
+
+    def _run_epoch(self, loader: DataLoader, validation: Iterable[Any] | None) -> None:
+        self._call("on_epoch_start")
+        started = time.perf_counter()
+        self.model.train()
+        for batch in loader:
+            self._take_step(*batch)
+            self._call("on_step_end")
+            if self.stop_reason is not None:
+                self._seconds += time.perf_counter() - started
+                return
+        row = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "loss": self._loss_sum / max(1, self._sample_count),
+        }
+        row.update((name, metric.value) for name, metric in self.metrics.items())
+        row["lr"] = self.optimizer.param_groups[0]["lr"]
+        self._forget_sums()
+        if validation is not None:
+            row.update((f"val_{name}", value) for name, value in self.evaluate(validation).items())
+        row["seconds"] = self._seconds + time.perf_counter() - started
+        self._seconds = 0.0
+        if self.schedule is not None and self.schedule_per == "epoch":
+            self.schedule.step()
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.history.append(row)
+        self._call("on_epoch_end")
+
+    def _take_step(self, x: Tensor, target: Tensor) -> None:
+        output = self.model(x)
+        loss = self.loss(output, target)
+        self.last_loss = float(loss.item())
+        if not math.isfinite(self.last_loss):
+            raise NonFiniteError(
+                "training",
+                "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look for "
+                "log(0) and division by 0. The parameters are as they were before this step",
+                loss=self.last_loss,
+                epoch=self.epoch + 1,
+                step=self.step + 1,
+                lr=self.optimizer.param_groups[0]["lr"],
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.max_grad_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        if self.schedule is not None and self.schedule_per == "step":
+            self.schedule.step()
+        self._loss_sum += self.last_loss * len(x)
+        self._sample_count += len(x)
+        for metric in self.metrics.values():
+            metric.update(output, target)
+        self.step += 1
+        self.batch += 1
+
+    def _forget_sums(self) -> None:
+        self._loss_sum, self._sample_count = 0.0, 0
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def _call(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    # --- Using the model -----------------------------------------------------------------
+
+    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+        """Return loss and metrics over batches of input and target, in evaluation mode.
+
+        Parameters
+        ----------
+        batches : iterable
+            A DataLoader, or anything that yields input and target.
+
+        Returns
+        -------
+        dict of str to float
+            ``"loss"`` and the metrics, averaged over samples.
+        """
+        running = {name: metric.state_dict() for name, metric in self.metrics.items()}
+        for metric in self.metrics.values():
+            metric.reset()
+        total, count = 0.0, 0
+        try:
+            with _evaluation(self.model):
+                for x, target in batches:
+                    output = self.model(x)
+                    total += float(self.loss(output, target).item()) * len(x)
+                    count += len(x)
+                    for metric in self.metrics.values():
+                        metric.update(output, target)
+            results = {name: metric.value for name, metric in self.metrics.items()}
+        finally:
+            for name, metric in self.metrics.items():
+                metric.load_state_dict(running[name])
+        return {"loss": total / count if count else math.nan, **results}
+
+    def predict(self, batches: Iterable[Any]) -> numpy.ndarray[Any, Any]:
+        """Return the model's outputs in evaluation mode.
+
+        Parameters
+        ----------
+        batches : iterable
+            Yields inputs, or tuples that begin with the input.
+
+        Returns
+        -------
+        numpy.ndarray
+            The outputs of all batches, joined along the first axis.
+        """
+        with _evaluation(self.model):
+            outputs = [self.model(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
+        if not outputs:
+            raise OptionError("Trainer.predict", "there were no batches")
+        return numpy.concatenate([to_host(output._data) for output in outputs])
+
+    # --- Stopping and going on -----------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint from which `load` goes on at this very step.
+
+        Parameters
+        ----------
+        path : path
+            The file to write.
+        extra : dict, optional
+            Anything that JSON can hold, to be kept with it.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written; a file that was there before survives.
+        """
+        state: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "batch": self.batch,
+            "loss_sum": self._loss_sum,
+            "sample_count": self._sample_count,
+            "seconds": self._seconds,
+            "history": self.history.rows,
+            "metrics": {name: metric.state_dict() for name, metric in self.metrics.items()},
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "loader": None if self._loader is None else self._loader.state_dict(),
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
+        }
+        save_checkpoint(path, self.model, self.optimizer, {"trainer": state, "user": extra or {}})
+
+    def load(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Take over everything from a checkpoint that `save` wrote; the next `fit` goes on from there.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        dict
+            The `extra` that was saved.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged or no checkpoint of a Trainer.
+        StateError
+            If it is of another model, optimizer, schedule or set of metrics.
+        """
+        extra = load_checkpoint(path, self.model, self.optimizer)
+        state = extra.get("trainer")
+        if state is None:
+            raise StateError(f"loading {path}", "the checkpoint was not written by a Trainer")
+        if (state["schedule"] is None) != (self.schedule is None) or set(state["metrics"]) != set(
+            self.metrics
+        ):
+            raise StateError(
+                f"loading {path}",
+                "schedule and metrics must be those of the run that was saved",
+                saved_schedule=state["schedule"],
+                saved_metrics=sorted(state["metrics"]),
+                metrics=sorted(self.metrics),
+            )
+        self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
+        self._loss_sum, self._sample_count = state["loss_sum"], state["sample_count"]
+        self._seconds = state["seconds"]
+        self.history = History(state["history"])
+        self._loader_state = state["loader"]
+        for name, metric in self.metrics.items():
+            metric.load_state_dict(state["metrics"][name])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        saved = list(state["callbacks"])
+        for callback in self.callbacks:
+            for entry in saved:
+                if entry[0] == type(callback).__name__:
+                    callback.load_state_dict(entry[1])
+                    saved.remove(entry)
+                    break
+        user: dict[str, Any] = extra["user"]
+        return user
+
+
+@contextmanager
+def _evaluation(model: Module) -> Iterator[None]:
+    """Evaluation mode without recording; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.__dict__["training"] = mode
+
+
+@contextmanager
+def _interrupt_as_flag(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C end training between two steps, where everything fits together.
+
+    Signals can be caught in the main thread only; elsewhere nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        trainer.interrupted = True
+        trainer.stop("interrupted")
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,103 @@
+"""Measures of how good predictions are, summed up over the batches of an epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from ..backend.device import to_host
+from ..errors import OptionError
+from ..tensor import Tensor
+
+
+def _host(value: Any) -> Any:
+    return to_host(value._data) if isinstance(value, Tensor) else numpy.asarray(value)
+
+
+class Metric:
+    """Base of all metrics: an average over samples.
+
+    A subclass gives `scores`. Call `update` with every batch, then read `value`.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.total = 0.0
+        self.count = 0
+
+    def scores(self, output: Any, target: Any) -> Any:
+        """Return one number for each sample.
+
+        Parameters
+        ----------
+        output, target : numpy.ndarray
+            The model's outputs for a batch, and what they should be.
+        """
+        raise NotImplementedError
+
+    def update(self, output: Tensor, target: Any) -> None:
+        """Count a batch."""
+        scores = self.scores(_host(output), _host(target))
+        self.total += float(scores.sum())
+        self.count += scores.size
+
+    @property
+    def value(self) -> float:
+        """The average over all samples so far; NaN before any."""
+        return self.total / self.count if self.count else float("nan")
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the sums, which a resumed epoch goes on from."""
+        return {"total": self.total, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take over the sums that `state_dict` returned."""
+        self.total, self.count = float(state["total"]), int(state["count"])
+
+
+class Accuracy(Metric):
+    """Share of samples whose label is among the `top` highest outputs.
+
+    Parameters
+    ----------
+    top : int
+        1 for the usual accuracy.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> accuracy = tg.training.Accuracy()
+    >>> accuracy.update(tg.tensor([[0.1, 0.9], [0.8, 0.2]]), tg.tensor([1, 1]))
+    >>> accuracy.value
+    0.5
+    """
+
+    def __init__(self, top: int = 1) -> None:
+        if not isinstance(top, int) or top < 1:
+            raise OptionError("Accuracy", "top must be a positive integer", top=top)
+        self.top = top
+        super().__init__()
+
+    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        if self.top == 1:
+            return output.argmax(axis=-1) == target
+        best = numpy.argpartition(output, -self.top, axis=-1)[..., -self.top :]
+        return (best == target[..., None]).any(axis=-1)
+
+
+class MeanSquaredError(Metric):
+    """Mean of the squared differences."""
+
+    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        return numpy.square(output - target)
+
+
+class MeanAbsoluteError(Metric):
+    """Mean of the absolute differences."""
+
+    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        return numpy.abs(output - target)

@@ -1,0 +1,97 @@
+"""Models from a short text, such as ``mlp:256,128``."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError, unknown_name
+from ..nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
+
+FAMILIES = ("mlp",)
+
+
+def mlp(
+    input_shape: tuple[int, ...], classes: int, hidden: tuple[int, ...], dropout: float = 0.0
+) -> Sequential:
+    """Build a multi-layer perceptron of ReLU layers.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        The shape of one input, which is flattened.
+    classes : int
+        How many outputs.
+    hidden : tuple of int
+        The sizes of the hidden layers.
+    dropout : float
+        The probability with which each hidden unit is dropped in training.
+    """
+    layers: list[Module] = [Flatten()]
+    size = math.prod(input_shape)
+    for width in hidden:
+        layers += [Linear(size, width), ReLU()]
+        if dropout:
+            layers.append(Dropout(dropout))
+        size = width
+    return Sequential(*layers, Linear(size, classes))
+
+
+def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: float = 0.0) -> Module:
+    """Build the model that a text describes.
+
+    Parameters
+    ----------
+    spec : str
+        ``"mlp"``, ``"mlp:256,128"`` with the sizes of the hidden layers, or ``"file.py:function"``: a
+        function of one's own that is called with `input_shape` and `classes` and returns a Module.
+    input_shape : tuple of int
+        The shape of one input: channels, height, width.
+    classes : int
+        How many outputs.
+    dropout : float
+        For the models built here.
+
+    Raises
+    ------
+    OptionError
+        If the text cannot be understood, with the nearest name that is known.
+    """
+    name, _, rest = spec.partition(":")
+    if name.endswith(".py"):
+        return _from_file(Path(name), rest, input_shape, classes)
+    if name not in FAMILIES:
+        raise unknown_name("model", "model", name, [*FAMILIES, "file.py:function"])
+    try:
+        hidden = tuple(int(size) for size in rest.split(",")) if rest else (256, 128)
+    except ValueError:
+        hidden = (0,)
+    if any(size < 1 for size in hidden):
+        raise OptionError(
+            "model", "sizes of hidden layers must be positive integers, as in mlp:256,128", model=spec
+        )
+    return mlp(input_shape, classes, hidden, dropout)
+
+
+def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes: int) -> Module:
+    if not path.is_file():
+        raise OptionError("model", "there is no such file", model=path)
+    module_spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert module_spec is not None and module_spec.loader is not None  # a .py file has both
+    module: Any = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    made = {
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == path.stem
+    }
+    if function not in made:
+        raise unknown_name(str(path), "function", function, made)
+    model = getattr(module, function)(input_shape=input_shape, classes=classes)
+    if not isinstance(model, Module):
+        raise OptionError(
+            str(path), "the function must return a Module", function=function, returned=type(model).__name__
+        )
+    return model

@@ -1,0 +1,384 @@
+"""A training run as a folder: its configuration, its measurements, its checkpoints, its pictures.
+
+::
+
+    config.json         what was asked for; enough to repeat the run
+    metrics.jsonl       one line an epoch
+    best.safetensors    the checkpoint with the lowest validation loss
+    last.safetensors    the newest checkpoint, to go on from
+    curves.png          loss and accuracy over the epochs
+    predictions.png     test images and what the model takes them for
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from .. import random
+from .._version import __version__
+from ..backend.device import get_backend
+from ..data import DATASETS, DataLoader, ImageData, TensorDataset, load_dataset, split
+from ..errors import CheckpointError, OptionError, unknown_name
+from ..nn.functional import cross_entropy, softmax
+from ..optim import CosineAnnealingLR, Schedule, build_optimizer
+from ..tensor import tensor
+from .callbacks import Callback, Checkpoints, EarlyStopping
+from .checkpoint import load_checkpoint
+from .loop import Trainer
+from .metrics import Accuracy
+from .models import build_model
+from .pictures import plot_predictions
+
+DEFAULT_EPOCHS = {"digits": 40}
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass
+class RunConfig:
+    """All that determines a run.
+
+    Attributes
+    ----------
+    data : str
+        A name in `tinygrad_adam.data.DATASETS`.
+    model : str
+        See `build_model`.
+    dropout : float
+        Of the models built here.
+    optimizer : str
+        A name in `tinygrad_adam.optim.OPTIMIZERS`.
+    settings : dict
+        Hyper-parameters of the optimizer.
+    schedule : {"cosine", "constant"}
+        How the learning rate changes from epoch to epoch.
+    epochs : int or None
+        How many passes over the training images; None for what suits the data set.
+    batch_size : int
+        Images a step.
+    validation : float
+        The share of the training images that is held out to choose the best epoch.
+    max_grad_norm : float or None
+        Gradients are scaled down to this norm.
+    patience : int or None
+        Epochs without a lower validation loss after which to stop.
+    seed : int
+        Of weights, shuffles and dropout.
+    device : str
+        Where to compute.
+    """
+
+    data: str = "digits"
+    model: str = "mlp:256,128"
+    dropout: float = 0.3
+    optimizer: str = "adam"
+    settings: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "cosine"
+    epochs: int | None = None
+    batch_size: int = 64
+    validation: float = 0.1
+    max_grad_norm: float | None = None
+    patience: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.data not in DATASETS:
+            raise unknown_name("run", "data set", self.data, DATASETS)
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("run", "schedule", self.schedule, SCHEDULES)
+        if not 0 < self.validation < 1:
+            raise OptionError("run", "validation must be a share between 0 and 1", validation=self.validation)
+        if not 0 <= self.dropout < 1:
+            raise OptionError("run", "dropout must be in [0, 1)", dropout=self.dropout)
+        if self.epochs is None:
+            self.epochs = DEFAULT_EPOCHS.get(self.data, 10)
+        if self.epochs < 1 or self.batch_size < 1 or self.seed < 0:
+            raise OptionError(
+                "run", "epochs and batch_size must be positive, seed not negative",
+                epochs=self.epochs, batch_size=self.batch_size, seed=self.seed,
+            )  # fmt: skip
+        get_backend(self.device)
+
+
+class Run:
+    """A run in its folder; made by `start` or `open`.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lives.
+    config : RunConfig
+        What was asked for.
+    data : ImageData
+        The images.
+    trainer : Trainer
+        The model, optimizer and loop.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder, self.config = folder, config
+        self.data: ImageData = load_dataset(config.data)
+        random.manual_seed(config.seed)
+        x, _ = self.data.arrays("test", flatten=False)
+        model = build_model(config.model, x.shape[1:], len(self.data.classes), config.dropout).to(
+            config.device
+        )
+        optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
+        schedule: Schedule | None = None
+        if config.schedule == "cosine":
+            schedule = CosineAnnealingLR(optimizer, config.epochs or 1)
+        self.checkpoints = Checkpoints(folder)
+        callbacks: list[Callback] = [_Metrics(folder / "metrics.jsonl"), self.checkpoints]
+        if config.patience is not None:
+            callbacks.append(EarlyStopping(patience=config.patience))
+        self.trainer = Trainer(
+            model,
+            optimizer,
+            cross_entropy,
+            {"accuracy": Accuracy()},
+            schedule,
+            max_grad_norm=config.max_grad_norm,
+            callbacks=callbacks,
+        )
+
+    @classmethod
+    def start(
+        cls, config: RunConfig, folder: str | os.PathLike[str] | None = None, overwrite: bool = False
+    ) -> Run:
+        """Make a new run in a new folder.
+
+        Parameters
+        ----------
+        config : RunConfig
+            What to do.
+        folder : path, optional
+            Where; by default a new folder in ``runs/`` with a name that tells.
+        overwrite : bool
+            Whether an older run in `folder` may be deleted.
+
+        Raises
+        ------
+        OptionError
+            If the folder exists and `overwrite` is not set, or something in it is not of a run.
+        """
+        path = next_folder(config) if folder is None else Path(folder)
+        old = path.exists() and any(path.iterdir()) if path.is_dir() else path.exists()
+        if old and not overwrite:
+            raise OptionError(
+                "train",
+                "the folder exists; choose another with --out, go on with --resume, or allow --overwrite",
+                folder=path,
+            )
+        if old and not (path / "config.json").is_file():
+            raise OptionError("train", "the folder holds no run; it is not overwritten", folder=path)
+        run = cls(path, config)  # everything is checked before anything is touched
+        if old:
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"version": __version__, **dataclasses.asdict(config)}, indent=2)
+        (path / "config.json").write_text(text + "\n")
+        return run
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Run:
+        """Read a run back, with untrained weights; see `resume` and `load_best`.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder does not hold a run.
+        """
+        path = Path(folder)
+        try:
+            values = json.loads((path / "config.json").read_text())
+            values.pop("version")
+            config = RunConfig(**values)
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"opening {path}", "it is not the folder of a run: there is no config.json"
+            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"opening {path}", f"config.json is damaged: {error}") from error
+        return cls(path, config)
+
+    def resume(self) -> None:
+        """Take over the newest checkpoint; `train` goes on from there.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is damaged.
+        """
+        if not self.checkpoints.last.exists():
+            raise CheckpointError(
+                f"resuming {self.folder}", "the run has no checkpoint yet; start it anew with --overwrite"
+            )
+        self.trainer.load(self.checkpoints.last)
+
+    def load_best(self) -> None:
+        """Take over the weights of the best epoch."""
+        load_checkpoint(self.checkpoints.best_file, self.trainer.model, restore_random=False)
+
+    def loaders(self) -> tuple[DataLoader, DataLoader]:
+        """Return the loaders of the training and the validation images."""
+        config = self.config
+        whole = TensorDataset(*self.data.arrays("train", flatten=False))
+        training, validation = split(whole, 1 - config.validation, config.seed)
+        return (
+            DataLoader(training, config.batch_size, shuffle=True, seed=config.seed, device=config.device),
+            DataLoader(validation, 512, device=config.device),
+        )
+
+    def train(self, display: Callback | None = None) -> dict[str, float]:
+        """Train to the end, measure on the test images with the best weights, and draw the pictures.
+
+        Parameters
+        ----------
+        display : Callback, optional
+            Shows progress.
+
+        Returns
+        -------
+        dict of str to float
+            ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training. Empty if
+            training was interrupted.
+        """
+        training, validation = self.loaders()
+        if display is not None:
+            self.trainer.callbacks.append(display)
+        started = time.perf_counter()
+        try:
+            self.trainer.fit(training, self.config.epochs or 1, validation)
+        finally:
+            if display is not None:
+                self.trainer.callbacks.remove(display)
+        seconds = time.perf_counter() - started
+        if self.trainer.interrupted:
+            return {}
+        self.trainer.history.plot(self.folder / "curves.png")
+        self.load_best()
+        results = self.evaluate()
+        self.draw_predictions()
+        return {**results, "seconds": seconds}
+
+    def evaluate(self) -> dict[str, float]:
+        """Return loss and accuracy on the test images."""
+        dataset = TensorDataset(*self.data.arrays("test", flatten=False))
+        return self.trainer.evaluate(DataLoader(dataset, 512, device=self.config.device))
+
+    def predict(self, images: Any) -> numpy.ndarray[Any, Any]:
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        images : numpy.ndarray, shape (n, height, width)
+            In [0, 1].
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, classes)
+        """
+        x = numpy.asarray(images, numpy.float32)[:, None]
+        batches = [tensor(x[i : i + 512], device=self.config.device) for i in range(0, len(x), 512)]
+        return softmax(tensor(self.trainer.predict(batches))).numpy()
+
+    def draw_predictions(self) -> None:
+        """Draw ``predictions.png``."""
+        x, y = self.data.arrays("test", flatten=False)
+        probabilities = self.predict(x[:, 0])
+        plot_predictions(x[:, 0], y, probabilities, self.data.classes, self.folder / "predictions.png")
+
+
+class _Metrics(Callback):
+    """Keeps ``metrics.jsonl`` up to date."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        # Whole, so that a resumed run drops lines of epochs that were never checkpointed.
+        self.path.write_text(trainer.history.to_jsonl())
+
+
+def next_folder(config: RunConfig) -> Path:
+    """Return the first name in ``runs/`` that is free."""
+    model = config.model.partition(":")[0].removesuffix(".py").split("/")[-1]
+    for number in range(1, 10**6):
+        path = Path("runs") / f"{config.data}-{model}-{number}"
+        if not path.exists():
+            return path
+    raise OptionError("train", "there are too many runs; name a folder with --out")
+
+
+def read_images(path: str | os.PathLike[str], size: tuple[int, int], scale: float) -> tuple[Any, bool]:
+    """Read images that a model has not seen.
+
+    Parameters
+    ----------
+    path : path
+        A picture that Pillow reads, made gray and of the right size; or a ``.npy`` file with one image
+        (height, width) or several (n, height, width). Integers there are divided by `scale`.
+    size : tuple of int
+        Height and width that the model takes.
+    scale : float
+        The largest value of the data set's pixels.
+
+    Returns
+    -------
+    images : numpy.ndarray, float32, shape (n, height, width)
+        In [0, 1], light on dark as the training images are.
+    inverted : bool
+        Whether a picture had a light ground and was inverted.
+
+    Raises
+    ------
+    OptionError
+        If the file cannot be read as images of that size.
+    """
+    target = Path(path)
+    if not target.is_file():
+        raise OptionError("predict", "there is no such file", file=target)
+    if target.suffix == ".npy":
+        try:
+            array = numpy.load(target, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise OptionError("predict", f"not an array that can be read: {error}", file=target) from error
+        if array.ndim == 2:
+            array = array[None]
+        if array.ndim != 3 or array.shape[1:] != size or array.dtype.kind not in "fiu":
+            raise OptionError(
+                "predict", f"the array must hold numbers of shape (n, {size[0]}, {size[1]})",
+                file=target, shape=array.shape, dtype=array.dtype,
+            )  # fmt: skip
+        images = array.astype(numpy.float32) / (1.0 if array.dtype.kind == "f" else scale)
+        if not numpy.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+            raise OptionError(
+                "predict", f"pixels must be floats in [0, 1] or integers up to {scale:g}",
+                file=target, least=array.min(), greatest=array.max(),
+            )  # fmt: skip
+        return images, False
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise OptionError("predict", 'pictures need Pillow: pip install "tinygrad-adam[cli]"') from error
+    try:
+        with Image.open(target) as picture:
+            gray = picture.convert("LA").convert("RGBA")
+            ground = Image.new("RGBA", gray.size, "white")
+            ground.alpha_composite(gray)
+            small = ground.convert("L").resize((size[1], size[0]), Image.Resampling.BOX)
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise OptionError("predict", f"not a picture that can be read: {error}", file=target) from error
+    image = numpy.asarray(small, numpy.float32) / 255
+    edge = numpy.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    inverted = bool(numpy.median(edge) > 0.5)
+    return (1 - image if inverted else image)[None], inverted
