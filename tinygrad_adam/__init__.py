@@ -1,6 +1,9 @@
 """Backpropagation and Adam that a person can read, on NumPy or CuPy."""
 
-from . import data, errors, nn, optim, training
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import errors, nn, optim
 from ._version import __version__
 from .autograd import Primitive, enable_grad, grad, is_grad_enabled, no_grad, primitive
 from .backend.kernels import use_kernels
@@ -20,3 +23,13 @@ from .tensor import (
     tensor,
     zeros,
 )
+
+if TYPE_CHECKING:
+    from . import data, training
+
+
+def __getattr__(name: str) -> Any:
+    # Those who only compute need not wait for what only training needs.
+    if name in ("data", "training"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -143,6 +143,13 @@ class Node:
         self.versions = []
 
 
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Name the parameters in order, a variadic one last; `inspect.signature` would be slow to import with."""
+    code = function.__code__
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+    return code.co_varnames[:count]
+
+
 class Rule:
     """A vector-Jacobian product and the names of its parameters, which say what it needs."""
 
@@ -150,7 +157,7 @@ class Rule:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.names = tuple(inspect.signature(function).parameters)
+        self.names = _parameter_names(function)
         self.writes_out = "out" in self.names
 
 
@@ -201,12 +208,13 @@ class Primitive:
         self.__module__ = forward.__module__
         self.forward = forward
         self.view = view
-        first, *parameters = inspect.signature(forward).parameters.values()
-        self.__signature__ = inspect.Signature(parameters)
-        self.wants_kernels = first.name == "kernels"
-        self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        self.static = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        first, *names = _parameter_names(forward)
+        self.wants_kernels = first == "kernels"
+        self.variadic = bool(forward.__code__.co_flags & inspect.CO_VARARGS)
+        arrays = forward.__code__.co_argcount - 1
+        self.inputs = names[:arrays] + names[len(names) - self.variadic :]
+        defaults = forward.__kwdefaults__ or {}
+        self.static = {name: defaults.get(name) for name in names[arrays : len(names) - self.variadic]}
         unknown = set(rules) - set(self.inputs)
         if unknown:
             raise DTypeError(
@@ -225,6 +233,11 @@ class Primitive:
                 )
         self._tapes: dict[int, _Tape] = {}
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What callers may pass: the forward rule's parameters but for the namespace."""
+        return inspect.Signature(list(inspect.signature(self.forward).parameters.values())[1:])
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}{self.__signature__}>"
 
@@ -237,6 +250,7 @@ class Primitive:
         return self.rules[self.name_of(position)]
 
     def __call__(self, *args: Any, **static: Any) -> Any:
+        """Compute the output, and record the operation where a gradient will be wanted."""
         if len(args) > len(self.inputs) and not self.variadic:
             args, static = self._settings_by_position(args, static)
         values = []
@@ -508,7 +522,8 @@ def _pull(
     for (position, rule), parent in zip(node.tape.pulls, _parents(node), strict=True):
         if targets is not None and parent not in targets:
             continue
-        like, out = parent, None
+        like: Any = parent
+        out = None
         if isinstance(parent, Variable):
             like = parent._data
             # The reserved place is free only while it holds no gradient, of this pass or an earlier one.
@@ -554,7 +569,7 @@ def _propagate(
         return {root: gradient}, set()
     pending: dict[Node | Variable, Any] = {root.node: gradient}
     owned: set[Node | Variable] = set()
-    found = {}
+    found: dict[Node | Variable, Any] = {}
     nodes = _walk(root.node)
     targets = None
     if wanted is not None:
@@ -642,6 +657,7 @@ def backward(
         root, gradient, create_graph=create_graph, retain_graph=retain_graph or create_graph
     )
     for leaf, g in gradients.items():
+        assert isinstance(leaf, Variable)  # nothing else is left when no node is wanted
         if leaf._hooks:
             g = _run_hooks(leaf._hooks, g)
         _accumulate(leaf, g, leaf in owned)

@@ -12,7 +12,6 @@ Every class also derives from the built-in exception that a caller would expect,
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -89,6 +88,8 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> O
     train: unknown optimizer 'adm'; did you mean 'adam'?
       known  adam, sgd
     """
+    import difflib  # slow to import, and needed only when something is wrong
+
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""

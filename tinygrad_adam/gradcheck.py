@@ -159,6 +159,8 @@ def gradgradcheck(
             outs = f(*arguments)
             outs = [outs] if single else list(outs)
             total = sum((out * v).sum() for out, v in zip(outs, vectors_in, strict=True))
+            # Times 0, so that an input which the outputs do not depend on has the gradient 0.
+            total = total + sum((arguments[i] * 0).sum() for i in checked)
             return grad(total, [arguments[i] for i in checked], create_graph=True)
 
     return gradcheck(gradients, [*inputs, *vectors], eps, atol, rtol, seed + 1)

@@ -6,6 +6,7 @@ the state can be saved.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,13 +17,18 @@ import numpy
 
 from .errors import OptionError, StateError
 
-_shared = numpy.random.default_rng()
-_generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator", default=_shared)
+_generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator")
+
+
+@functools.cache
+def _shared() -> numpy.random.Generator:
+    """Make the generator outside any `fork_rng`; at first use, since it is slow to import."""
+    return numpy.random.default_rng()
 
 
 def generator() -> numpy.random.Generator:
     """Return the generator in use in this context."""
-    return _generator.get()
+    return _generator.get(None) or _shared()
 
 
 def manual_seed(seed: int) -> None:

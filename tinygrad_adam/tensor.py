@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 
@@ -18,6 +18,9 @@ from .backend.device import Array, asarray, backend_of, device_of, get_backend, 
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .ops.indexing import raw_index
 from .random import generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Axis = int | tuple[int, ...] | None
 Operand = Any
@@ -120,7 +123,7 @@ class Tensor(autograd.Variable):
         """Whether it was made by the user and not by a recorded operation."""
         return self.node is None
 
-    def numpy(self) -> numpy.ndarray[Any, Any]:
+    def numpy(self) -> NDArray[Any]:
         """Return the value as a NumPy array, sharing memory where it can.
 
         Raises
@@ -156,7 +159,7 @@ class Tensor(autograd.Variable):
 
     def copy(self) -> Tensor:
         """Return a copy with the same history: gradients flow through it."""
-        return cast(Tensor, self * 1 if self.dtype.kind == "f" else Tensor(self._data.copy()))
+        return self * 1 if self.dtype.kind == "f" else Tensor(self._data.copy())
 
     def to(self, target: Any) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
@@ -512,7 +515,7 @@ class Tensor(autograd.Variable):
 
     # --- NumPy's protocols ---------------------------------------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return numpy.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -876,7 +879,7 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
 
 def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     shape = tuple(_unpacked(sizes))
-    if not all(isinstance(size, Integral) and size >= 0 for size in shape):
+    if not all(isinstance(size, Integral) and int(size) >= 0 for size in shape):
         raise ShapeError(where, "sizes must be non-negative integers", shape=shape)
     return shape
 

@@ -6,9 +6,8 @@ which library it is: code that computes receives ``xp`` or ``kernels`` and write
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -19,8 +18,7 @@ Array = Any
 """A raw array of some backend; the libraries share no common base class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(NamedTuple):
     """An array namespace with the kernels written for it.
 
     Attributes

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from ..backend.device import asarray, to_device, to_host
 from ..errors import OptionError, StateError
-from ..serialization import load_tensors, save_tensors
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -43,6 +42,13 @@ class Module:
     )
     """
 
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Any]
+    _forward_hooks: dict[int, Callable[..., Any]]
+    _forward_pre_hooks: dict[int, Callable[..., Any]]
+
     def __init__(self) -> None:
         # Straight into __dict__: __setattr__ below needs these to exist.
         self.__dict__.update(
@@ -54,6 +60,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output, with the hooks before and after."""
         for pre_hook in list(self._forward_pre_hooks.values()):
             answer = pre_hook(self, args)
             if answer is not None:
@@ -72,7 +79,7 @@ class Module:
             raise OptionError(
                 type(self).__name__, "call super().__init__() before assigning attributes", attribute=name
             )
-        registries = (self._parameters, self._modules, self._buffers)
+        registries: tuple[dict[str, Any], ...] = (self._parameters, self._modules, self._buffers)
         for registry, kind in zip(registries, (Parameter, Module, Tensor), strict=True):
             if isinstance(value, kind) and (registry is not self._buffers or name in self._buffers):
                 for other in registries:
@@ -287,6 +294,8 @@ class Module:
 
     def save(self, path: Any) -> None:
         """Write the `state_dict` to a safetensors file, which PyTorch can load; see `load`."""
+        from ..serialization import save_tensors  # only those who use files wait for it
+
         save_tensors(path, self.state_dict())
 
     def load(self, path: Any, strict: bool = True) -> Self:
@@ -299,6 +308,8 @@ class Module:
         StateError
             If its contents do not fit.
         """
+        from ..serialization import load_tensors
+
         self.load_state_dict(load_tensors(path)[0], strict)
         return self
 

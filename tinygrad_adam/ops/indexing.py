@@ -38,7 +38,7 @@ def _is_basic(index: Any) -> bool:
         p is None
         or p is Ellipsis
         or isinstance(p, slice)
-        or (isinstance(p, Integral) and type(p) is not bool)  # True is a mask, not 1
+        or (isinstance(p, Integral) and not isinstance(p, bool))  # True is a mask, not 1
         for p in parts
     )
 

@@ -243,7 +243,9 @@ class Optimizer:
                 for p in storage.params:
                     name = self._names[id(p)]
                     entry = state.get(name)
-                    for moment in self._moments(settings) if entry else ():
+                    if entry is None:
+                        continue
+                    for moment in self._moments(settings):
                         shape = None if moment not in entry else numpy.shape(entry[moment])
                         if shape != p.shape:
                             yield f"{name}.{moment}: here {p.shape}, there {shape}"

@@ -79,7 +79,8 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
     if not path.is_file():
         raise OptionError("model", "there is no such file", model=path)
     module_spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert module_spec is not None and module_spec.loader is not None  # a .py file has both
+    assert module_spec is not None  # a .py file has a specification
+    assert module_spec.loader is not None  # and a loader
     module: Any = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
     made = {

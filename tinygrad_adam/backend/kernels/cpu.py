@@ -10,6 +10,7 @@ does instead of checking every divisor. ``fastmath`` stays off: it assumes there
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -55,9 +56,7 @@ def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
         _pool = ThreadPoolExecutor(_usable_cores() - 1, thread_name_prefix="tinygrad_adam")
     # Cut at multiples of 64 elements, so that no two threads write to one cache line.
     cuts = [size * i // pieces // 64 * 64 for i in range(pieces)] + [size]
-    parts = [
-        tuple(None if a is None else a[i:j] for a in arrays) for i, j in zip(cuts, cuts[1:], strict=False)
-    ]
+    parts = [tuple(None if a is None else a[i:j] for a in arrays) for i, j in itertools.pairwise(cuts)]
     others = [_pool.submit(kernel, *part, *scalars) for part in parts[1:]]
     kernel(*parts[0], *scalars)
     for other in others:
@@ -153,7 +152,7 @@ def sgd(
 @_compile
 def labels_in_range(labels, classes, ignore_index):  # type: ignore[no-untyped-def]
     """Tell whether every label is valid; see `reference.labels_in_range`."""
-    for label in labels:
+    for label in labels:  # noqa: SIM110 (Numba does not compile all() of a generator)
         if (label < 0 or label >= classes) and label != ignore_index:
             return False
     return True
