@@ -51,7 +51,7 @@ def train(
     ] = "mlp:256,128",
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate.  [default: 0.003 for adam and adamw]")
+        float | None, typer.Option(help="Learning rate.  [default: 0.004 for adam and adamw]")
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     set_: Annotated[
@@ -88,7 +88,7 @@ def train(
         trainer = run.trainer
         console.print(f"Going on with {run.folder} after epoch {trainer.epoch}, step {trainer.step:,}.")
     else:
-        lr = 3e-3 if lr is None and optimizer in ("adam", "adamw") else lr
+        lr = 4e-3 if lr is None and optimizer in ("adam", "adamw") else lr
         config = RunConfig(
             data=data,
             model=model,

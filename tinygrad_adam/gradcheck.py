@@ -58,13 +58,7 @@ def gradcheck(
     >>> tg.gradcheck(tg.sin, tg.tensor(np.linspace(0, 1, 5), requires_grad=True))
     True
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    wrong = {f"inputs[{i}]": inputs[i].dtype for i in checked if inputs[i].dtype != numpy.float64}
-    if wrong or not checked:
-        raise DTypeError(
-            "gradcheck", "give at least one float64 Tensor that requires a gradient, and no other", **wrong
-        )
+    inputs, checked = _to_check("gradcheck", inputs)
     rng = numpy.random.default_rng(seed)
     weights: list[Any] = []
 
@@ -77,7 +71,8 @@ def gradcheck(
 
     # On leaves of its own, so that an input which the outputs do not depend on has the gradient 0.
     leaves = [x.detach().requires_grad_() if i in checked else x for i, x in enumerate(inputs)]
-    total = combination(*leaves)
+    with enable_grad():
+        total = combination(*leaves)
     if total.requires_grad:
         total.backward()
     for i in checked:
@@ -86,7 +81,7 @@ def gradcheck(
         with no_grad():
             ends = []
             for sign in (1, -1):
-                moved = list(inputs)
+                moved = list(leaves)
                 moved[i] = x.detach() + _beside(sign * eps * direction, x)
                 ends.append(combination(*moved).item())
         numerical = (ends[0] - ends[1]) / (2 * eps)
@@ -101,6 +96,18 @@ def gradcheck(
                 difference=abs(expected - numerical),
             )
     return True
+
+
+def _to_check(where: str, inputs: Tensor | Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """Return the inputs as a list, and the positions of those to be checked."""
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    wrong = {f"inputs[{i}]": inputs[i].dtype for i in checked if inputs[i].dtype != numpy.float64}
+    if wrong or not checked:
+        raise DTypeError(
+            where, "give at least one float64 Tensor that requires a gradient, and no other", **wrong
+        )
+    return inputs, checked
 
 
 def _beside(array: Any, like: Tensor) -> Tensor:
@@ -129,6 +136,8 @@ def gradgradcheck(
     ------
     GradcheckError
         If a gradient of a gradient differs.
+    DTypeError
+        As `gradcheck`.
 
     Examples
     --------
@@ -137,8 +146,7 @@ def gradgradcheck(
     >>> tg.gradgradcheck(tg.sin, tg.tensor(np.linspace(0, 1, 5), requires_grad=True))
     True
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    inputs, checked = _to_check("gradgradcheck", inputs)
     with no_grad():
         outputs = f(*inputs)
     single = isinstance(outputs, Tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from ..errors import OptionError
@@ -14,7 +15,7 @@ from .parameter import Parameter
 
 def require_positive(where: str, **sizes: int) -> None:
     """Refuse sizes that are not positive integers."""
-    wrong = {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}
+    wrong = {name: size for name, size in sizes.items() if not isinstance(size, Integral) or size < 1}
     if wrong:
         raise OptionError(where, "sizes must be positive integers", **wrong)
 

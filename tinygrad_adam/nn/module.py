@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
+import numpy
+
 from ..backend.device import asarray, to_device, to_host
-from ..errors import OptionError, StateError
-from ..tensor import Tensor
+from ..errors import DTypeError, OptionError, StateError
+from ..tensor import Tensor, _known_dtype
 from .parameter import Parameter
 
 _hook_numbers = itertools.count()
@@ -83,7 +85,8 @@ class Module:
         for registry, kind in zip(registries, (Parameter, Module, Tensor), strict=True):
             if isinstance(value, kind) and (registry is not self._buffers or name in self._buffers):
                 for other in registries:
-                    other.pop(name, None)
+                    if other is not registry:  # a replacement keeps its place in the order
+                        other.pop(name, None)
                 registry[name] = value
                 break
             if name in registry and value is not None:
@@ -105,6 +108,10 @@ class Module:
 
     def register_buffer(self, name: str, value: Tensor | None) -> None:
         """Register a Tensor that is saved and moved with the module, but not trained."""
+        if value is not None and not isinstance(value, Tensor):
+            raise OptionError(
+                type(self).__name__, "a buffer is a Tensor or None", name=name, value=type(value).__name__
+            )
         self._buffers[name] = value
         object.__setattr__(self, name, value)
 
@@ -114,7 +121,7 @@ class Module:
             raise OptionError(
                 type(self).__name__, "only Modules can be children", name=name, value=type(module).__name__
             )
-        self._modules[name] = module
+        setattr(self, name, module)
 
     # --- Walking the tree ----------------------------------------------------------------
 
@@ -122,10 +129,11 @@ class Module:
         """Yield this module and all below it with their dotted names, each once."""
         yield from self._named_modules(prefix, set())
 
-    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        if id(self) in seen:
-            return
-        seen.add(id(self))
+    def _named_modules(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+        if seen is not None:
+            if id(self) in seen:
+                return
+            seen.add(id(self))
         yield prefix, self
         for name, child in self.named_children():
             yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
@@ -144,7 +152,7 @@ class Module:
 
     def _entries(self, registry: str, unique: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for prefix, module in self.named_modules():
+        for prefix, module in self._named_modules("", set() if unique else None):
             for name, value in getattr(module, registry).items():
                 if value is None or (unique and id(value) in seen):
                     continue
@@ -211,13 +219,23 @@ class Module:
         -------
         Module
             This module.
+
+        Raises
+        ------
+        DTypeError
+            If the dtype is not one of floats.
         """
+        dtype = None
+        if not isinstance(target, str) or target.startswith(("float", "int", "uint", "bool")):
+            dtype = _known_dtype("Module.to", target)
+            if dtype not in (numpy.float32, numpy.float64):
+                raise DTypeError("Module.to", "parameters are float32 or float64", dtype=target)
         for entry in itertools.chain(self.parameters(), self.buffers()):
-            if not isinstance(target, str):
-                moved = entry._data.astype(target) if entry.dtype.kind == "f" else entry._data
-            else:
+            if dtype is None:
                 moved = to_device(entry._data, target)
-            if moved is not entry._data and (moved.dtype != entry.dtype or isinstance(target, str)):
+            else:
+                moved = entry._data.astype(dtype, copy=False) if entry.dtype.kind == "f" else entry._data
+            if moved is not entry._data:
                 entry._data, entry._grad, entry._grad_buffer = moved, None, None
                 entry._version[0] += 1
         return self
@@ -269,18 +287,28 @@ class Module:
         Raises
         ------
         StateError
-            With a list of what is missing, unexpected and misshapen.
+            With a list of what is missing, unexpected, misshapen and not real numbers.
         """
         entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
-        arrays = {name: value._data if isinstance(value, Tensor) else value for name, value in state.items()}
+        arrays = {
+            name: to_host(value._data if isinstance(value, Tensor) else value)
+            for name, value in state.items()
+        }
         missing = [name for name in entries if name not in arrays] if strict else []
         unexpected = [name for name in arrays if name not in entries] if strict else []
         misshapen = [
-            f"{name}: here {entry.shape}, there {tuple(arrays[name].shape)}"
+            f"{name}: here {entry.shape}, there {arrays[name].shape}"
             for name, entry in entries.items()
-            if name in arrays and tuple(arrays[name].shape) != entry.shape
+            if name in arrays and arrays[name].shape != entry.shape
         ]
-        report = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+        mistyped = [
+            f"{name}: {arrays[name].dtype}"
+            for name in entries
+            if name in arrays and arrays[name].dtype.kind not in "fiub"
+        ]
+        report = {
+            "missing": missing, "unexpected": unexpected, "misshapen": misshapen, "not numbers": mistyped,
+        }  # fmt: skip
         if any(report.values()):
             raise StateError(
                 type(self).__name__,
@@ -289,7 +317,7 @@ class Module:
             )
         for name, entry in entries.items():
             if name in arrays:
-                entry._data[...] = asarray(to_host(arrays[name]), dtype=entry.dtype, device=entry.device)
+                entry._data[...] = asarray(arrays[name], dtype=entry.dtype, device=entry.device)
                 entry._version[0] += 1
 
     def save(self, path: Any) -> None:

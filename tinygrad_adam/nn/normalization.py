@@ -28,9 +28,9 @@ class LayerNorm(Module):
 
     def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
         require_positive("LayerNorm", **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
-        self.normalized_shape, self.eps = shape, eps
+        self.normalized_shape, self.eps = tuple(map(int, shape)), eps
         self.weight, self.bias = Parameter(ones(shape)), Parameter(zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:

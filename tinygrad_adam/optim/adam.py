@@ -102,6 +102,7 @@ class Adam(Optimizer):
             and len(betas) == 2
             and all(_is_number(b) and 0 <= b < 1 for b in betas),
         )
+        self._require(settings, "amsgrad", "True or False", isinstance(settings["amsgrad"], bool))
 
     def _moments(self, settings: dict[str, Any]) -> tuple[str, ...]:
         return (*self.moment_names, "v_max") if settings["amsgrad"] else self.moment_names

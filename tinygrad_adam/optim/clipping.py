@@ -13,7 +13,10 @@ from ..tensor import Tensor
 
 def _gradients(params: Iterable[Tensor]) -> list[Any]:
     params = [params] if isinstance(params, Tensor) else params
-    return [p.grad._data for p in params if p.grad is not None]
+    gradients = [p.grad for p in params if p.grad is not None]
+    for gradient in gradients:
+        gradient._version[0] += 1  # what is differentiated through a clipped gradient must say so
+    return [gradient._data for gradient in gradients]
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:

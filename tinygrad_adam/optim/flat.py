@@ -11,6 +11,7 @@ from typing import Any
 
 from ..autograd import Variable
 from ..backend.device import Array, backend_of, device_of, to_device
+from ..errors import DTypeError
 
 ALIGNMENT = 64
 """Elements; each parameter starts at a multiple, for aligned access on a GPU."""
@@ -47,6 +48,12 @@ class FlatStorage:
             total += -(-p.size // ALIGNMENT) * ALIGNMENT
         self.starts, self.stops = starts, [*starts[1:], total]
         first = self.params[0]._data
+        if any(p._data.dtype != first.dtype or p.device != self.params[0].device for p in self.params):
+            raise DTypeError(
+                "optimizer",
+                "parameters of one group were cast or moved apart; make the optimizer after that",
+                found=sorted({f"{p._data.dtype} on {p.device}" for p in self.params}),
+            )
         xp = backend_of((first,)).xp
         self.data = xp.zeros(total, first.dtype)
         # Ones between parameters: with zeros there, eps = 0 would divide 0 by 0.
@@ -85,7 +92,7 @@ class FlatStorage:
         step : int
             The number of the step to take, from 1.
         """
-        self._follow()
+        self.follow()
         begin = end = step = -1
         for i, p in enumerate(self.params):
             if p._grad is None:
@@ -104,7 +111,7 @@ class FlatStorage:
         if end >= 0:
             yield slice(begin, end), step
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Lay everything out again if a value was moved away, to another device say."""
         if all(p._data is value for p, value in zip(self.params, self._values, strict=True)):
             return
@@ -114,6 +121,10 @@ class FlatStorage:
         for name, old in before.items():
             for place, value in zip(self.views(self.moment(name)), old, strict=True):
                 place[...] = _beside(value, place)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()  # the views of a copy are arrays of their own
 
 
 def _raw(value: Any) -> Array:

@@ -69,6 +69,12 @@ class Optimizer:
         group : dict
             ``"params"`` and any hyper-parameters that differ from the defaults.
         """
+        if not isinstance(group, dict) or "params" not in group:
+            raise OptionError(
+                self._name,
+                "a group must be a dict with 'params'",
+                got=sorted(group) if isinstance(group, dict) else type(group).__name__,
+            )
         unknown = set(group) - {"params", *self.defaults}
         if unknown:
             raise OptionError(
@@ -229,6 +235,7 @@ class Optimizer:
         for settings, storages, group in zip(self.param_groups, self._storages, saved["groups"], strict=True):
             settings.update({key: value for key, value in group.items() if key in self.defaults})
             for storage in storages:
+                storage.follow()
                 views = {name: storage.views(storage.moment(name)) for name in self._moments(settings)}
                 for i, p in enumerate(storage.params):
                     entry = saved["state"].get(self._names[id(p)], {"step": 0})
@@ -249,6 +256,14 @@ class Optimizer:
                         shape = None if moment not in entry else numpy.shape(entry[moment])
                         if shape != p.shape:
                             yield f"{name}.{moment}: here {p.shape}, there {shape}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of the parameters have other ids: deepcopy and pickle take the names in order.
+        names = [(p, self._names[id(p)]) for group in self.param_groups for p in group["params"]]
+        return {**self.__dict__, "_names": names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _names={id(p): name for p, name in state["_names"]})
 
     def __repr__(self) -> str:
         lines = []

@@ -48,6 +48,13 @@ class Schedule:
         self._apply()
 
     def _apply(self) -> None:
+        if len(self.base_lrs) != len(self.optimizer.param_groups):
+            raise OptionError(
+                type(self).__name__,
+                "groups were added to the optimizer; make the schedule after that",
+                groups_then=len(self.base_lrs),
+                groups_now=len(self.optimizer.param_groups),
+            )
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = self.lr(base_lr, self.count)
 

@@ -82,6 +82,7 @@ class SGD(Optimizer):
         self._require_not_negative(settings, "lr", "momentum", "dampening", "weight_decay")
         self._require(settings, "momentum", "below 1", settings["momentum"] < 1)
         self._require(settings, "dampening", "at most 1", settings["dampening"] <= 1)
+        self._require(settings, "nesterov", "True or False", isinstance(settings["nesterov"], bool))
         self._require(
             settings,
             "nesterov",
