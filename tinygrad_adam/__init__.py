@@ -5,24 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, nn, optim
 from ._version import __version__
-from .autograd import Primitive, enable_grad, grad, is_grad_enabled, no_grad, primitive
+from .autograd import grad
+from .backend.convert import default_dtype, get_default_dtype
 from .backend.kernels import use_kernels
+from .creation import arange, eye, full, ones, rand, randn, tensor, zeros
 from .gradcheck import gradcheck, gradgradcheck
 from .ops import *  # noqa: F403
+from .primitive import Primitive, enable_grad, is_grad_enabled, no_grad, primitive
 from .random import fork_rng, manual_seed
-from .tensor import (
-    Tensor,
-    arange,
-    default_dtype,
-    eye,
-    full,
-    get_default_dtype,
-    ones,
-    rand,
-    randn,
-    tensor,
-    zeros,
-)
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from . import data, training

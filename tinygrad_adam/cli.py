@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,11 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 
+def _say(text: str, style: str | None = None) -> None:
+    # Paths and commands as they are: unbroken, and brackets and colons without a meaning.
+    console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
+
+
 def _settings(pairs: list[str], **others: float | None) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is a number, a truth value, or numbers with commas."""
     settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
@@ -34,9 +40,9 @@ def _settings(pairs: list[str], **others: float | None) -> dict[str, Any]:
         name, sign, text = pair.partition("=")
         try:
             settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise OptionError(
-                "--set", "write name=value with numbers, as in --set betas=0.9,0.99", got=pair
+                "--set", "write name=value, as in --set betas=0.9,0.99 or --set amsgrad=True", got=pair
             ) from error
         if not sign:
             raise OptionError("--set", "write name=value", got=pair)
@@ -45,6 +51,7 @@ def _settings(pairs: list[str], **others: float | None) -> dict[str, Any]:
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[str, typer.Option(help="Data set; see the command 'datasets'.")] = "digits",
     model: Annotated[
         str, typer.Option(help="mlp:256,128 with the hidden sizes, or file.py:function.")
@@ -83,10 +90,19 @@ def train(
     from .training import Run, RunConfig, choose_display
 
     if resume is not None:
+        given = _given(context) - {"--resume"}
+        if given:
+            raise OptionError(
+                "--resume", "a run goes on as it was set up; leave out the other options",
+                given=", ".join(sorted(given)),
+            )  # fmt: skip
         run = Run.open(resume)
         run.resume()
         trainer = run.trainer
-        console.print(f"Going on with {run.folder} after epoch {trainer.epoch}, step {trainer.step:,}.")
+        if trainer.epoch == run.config.epochs:
+            _say(f"{run.folder} is finished: its {trainer.epoch} epochs are done.")
+        else:
+            _say(f"Going on with {run.folder} after epoch {trainer.epoch}, step {trainer.step:,}.")
     else:
         lr = 4e-3 if lr is None and optimizer in ("adam", "adamw") else lr
         config = RunConfig(
@@ -105,36 +121,45 @@ def train(
         )
         run = Run.start(config, out, overwrite)
     training, validation = (len(loader.dataset) for loader in run.loaders())
-    console.print(
+    _say(
         f"{run.config.model} ({run.trainer.model.parameter_count():,} parameters) on {run.config.data}: "
-        f"{training:,} images to train on, {validation:,} to validate, {len(run.data.test_labels):,} to test; "
+        f"{training:,} images to train on, {validation:,} to validate, "
+        f"{len(run.data.test_labels):,} to test; "
         f"{run.config.optimizer} on {run.config.device}"
     )
     try:
         results = run.train(choose_display())
     except TinygradAdamError:
         if run.checkpoints.last.exists():
-            console.print(f"[bold]The checkpoint of the last whole epoch is in {run.folder}.[/bold]")
+            _say(f"The checkpoint of the last whole epoch is in {run.folder}.", "bold")
         raise
     if not results:
-        console.print(
-            f"\nStopped at step {run.trainer.step:,} and saved. Go on with:\n  tinygrad-adam train --resume {run.folder}"
+        _say(
+            f"\nStopped at step {run.trainer.step:,} and saved. Go on with:\n"
+            f"  tinygrad-adam train --resume {shlex.quote(str(run.folder))}"
         )
         raise typer.Exit(130)
     if run.trainer.stop_reason:
-        console.print(f"Stopped early: {run.trainer.stop_reason}.")
-    console.print(
-        f"\n[bold]Test accuracy {results['accuracy']:.2%}[/bold] on {len(run.data.test_labels):,} unseen images, "
-        f"after {results['seconds']:.1f} s of training.\n"
-        f"{run.folder} holds curves.png, predictions.png and the checkpoints."
+        _say(f"Stopped early: {run.trainer.stop_reason}.")
+    _say(
+        f"\nTest accuracy {results['accuracy']:.2%} on {len(run.data.test_labels):,} unseen images, "
+        f"after {results['seconds']:.1f} s of training.",
+        "bold",
     )
-    console.print(f"Next, try:\n  {_next_command(run)}")
+    _say(f"{run.folder} holds curves.png, predictions.png and the checkpoints.")
+    _say(f"Next, try:\n  {_next_command(run)}")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the options that were written on the command line."""
+    sources = [(p.opts[0], context.get_parameter_source(p.name or "")) for p in context.command.params]
+    return {option for option, source in sources if source is not None and source.name == "COMMANDLINE"}
 
 
 def _next_command(run: Any) -> str:
     if run.config.data == "digits":
         return "tinygrad-adam train --data mnist --model mlp:512,256"
-    return f"tinygrad-adam predict {run.folder} picture.png"
+    return f"tinygrad-adam predict {shlex.quote(str(run.folder))} picture.png"
 
 
 @app.command()
@@ -145,7 +170,7 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> N
     opened = Run.open(run)
     opened.load_best()
     results = opened.evaluate()
-    console.print(
+    _say(
         f"{opened.config.model} on {opened.config.data}: test accuracy {results['accuracy']:.2%}, "
         f"loss {results['loss']:.4f}, on {len(opened.data.test_labels):,} images"
     )
@@ -165,11 +190,11 @@ def predict(
     opened.load_best()
     images, inverted = read_images(image, opened.data.test_images.shape[1:], opened.data.scale)
     if inverted:
-        console.print("The picture is dark on light; it was inverted, as the model learned light on dark.")
+        _say("The picture is dark on light; it was inverted, as the model learned light on dark.")
     for i, probabilities in enumerate(opened.predict(images)):
         best = probabilities.argsort()[::-1][:top]
         answers = ", ".join(f"{opened.data.classes[j]} ({probabilities[j]:.1%})" for j in best)
-        console.print(f"{image}{f'[{i}]' if len(images) > 1 else ''}: {answers}", markup=False)
+        _say(f"{image}{f'[{i}]' if len(images) > 1 else ''}: {answers}")
 
 
 @app.command()
@@ -184,9 +209,12 @@ def datasets() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of ours end in a message, not in a traceback."""
+    """Run the command line; what a user can mend ends in a message, not in a traceback."""
     try:
         app()
-    except TinygradAdamError as error:
+    except (TinygradAdamError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError as error:
+        print(f"MemoryError: {error}; a smaller model or batch needs less", file=sys.stderr)
         sys.exit(1)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy
 
-from .autograd import enable_grad, grad, no_grad
+from .autograd import grad
+from .creation import tensor
 from .errors import DTypeError, GradcheckError
-from .tensor import Tensor, tensor
+from .primitive import enable_grad, no_grad
+from .tensor import Tensor
 
 
 def gradcheck(

@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import math
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from numbers import Integral
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 
 from . import autograd, ops
-from .backend.device import Array, asarray, backend_of, device_of, get_backend, is_array, to_device, to_host
+from .backend.convert import check_dtype, get_default_dtype, known_dtype, operand
+from .backend.device import Array, asarray, backend_of, device_of, get_backend, to_device, to_host
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
+from .methods import Operand, Operations
 from .ops.indexing import raw_index
-from .random import generator
+from .primitive import is_grad_enabled, provided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Axis = int | tuple[int, ...] | None
-Operand = Any
-"""What stands beside a Tensor in an expression: a Tensor, an array, or a number."""
-
-_FLOAT32 = numpy.dtype("float32")
-_default_dtype: ContextVar[Any] = ContextVar("tinygrad_adam_default_dtype", default=_FLOAT32)
 _hook_numbers = itertools.count()
 
 
-@contextmanager
-def default_dtype(dtype: Any) -> Iterator[None]:
-    """Choose what Python floats become, and what new parameters are made of, in a ``with`` block.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 (the default outside any block) or float64.
-
-    Raises
-    ------
-    DTypeError
-        If it is neither.
-    """
-    chosen = _known_dtype("default_dtype", dtype)
-    if chosen not in (numpy.float32, numpy.float64):
-        raise DTypeError("default_dtype", "must be float32 or float64", dtype=dtype)
-    token = _default_dtype.set(chosen)
-    try:
-        yield
-    finally:
-        _default_dtype.reset(token)
-
-
-def get_default_dtype() -> Any:
-    """Return the dtype of new parameters and of what is made from Python floats."""
-    return _default_dtype.get()
-
-
-class Tensor(autograd.Variable):
+class Tensor(Operations):
     """An array with a gradient.
 
     Made by `tensor` or by operations on other Tensors; the constructor is for the engine.
@@ -182,10 +145,10 @@ class Tensor(autograd.Variable):
 
     def astype(self, dtype: Any) -> Tensor:
         """Return the Tensor cast to `dtype`; to an integer, without history."""
-        dtype = _known_dtype("astype", dtype)
+        dtype = known_dtype("astype", dtype)
         if dtype == self.dtype:
             return self
-        _check_dtype("astype", dtype)
+        check_dtype("astype", dtype)
         return cast(Tensor, ops.astype(self if dtype.kind == "f" else self.detach(), dtype=dtype))
 
     # --- The gradient --------------------------------------------------------------------
@@ -316,52 +279,52 @@ class Tensor(autograd.Variable):
     # --- Operators -----------------------------------------------------------------------
 
     def __add__(self, other: Operand) -> Tensor:
-        return ops.add(self, _operand(other))
+        return ops.add(self, other)
 
     def __radd__(self, other: Operand) -> Tensor:
-        return ops.add(_operand(other), self)
+        return ops.add(other, self)
 
     def __sub__(self, other: Operand) -> Tensor:
-        return ops.subtract(self, _operand(other))
+        return ops.subtract(self, other)
 
     def __rsub__(self, other: Operand) -> Tensor:
-        return ops.subtract(_operand(other), self)
+        return ops.subtract(other, self)
 
     def __mul__(self, other: Operand) -> Tensor:
-        return ops.multiply(self, _operand(other))
+        return ops.multiply(self, other)
 
     def __rmul__(self, other: Operand) -> Tensor:
-        return ops.multiply(_operand(other), self)
+        return ops.multiply(other, self)
 
     def __truediv__(self, other: Operand) -> Tensor:
-        return ops.divide(self, _operand(other))
+        return ops.divide(self, other)
 
     def __rtruediv__(self, other: Operand) -> Tensor:
-        return ops.divide(_operand(other), self)
+        return ops.divide(other, self)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        return ops.floor_divide(self, _operand(other))
+        return ops.floor_divide(self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
-        return ops.floor_divide(_operand(other), self)
+        return ops.floor_divide(other, self)
 
     def __mod__(self, other: Operand) -> Tensor:
-        return ops.remainder(self, _operand(other))
+        return ops.remainder(self, other)
 
     def __rmod__(self, other: Operand) -> Tensor:
-        return ops.remainder(_operand(other), self)
+        return ops.remainder(other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
-        return ops.power(self, _operand(other))
+        return ops.power(self, other)
 
     def __rpow__(self, other: Operand) -> Tensor:
-        return ops.power(_operand(other), self)
+        return ops.power(other, self)
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(self, _array_operand(other))
+        return ops.matmul(self, other)
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(_array_operand(other), self)
+        return ops.matmul(other, self)
 
     def __neg__(self) -> Tensor:
         return ops.negative(self)
@@ -383,7 +346,7 @@ class Tensor(autograd.Variable):
 
     def _in_place(self, operation: Any, other: Operand) -> Tensor:
         """Write the result into this Tensor's memory, unless the step is to be recorded."""
-        if autograd.is_grad_enabled():
+        if is_grad_enabled():
             if self.requires_grad and self.node is None:
                 raise GraphError(
                     operation.name,
@@ -393,7 +356,7 @@ class Tensor(autograd.Variable):
                 )
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
                 return operation(self, other)
-        result = operation(self._data, other._data if isinstance(other, Tensor) else _operand(other))
+        result = operation(self._data, other._data if isinstance(other, Tensor) else operand(other))
         if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
             raise DTypeError(
                 operation.name,
@@ -439,7 +402,7 @@ class Tensor(autograd.Variable):
         return ops.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if autograd.is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+        if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             raise GraphError(
                 "item assignment",
                 "it cannot be recorded; use where() or concatenate(), or assign inside no_grad()",
@@ -492,7 +455,7 @@ class Tensor(autograd.Variable):
             to_host(self._data), separator=", ", prefix="tensor(", floatmode="maxprec"
         )
         dtype = (
-            "" if self.dtype in (_default_dtype.get(), numpy.int64, numpy.bool_) else f", dtype={self.dtype}"
+            "" if self.dtype in (get_default_dtype(), numpy.int64, numpy.bool_) else f", dtype={self.dtype}"
         )
         device = "" if self.device == "cpu" else f", device={self.device}"
         made = f", made_by={self.node.primitive.name}" if self.node is not None else ""
@@ -527,7 +490,7 @@ class Tensor(autograd.Variable):
                 "not supported on Tensors" + (f" with {', '.join(settings)}" if settings else "")
                 + "; use an operation of tinygrad_adam, or .detach().numpy()",
             )  # fmt: skip
-        return operation(*map(_array_operand if operation is ops.matmul else _operand, inputs))
+        return operation(*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
         operation = getattr(ops, _UFUNC_NAMES.get(function.__name__, function.__name__), None)
@@ -539,392 +502,7 @@ class Tensor(autograd.Variable):
             )
         return operation(*args, **settings)
 
-    # --- Operations as methods; see the functions of the same names -----------------------
 
-    def exp(self) -> Tensor:
-        """Exponential."""
-        return ops.exp(self)
-
-    def expm1(self) -> Tensor:
-        """``exp(x) - 1``."""
-        return ops.expm1(self)
-
-    def log(self) -> Tensor:
-        """Natural logarithm."""
-        return ops.log(self)
-
-    def log1p(self) -> Tensor:
-        """``log(1 + x)``."""
-        return ops.log1p(self)
-
-    def sqrt(self) -> Tensor:
-        """Square root."""
-        return ops.sqrt(self)
-
-    def square(self) -> Tensor:
-        """Square."""
-        return ops.square(self)
-
-    def reciprocal(self) -> Tensor:
-        """``1 / x``."""
-        return ops.reciprocal(self)
-
-    def sin(self) -> Tensor:
-        """Sine."""
-        return ops.sin(self)
-
-    def cos(self) -> Tensor:
-        """Cosine."""
-        return ops.cos(self)
-
-    def tan(self) -> Tensor:
-        """Tangent."""
-        return ops.tan(self)
-
-    def arctan(self) -> Tensor:
-        """Inverse tangent."""
-        return ops.arctan(self)
-
-    def sinh(self) -> Tensor:
-        """Hyperbolic sine."""
-        return ops.sinh(self)
-
-    def cosh(self) -> Tensor:
-        """Hyperbolic cosine."""
-        return ops.cosh(self)
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent."""
-        return ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        """Logistic function."""
-        return ops.sigmoid(self)
-
-    def softplus(self) -> Tensor:
-        """``log(1 + exp(x))``."""
-        return ops.softplus(self)
-
-    def erf(self) -> Tensor:
-        """Error function."""
-        return ops.erf(self)
-
-    def relu(self) -> Tensor:
-        """``max(x, 0)``."""
-        return ops.relu(self)
-
-    def silu(self) -> Tensor:
-        """``x * sigmoid(x)``."""
-        return ops.silu(self)
-
-    def abs(self) -> Tensor:
-        """Absolute value."""
-        return ops.abs(self)
-
-    def sign(self) -> Tensor:
-        """Sign: -1, 0 or 1."""
-        return ops.sign(self)
-
-    def gelu(self, approximate: str = "none") -> Tensor:
-        """Gaussian error linear unit."""
-        return ops.gelu(self, approximate)
-
-    def leaky_relu(self, negative_slope: float = 0.01) -> Tensor:
-        """``x`` where positive, a multiple of it elsewhere."""
-        return ops.leaky_relu(self, negative_slope=negative_slope)
-
-    def elu(self, alpha: float = 1.0) -> Tensor:
-        """Exponential linear unit."""
-        return ops.elu(self, alpha=alpha)
-
-    def softmax(self, axis: int = -1) -> Tensor:
-        """Exponentials divided by their sum along `axis`."""
-        return ops.softmax(self, axis=axis)
-
-    def log_softmax(self, axis: int = -1) -> Tensor:
-        """Logarithm of the softmax along `axis`."""
-        return ops.log_softmax(self, axis=axis)
-
-    def maximum(self, other: Operand) -> Tensor:
-        """The greater of two, element by element."""
-        return ops.maximum(self, other)
-
-    def minimum(self, other: Operand) -> Tensor:
-        """The lesser of two, element by element."""
-        return ops.minimum(self, other)
-
-    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
-        """Limit to an interval."""
-        return ops.clip(self, min=min, max=max)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Sum over `axis`."""
-        return ops.sum(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Arithmetic mean over `axis`."""
-        return ops.mean(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Greatest element over `axis`."""
-        return ops.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Least element over `axis`."""
-        return ops.min(self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Product over `axis`."""
-        return ops.prod(self, axis=axis, keepdims=keepdims)
-
-    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Logarithm of the sum of exponentials over `axis`."""
-        return ops.logsumexp(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-        """Variance over `axis`."""
-        return ops.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-        """Standard deviation over `axis`."""
-        return ops.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def norm(self, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Vector norm over `axis`."""
-        return ops.norm(self, ord, axis, keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        """Partial sums along `axis`."""
-        return ops.cumsum(self, axis=axis)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """Index of the greatest element along `axis`."""
-        return ops.argmax(self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """Index of the least element along `axis`."""
-        return ops.argmin(self, axis=axis, keepdims=keepdims)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape, given as sizes or as one tuple."""
-        return ops.reshape(self, shape=_unpacked(shape))
-
-    def flatten(self, start_axis: int = 0) -> Tensor:
-        """Merge the axes from `start_axis` on into one."""
-        return ops.reshape(self, shape=(*self.shape[:start_axis], math.prod(self.shape[start_axis:])))
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Permute the axes, or reverse them."""
-        return ops.transpose(self, axes=_unpacked(axes) if axes else None)
-
-    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
-        """Spread over `shape`."""
-        return ops.broadcast_to(self, shape=shape)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Exchange two axes."""
-        return ops.swapaxes(self, axis1, axis2)
-
-    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """Move axes to new positions."""
-        return ops.moveaxis(self, source, destination)
-
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        """Drop axes of size one."""
-        return ops.squeeze(self, axis)
-
-    def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
-        """Insert axes of size one."""
-        return ops.expand_dims(self, axis)
-
-    def flip(self, axis: Axis = None) -> Tensor:
-        """Reverse the elements along `axis`."""
-        return ops.flip(self, axis=axis)
-
-    def roll(self, shift: int | tuple[int, ...], axis: Axis = None) -> Tensor:
-        """Shift the elements along `axis`, around the end."""
-        return ops.roll(self, shift=shift, axis=axis)
-
-    def repeat(self, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
-        """Repeat each element along `axis`."""
-        return ops.repeat(self, repeats, axis)
-
-    def split(self, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-        """Cut into parts along `axis`."""
-        return ops.split(self, indices_or_sections, axis)
-
-    def dot(self, other: Operand) -> Tensor:
-        """Inner product, as NumPy's ``dot``."""
-        return ops.dot(self, _array_operand(other))
-
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """Diagonal of two axes."""
-        return ops.diagonal(self, offset, axis1, axis2)
-
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """Sum of the diagonal."""
-        return ops.trace(self, offset, axis1, axis2)
-
-
-autograd.register_result_class(Tensor)
+provided.tensor_class = Tensor
 
 _UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min"}
-
-
-def _unpacked(sizes: tuple[Any, ...]) -> Any:
-    """Return the one tuple or list that was given instead of several numbers."""
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
-
-
-def _operand(value: Any) -> Any:
-    """Return what stands beside a Tensor as operations take it: a Tensor, a plain array or a number.
-
-    Python numbers stay what they are, since an array made of one would widen float32 to float64.
-    """
-    if isinstance(value, Tensor | float | int):
-        return value
-    if not is_array(value) and not isinstance(value, numpy.generic):
-        try:
-            return tensor(value)._data
-        except DTypeError as error:
-            raise DTypeError(
-                "operand",
-                "beside a Tensor there must be a Tensor, an array, or real numbers",
-                operand=repr(value),
-                type=type(value).__name__,
-            ) from error
-    if hasattr(value, "mask"):
-        raise DTypeError("operand", "a Tensor has no mask; call .filled() first", type=type(value).__name__)
-    _check_dtype("operand", value.dtype)
-    if isinstance(value, numpy.ndarray):
-        # A subclass, such as numpy.matrix, may give an operator in a gradient rule another meaning.
-        return numpy.asarray(value)
-    return value
-
-
-def _array_operand(value: Any) -> Any:
-    return tensor(value)._data if isinstance(value, float | int) else _operand(value)
-
-
-def _known_dtype(where: str, dtype: Any) -> Any:
-    try:
-        return numpy.dtype(dtype)
-    except TypeError as error:
-        raise DTypeError(where, "unknown dtype", dtype=repr(dtype)) from error
-
-
-def _check_dtype(where: str, dtype: Any) -> None:
-    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16:
-        raise DTypeError(
-            where,
-            "Tensors hold float32, float64, integers or truth values; give dtype= to convert",
-            dtype=dtype,
-        )
-
-
-def _leaf(array: Array, requires_grad: bool, where: str = "tensor") -> Tensor:
-    _check_dtype(where, array.dtype)
-    return Tensor(array).requires_grad_(requires_grad)
-
-
-def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor from numbers, nested lists or an array; the data are copied.
-
-    Parameters
-    ----------
-    data : number, nested sequence, array or Tensor
-        The values.
-    dtype : dtype, optional
-        By default that of an array; Python floats become the default dtype (float32), integers
-        int64, truth values bool.
-    device : str
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-    requires_grad : bool
-        Whether operations on it are to be recorded.
-
-    Returns
-    -------
-    Tensor
-        A leaf.
-
-    Raises
-    ------
-    DTypeError
-        If the data are not numbers, or hold integers and `requires_grad` is set.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.tensor([[1.0, 2.0]], requires_grad=True).shape
-    (1, 2)
-    """
-    if isinstance(data, Tensor):
-        data = data._data
-    backend = get_backend(device)
-    try:
-        if is_array(data):
-            array = backend.xp.array(to_device(data, device), dtype=dtype)
-        else:
-            array = numpy.array(data, dtype=dtype)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DTypeError("tensor", f"the data do not form an array of numbers: {error}") from error
-    if not is_array(data):
-        if dtype is None and array.dtype == numpy.float64 and not isinstance(data, numpy.generic):
-            array = array.astype(_default_dtype.get())
-        array = to_device(array, device)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return _leaf(array, requires_grad)
-
-
-def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = tuple(_unpacked(sizes))
-    if not all(isinstance(size, Integral) and int(size) >= 0 for size in shape):
-        raise ShapeError(where, "sizes must be non-negative integers", shape=shape)
-    return shape
-
-
-def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of zeros; `shape` as sizes or as one tuple."""
-    return full(_shape("zeros", shape), 0, dtype, device, requires_grad)
-
-
-def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of ones; `shape` as sizes or as one tuple."""
-    return full(_shape("ones", shape), 1, dtype, device, requires_grad)
-
-
-def full(
-    shape: tuple[int, ...], value: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
-) -> Tensor:
-    """Make a Tensor of one value, of the default dtype unless `dtype` is given."""
-    shape = _shape("full", (shape,))
-    array = get_backend(device).xp.full(shape, value, dtype=_default_dtype.get() if dtype is None else dtype)
-    return _leaf(array, requires_grad, "full")
-
-
-def arange(*bounds: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``."""
-    if dtype is None and any(isinstance(bound, float) for bound in bounds):
-        dtype = _default_dtype.get()
-    return _leaf(get_backend(device).xp.arange(*bounds, dtype=dtype), requires_grad, "arange")
-
-
-def eye(n: int, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make the identity matrix of `n` rows."""
-    array = get_backend(device).xp.eye(n, dtype=_default_dtype.get() if dtype is None else dtype)
-    return _leaf(array, requires_grad, "eye")
-
-
-def rand(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Draw uniformly from [0, 1); see `manual_seed`."""
-    return _drawn(generator().random(_shape("rand", shape)), dtype, device, requires_grad)
-
-
-def randn(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Draw from the standard normal distribution; see `manual_seed`."""
-    return _drawn(generator().standard_normal(_shape("randn", shape)), dtype, device, requires_grad)
-
-
-def _drawn(values: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    return tensor(values, _default_dtype.get() if dtype is None else dtype, device, requires_grad)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ..tensor import tensor
 from ._options import check_int, check_real
 
 Arrays = tuple[NDArray[Any], ...]

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.device import get_backend
+from ..creation import tensor
 from ..errors import OptionError, StateError
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 from ._options import check_int
 from .dataset import Arrays, Dataset
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError
 from ..ops import (
     batch_norm,
@@ -34,7 +35,7 @@ from ..ops import (
 )
 from ..ops import dropout as _dropout
 from ..random import random_key
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 
 __all__ = [
     "batch_norm",

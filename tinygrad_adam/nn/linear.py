@@ -5,8 +5,9 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
+from ..creation import zeros
 from ..errors import OptionError
-from ..tensor import Tensor, zeros
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy
 
+from ..backend.convert import known_dtype
 from ..backend.device import asarray, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
-from ..tensor import Tensor, _known_dtype
+from ..tensor import Tensor
 from .parameter import Parameter
 
 _hook_numbers = itertools.count()
@@ -227,7 +228,7 @@ class Module:
         """
         dtype = None
         if not isinstance(target, str) or target.startswith(("float", "int", "uint", "bool")):
-            dtype = _known_dtype("Module.to", target)
+            dtype = known_dtype("Module.to", target)
             if dtype not in (numpy.float32, numpy.float64):
                 raise DTypeError("Module.to", "parameters are float32 or float64", dtype=target)
         for entry in itertools.chain(self.parameters(), self.buffers()):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..creation import ones, zeros
 from ..errors import ShapeError
-from ..tensor import Tensor, ones, zeros
+from ..tensor import Tensor
 from . import functional as F
 from .linear import require_positive
 from .module import Module

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..creation import tensor
 from ..errors import ShapeError
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 
 
 class Parameter(Tensor):

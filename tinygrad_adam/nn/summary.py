@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import no_grad
+from ..primitive import no_grad
 from ..tensor import Tensor
 from .module import Module
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import primitive
 from ..errors import OptionError
+from ..primitive import primitive
 from .arithmetic import erf
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import primitive
+from ..primitive import primitive
 
 # A rule says what it needs by naming it: `a` and `b` are inputs, `y` the output, `g` the gradient
 # of the output. Broadcasting is undone by the engine, so no rule mentions it.

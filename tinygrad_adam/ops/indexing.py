@@ -5,9 +5,9 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-from ..autograd import Variable, primitive
 from ..backend.device import backend_of, is_array
 from ..errors import ShapeError
+from ..primitive import Variable, primitive
 from .reduction import normalize_axes
 
 # Reading a part and adding into a part of zeros are each other's transposes as linear maps, so

@@ -6,12 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import primitive
+from ..backend.convert import array_of
+from ..backend.device import is_array
 from ..errors import ShapeError
+from ..primitive import Variable, primitive
 from .arithmetic import multiply
 from .indexing import getitem
 from .reduction import normalize_axes, sum
 from .shaping import moveaxis, reshape, transpose
+
+
+def _shaped(value: Any) -> Any:
+    """Return what has a shape as it is, and numbers and lists as arrays."""
+    return value if isinstance(value, Variable) or is_array(value) else array_of("operand", value)
 
 
 def _transposed(xp: Any, a: Any) -> Any:
@@ -61,6 +68,7 @@ def matmul(a: Any, b: Any) -> Any:
     >>> tg.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
     tensor([11.])
     """
+    a, b = _shaped(a), _shaped(b)
     a_dim, b_dim = len(a.shape), len(b.shape)
     if not a_dim or not b_dim or a.shape[-1] != b.shape[-2 if b_dim > 1 else 0]:
         inner = "b.shape[-2]" if b_dim > 1 else "b.shape[0]"
@@ -87,6 +95,7 @@ def dot(a: Any, b: Any) -> Any:
     ShapeError
         If the sizes of the summed axes differ.
     """
+    a, b = _shaped(a), _shaped(b)
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     if b.ndim <= 2:

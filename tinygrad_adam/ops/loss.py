@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Variable, primitive
 from ..backend.device import asarray, backend_of, device_of, is_array
 from ..backend.kernels import chosen_kernels
 from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError, unknown_name
+from ..primitive import Variable, primitive
 from .activation import sigmoid, softmax, softplus
 from .indexing import _add_at
 from .reduction import logsumexp, mean, sum

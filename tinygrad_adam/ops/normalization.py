@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Variable, primitive
 from ..backend.device import backend_of
 from ..errors import ShapeError
+from ..primitive import Variable, primitive
 from .arithmetic import sqrt
 from .reduction import mean, normalize_axes
 from .shaping import reshape

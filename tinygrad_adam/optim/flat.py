@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..autograd import Variable
 from ..backend.device import Array, backend_of, device_of, to_device
 from ..errors import DTypeError
+from ..primitive import Variable
 
 ALIGNMENT = 64
 """Elements; each parameter starts at a multiple, for aligned access on a GPU."""
@@ -92,7 +92,6 @@ class FlatStorage:
         step : int
             The number of the step to take, from 1.
         """
-        self.follow()
         begin = end = step = -1
         for i, p in enumerate(self.params):
             if p._grad is None:

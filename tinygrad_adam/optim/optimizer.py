@@ -156,6 +156,7 @@ class Optimizer:
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             names = self._moments(settings)
             for storage in storages:
+                storage.follow()
                 moments = {name: storage.moment(name) for name in names}
                 for stretch, step in storage.runs():
                     stepped = True

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
+import numpy
+
+from ..errors import NonFiniteError, OptionError
 
 if TYPE_CHECKING:
     from .loop import Trainer
@@ -76,8 +78,8 @@ class _Monitor(Callback):
         return {"best": self.best if math.isfinite(self.best) else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["best"] is not None:
-            self.best = state["best"]
+        worst = math.inf if self.mode == "min" else -math.inf
+        self.best = worst if state["best"] is None else float(state["best"])
 
 
 class EarlyStopping(_Monitor):
@@ -109,8 +111,14 @@ class EarlyStopping(_Monitor):
         self.patience, self.min_delta = patience, min_delta
         self.waited = 0
 
+    def on_fit_start(self, trainer: Trainer) -> None:  # noqa: D102
+        self._check(trainer)  # a run that was stopped early and is resumed has nothing left to do
+
     def on_epoch_end(self, trainer: Trainer) -> None:  # noqa: D102
         self.waited = 0 if self.improved(trainer, self.min_delta) else self.waited + 1
+        self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
         if self.waited >= self.patience:
             trainer.stop(
                 f"{self.monitor} has not improved for {self.patience} epochs; its best was {self.best:.4g}"
@@ -127,7 +135,8 @@ class EarlyStopping(_Monitor):
 class Checkpoints(_Monitor):
     """Write ``last.safetensors`` after every epoch, and ``best.safetensors`` when it was the best.
 
-    When training is interrupted, ``last.safetensors`` is written at the step it stopped at.
+    When training is interrupted, ``last.safetensors`` is written at the step it stopped at. Weights
+    that are NaN or infinite are not written, so the last good checkpoint stays.
 
     Parameters
     ----------
@@ -154,10 +163,25 @@ class Checkpoints(_Monitor):
         return self.folder / "best.safetensors"
 
     def on_epoch_end(self, trainer: Trainer) -> None:  # noqa: D102
+        _require_finite(trainer)
         if self.improved(trainer):
             trainer.save(self.best_file)
         trainer.save(self.last)
 
     def on_fit_end(self, trainer: Trainer) -> None:  # noqa: D102
         if trainer.interrupted:
+            _require_finite(trainer)
             trainer.save(self.last)
+
+
+def _require_finite(trainer: Trainer) -> None:
+    for name, array in trainer.model.state_dict().items():
+        if not numpy.isfinite(array).all():
+            raise NonFiniteError(
+                "training",
+                "a weight became NaN or infinite though the loss was finite; lower the learning rate, or "
+                "look for a gradient that is not finite, as of sqrt(0). Older checkpoints stay as they are",
+                weight=name,
+                epoch=trainer.epoch,
+                step=trainer.step,
+            )

@@ -2,17 +2,23 @@
 
 Arrays are stored under ``model/<parameter>`` and ``optimizer/<moment>/<parameter>``; everything
 else (steps, hyper-parameters, schedule, random state, position in the data) is JSON in the
-header. Nothing is pickled, so reading a file runs no code.
+header. Nothing is pickled, so reading a file runs no code. A checksum tells of bytes that changed
+since.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy
+
 from .. import random
-from ..errors import CheckpointError
+from ..errors import CheckpointError, StateError
 from ..nn import Module
 from ..optim import Optimizer
 from ..serialization import load_tensors, save_tensors
@@ -43,7 +49,7 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file cannot be written.
+        If the file cannot be written, or `extra` holds what JSON cannot.
     """
     tensors = {f"model/{name}": array for name, array in model.state_dict().items()}
     header: dict[str, Any] = {
@@ -60,7 +66,21 @@ def save_checkpoint(
             )
         steps = {name: entry["step"] for name, entry in state["state"].items()}
         header["optimizer"] = {"optimizer": state["optimizer"], "groups": state["groups"], "steps": steps}
-    save_tensors(path, tensors, {"tinygrad_adam": json.dumps(header)})
+    try:
+        text = json.dumps(header)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"saving {path}", f"only what JSON can hold can be saved: {error}") from error
+    save_tensors(path, tensors, {"tinygrad_adam": text, "crc32": checksum(tensors, text)})
+
+
+def checksum(tensors: dict[str, Any], text: str) -> str:
+    """Return the CRC-32 of a checkpoint's arrays and header."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        array = numpy.ascontiguousarray(tensors[name])
+        crc = zlib.crc32(f"{name} {array.dtype} {tensors[name].shape}".encode(), crc)
+        crc = zlib.crc32(array.reshape(-1).view(numpy.uint8), crc)
+    return f"{crc:08x}"
 
 
 def load_checkpoint(
@@ -69,7 +89,7 @@ def load_checkpoint(
     optimizer: Optimizer | None = None,
     restore_random: bool = True,
 ) -> dict[str, Any]:
-    """Read a checkpoint into a model and an optimizer of the same kind.
+    """Read a checkpoint into a model and an optimizer of the same kind; if it fails, nothing is changed.
 
     Parameters
     ----------
@@ -94,8 +114,41 @@ def load_checkpoint(
     StateError
         If model or optimizer are of another kind.
     """
+    parts = [model] if optimizer is None else [model, optimizer]
+    with all_or_nothing(path, *parts):
+        return restore(path, model, optimizer, restore_random)
+
+
+@contextmanager
+def all_or_nothing(path: str | os.PathLike[str], *parts: Any) -> Iterator[None]:
+    """Put the states of `parts` and the random state back if loading fails halfway.
+
+    A header of the wrong form, such as one without a key, is a `CheckpointError`.
+    """
+    before, numbers = [part.state_dict() for part in parts], random.get_state()
+    try:
+        yield
+    except BaseException as error:
+        for part, state in zip(parts, before, strict=True):
+            part.load_state_dict(state)
+        random.set_state(numbers)
+        if isinstance(error, StateError | CheckpointError) or not isinstance(
+            error, LookupError | TypeError | ValueError | AttributeError | ArithmeticError
+        ):
+            raise
+        raise CheckpointError(f"loading {path}", f"the header is damaged: {error!r}") from error
+
+
+def restore(
+    path: str | os.PathLike[str], model: Module, optimizer: Optimizer | None, restore_random: bool = True
+) -> dict[str, Any]:
+    """Do what `load_checkpoint` does, but leave things half changed if it fails."""
     tensors, metadata = load_tensors(path)
     header = _header(path, metadata)
+    if metadata.get("crc32") != checksum(tensors, metadata["tinygrad_adam"]):
+        raise CheckpointError(
+            f"loading {path}", "the file is damaged: its contents do not match its checksum"
+        )
     weights = {
         name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")
     }
@@ -103,6 +156,8 @@ def load_checkpoint(
         if "optimizer" not in header:
             raise CheckpointError(f"loading {path}", "the checkpoint holds no optimizer state")
         saved = header["optimizer"]
+        if not all(type(step) is int and step > 0 for step in saved["steps"].values()):
+            raise ValueError("optimizer steps must be positive integers")
         state: dict[str, dict[str, Any]] = {name: {"step": step} for name, step in saved["steps"].items()}
         for key, value in tensors.items():
             if key.startswith("optimizer/"):
@@ -121,8 +176,8 @@ def load_checkpoint(
 def _header(path: str | os.PathLike[str], metadata: dict[str, str]) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(metadata["tinygrad_adam"])
-        known = header["format"] == FORMAT
-    except (KeyError, TypeError, ValueError):
+        known = header["format"] == FORMAT and type(header["version"]) is int and header["version"] > 0
+    except (KeyError, TypeError, ValueError, RecursionError):
         known = False
     if not known:
         raise CheckpointError(

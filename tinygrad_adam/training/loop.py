@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy
 
-from ..autograd import no_grad
 from ..backend.device import to_host
 from ..data import DataLoader
 from ..errors import NonFiniteError, OptionError, StateError
 from ..nn import Module
 from ..optim import Optimizer, Schedule, clip_grad_norm_
+from ..primitive import no_grad
 from ..tensor import Tensor
-from .callbacks import Callback
-from .checkpoint import load_checkpoint, save_checkpoint
+from .callbacks import Callback, Checkpoints
+from .checkpoint import all_or_nothing, restore, save_checkpoint
 from .history import History
 from .metrics import Metric
 
@@ -47,7 +47,7 @@ class Trainer:
     max_grad_norm : float, optional
         Gradients are scaled down to this Euclidean norm.
     callbacks : sequence of Callback
-        Called in order.
+        Called in order, but `Checkpoints` last, so that they hold what the others made of an epoch.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Trainer:
         self.metrics = metrics or {}
         self.schedule, self.schedule_per = schedule, schedule_per
         self.max_grad_norm = max_grad_norm
-        self.callbacks = list(callbacks)
+        self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoints))
         self.epoch = self.step = self.batch = self.epochs = self.steps_per_epoch = 0
         self.history = History()
         self.last_loss = math.nan
@@ -147,6 +147,9 @@ class Trainer:
             try:
                 while self.epoch < epochs and self.stop_reason is None:
                     self._run_epoch(loader, validation)
+            except BaseException:
+                self.interrupted = False  # it ended inside a step, where nothing fits together
+                raise
             finally:
                 self._call("on_fit_end")
         return self.history
@@ -190,8 +193,8 @@ class Trainer:
         if not math.isfinite(self.last_loss):
             raise NonFiniteError(
                 "training",
-                "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look for "
-                "log(0) and division by 0. The parameters are as they were before this step",
+                "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look "
+                "for log(0) and division by 0. The parameters are as they were before this step",
                 loss=self.last_loss,
                 epoch=self.epoch + 1,
                 step=self.step + 1,
@@ -200,7 +203,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         if self.max_grad_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+            clip_grad_norm_(self._parameters(), self.max_grad_norm)
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
@@ -210,6 +213,11 @@ class Trainer:
             metric.update(output, target)
         self.step += 1
         self.batch += 1
+
+    def _parameters(self) -> Iterator[Tensor]:
+        """Yield what the optimizer trains; others keep old gradients, which must not count."""
+        for group in self.optimizer.param_groups:
+            yield from group["params"]
 
     def _forget_sums(self) -> None:
         self._loss_sum, self._sample_count = 0.0, 0
@@ -307,6 +315,8 @@ class Trainer:
     def load(self, path: str | os.PathLike[str]) -> dict[str, Any]:
         """Take over everything from a checkpoint that `save` wrote; the next `fit` goes on from there.
 
+        If it fails, nothing is changed.
+
         Parameters
         ----------
         path : path
@@ -324,10 +334,16 @@ class Trainer:
         StateError
             If it is of another model, optimizer, schedule or set of metrics.
         """
-        extra = load_checkpoint(path, self.model, self.optimizer)
-        state = extra.get("trainer")
-        if state is None:
-            raise StateError(f"loading {path}", "the checkpoint was not written by a Trainer")
+        parts = [*self.callbacks, *self.metrics.values(), *([self.schedule] if self.schedule else [])]
+        with all_or_nothing(path, *parts, self.model, self.optimizer):
+            extra = restore(path, self.model, self.optimizer)
+            state, user = extra.get("trainer"), extra.get("user")
+            if state is None:
+                raise StateError(f"loading {path}", "the checkpoint was not written by a Trainer")
+            self._take_over(path, state)
+        return user or {}
+
+    def _take_over(self, path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         if (state["schedule"] is None) != (self.schedule is None) or set(state["metrics"]) != set(
             self.metrics
         ):
@@ -338,11 +354,6 @@ class Trainer:
                 saved_metrics=sorted(state["metrics"]),
                 metrics=sorted(self.metrics),
             )
-        self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
-        self._loss_sum, self._sample_count = state["loss_sum"], state["sample_count"]
-        self._seconds = state["seconds"]
-        self.history = History(state["history"])
-        self._loader_state = state["loader"]
         for name, metric in self.metrics.items():
             metric.load_state_dict(state["metrics"][name])
         if self.schedule is not None:
@@ -354,8 +365,20 @@ class Trainer:
                     callback.load_state_dict(entry[1])
                     saved.remove(entry)
                     break
-        user: dict[str, Any] = extra["user"]
-        return user
+        counts = [state[name] for name in ("epoch", "step", "batch", "sample_count")]
+        rows, loader = state["history"], state["loader"]
+        if (
+            not all(type(count) is int and count >= 0 for count in counts)
+            or not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows))
+            or not isinstance(state["callbacks"], list)
+            or not isinstance(loader, dict | None)
+        ):
+            raise TypeError("counts, history, callbacks or loader are of the wrong type")
+        loss_sum, seconds = float(state["loss_sum"]), float(state["seconds"])
+        # From here on nothing can fail.
+        self.epoch, self.step, self.batch, self._sample_count = counts
+        self._loss_sum, self._seconds = loss_sum, seconds
+        self.history, self._loader_state = History(rows), loader
 
 
 @contextmanager

@@ -7,12 +7,17 @@ from typing import Any
 import numpy
 
 from ..backend.device import to_host
-from ..errors import OptionError
+from ..errors import OptionError, ShapeError
 from ..tensor import Tensor
 
 
 def _host(value: Any) -> Any:
     return to_host(value._data) if isinstance(value, Tensor) else numpy.asarray(value)
+
+
+def _same_shape(where: str, output: tuple[int, ...], target: tuple[int, ...]) -> None:
+    if output != target:  # NumPy would broadcast them to a table of all pairs
+        raise ShapeError(where, "there must be one target for each output", output=output, target=target)
 
 
 class Metric:
@@ -83,6 +88,9 @@ class Accuracy(Metric):
         super().__init__()
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        _same_shape("Accuracy", output.shape[:-1], target.shape)
+        if self.top > output.shape[-1]:
+            raise ShapeError("Accuracy", "there are too few classes", top=self.top, output=output.shape)
         if self.top == 1:
             return output.argmax(axis=-1) == target
         best = numpy.argpartition(output, -self.top, axis=-1)[..., -self.top :]
@@ -93,6 +101,7 @@ class MeanSquaredError(Metric):
     """Mean of the squared differences."""
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        _same_shape("MeanSquaredError", output.shape, target.shape)
         return numpy.square(output - target)
 
 
@@ -100,4 +109,5 @@ class MeanAbsoluteError(Metric):
     """Mean of the absolute differences."""
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        _same_shape("MeanAbsoluteError", output.shape, target.shape)
         return numpy.abs(output - target)

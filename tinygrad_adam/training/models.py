@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, unknown_name
+from ..errors import OptionError, TinygradAdamError, unknown_name
 from ..nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
 
 FAMILIES = ("mlp",)
@@ -82,7 +85,8 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
     assert module_spec is not None  # a .py file has a specification
     assert module_spec.loader is not None  # and a loader
     module: Any = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    with _blaming(path):
+        module_spec.loader.exec_module(module)
     made = {
         name
         for name, value in vars(module).items()
@@ -90,9 +94,23 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
     }
     if function not in made:
         raise unknown_name(str(path), "function", function, made)
-    model = getattr(module, function)(input_shape=input_shape, classes=classes)
+    with _blaming(path):
+        model = getattr(module, function)(input_shape=input_shape, classes=classes)
     if not isinstance(model, Module):
         raise OptionError(
             str(path), "the function must return a Module", function=function, returned=type(model).__name__
         )
     return model
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Say in which line of the user's file something went wrong."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path.absolute())]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        kind = "" if isinstance(error, TinygradAdamError) else f"{type(error).__name__}: "
+        raise OptionError(where, f"{kind}{error}") from error

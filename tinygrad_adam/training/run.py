@@ -15,8 +15,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,11 @@ import numpy
 from .. import random
 from .._version import __version__
 from ..backend.device import get_backend
+from ..creation import tensor
 from ..data import DATASETS, DataLoader, ImageData, TensorDataset, load_dataset, split
 from ..errors import CheckpointError, OptionError, unknown_name
 from ..nn.functional import cross_entropy, softmax
 from ..optim import CosineAnnealingLR, Schedule, build_optimizer
-from ..tensor import tensor
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .loop import Trainer
@@ -40,6 +38,17 @@ from .pictures import plot_predictions
 
 DEFAULT_EPOCHS = {"digits": 40}
 SCHEDULES = ("cosine", "constant")
+FILES = {
+    "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png"
+}  # fmt: skip
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("data", "model", "optimizer", "schedule", "device"), str),
+    **dict.fromkeys(("dropout", "validation"), int | float),
+    **dict.fromkeys(("batch_size", "seed"), int),
+    **dict.fromkeys(("epochs", "patience"), int | None),
+    "max_grad_norm": int | float | None,
+    "settings": dict,
+}
 
 
 @dataclass
@@ -91,6 +100,9 @@ class RunConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        for name, kind in KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise OptionError("run", f"{name} is of the wrong type", **{name: repr(getattr(self, name))})
         if self.data not in DATASETS:
             raise unknown_name("run", "data set", self.data, DATASETS)
         if self.schedule not in SCHEDULES:
@@ -180,9 +192,16 @@ class Run:
             )
         if old and not (path / "config.json").is_file():
             raise OptionError("train", "the folder holds no run; it is not overwritten", folder=path)
+        entries = list(path.iterdir()) if old else []
+        foreign = sorted(p.name for p in entries if p.name not in FILES and p.suffix != ".partial")
+        if foreign:
+            raise OptionError(
+                "train", "the folder holds more than a run; it is not overwritten",
+                folder=path, foreign=", ".join(foreign),
+            )  # fmt: skip
         run = cls(path, config)  # everything is checked before anything is touched
-        if old:
-            shutil.rmtree(path)
+        for entry in entries:
+            entry.unlink()
         path.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"version": __version__, **dataclasses.asdict(config)}, indent=2)
         (path / "config.json").write_text(text + "\n")
@@ -202,11 +221,11 @@ class Run:
             values = json.loads((path / "config.json").read_text())
             values.pop("version")
             config = RunConfig(**values)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise CheckpointError(
                 f"opening {path}", "it is not the folder of a run: there is no config.json"
             ) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"opening {path}", f"config.json is damaged: {error}") from error
         return cls(path, config)
 
@@ -249,26 +268,24 @@ class Run:
         Returns
         -------
         dict of str to float
-            ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training. Empty if
-            training was interrupted.
+            ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training, those before
+            an interruption included. Empty if training was interrupted.
         """
         training, validation = self.loaders()
         if display is not None:
             self.trainer.callbacks.append(display)
-        started = time.perf_counter()
         try:
             self.trainer.fit(training, self.config.epochs or 1, validation)
         finally:
             if display is not None:
                 self.trainer.callbacks.remove(display)
-        seconds = time.perf_counter() - started
         if self.trainer.interrupted:
             return {}
         self.trainer.history.plot(self.folder / "curves.png")
         self.load_best()
         results = self.evaluate()
         self.draw_predictions()
-        return {**results, "seconds": seconds}
+        return {**results, "seconds": sum(self.trainer.history["seconds"])}
 
     def evaluate(self) -> dict[str, float]:
         """Return loss and accuracy on the test images."""
@@ -349,12 +366,13 @@ def read_images(path: str | os.PathLike[str], size: tuple[int, int], scale: floa
         raise OptionError("predict", "there is no such file", file=target)
     if target.suffix == ".npy":
         try:
-            array = numpy.load(target, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            with target.open("rb") as file:  # unlike numpy.load this takes arrays only, no archive or pickle
+                array = numpy.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, EOFError, OSError, OverflowError, MemoryError) as error:
             raise OptionError("predict", f"not an array that can be read: {error}", file=target) from error
         if array.ndim == 2:
             array = array[None]
-        if array.ndim != 3 or array.shape[1:] != size or array.dtype.kind not in "fiu":
+        if array.ndim != 3 or array.shape[1:] != size or not array.size or array.dtype.kind not in "fiu":
             raise OptionError(
                 "predict", f"the array must hold numbers of shape (n, {size[0]}, {size[1]})",
                 file=target, shape=array.shape, dtype=array.dtype,
@@ -367,18 +385,29 @@ def read_images(path: str | os.PathLike[str], size: tuple[int, int], scale: floa
             )  # fmt: skip
         return images, False
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise OptionError("predict", 'pictures need Pillow: pip install "tinygrad-adam[cli]"') from error
     try:
         with Image.open(target) as picture:
-            gray = picture.convert("LA").convert("RGBA")
+            gray = _eight_bits(picture).convert("LA").convert("RGBA")
             ground = Image.new("RGBA", gray.size, "white")
             ground.alpha_composite(gray)
             small = ground.convert("L").resize((size[1], size[0]), Image.Resampling.BOX)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except Exception as error:  # of damaged files Pillow raises what its decoders raise
         raise OptionError("predict", f"not a picture that can be read: {error}", file=target) from error
     image = numpy.asarray(small, numpy.float32) / 255
     edge = numpy.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
     inverted = bool(numpy.median(edge) > 0.5)
     return (1 - image if inverted else image)[None], inverted
+
+
+def _eight_bits(picture: Any) -> Any:
+    """Scale pixels of 16 bits down; Pillow would cut them off at 255."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("its pixels are floats; save it with 8 or 16 bits")
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((numpy.asarray(picture).clip(0, 65535) // 257).astype(numpy.uint8))

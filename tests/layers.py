@@ -1,0 +1,189 @@
+"""One table of every layer and loss of `nn`; the tests of layers read it.
+
+A row makes the layer, names PyTorch's counterpart, and says on what to run it. A layer that `nn`
+exports and that is not here fails a test.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tinygrad_adam as tg
+from tinygrad_adam import nn
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One way to make and call a layer.
+
+    Attributes
+    ----------
+    name : str
+        The class in `nn`.
+    make : callable
+        Of the settings, in either library: takes the namespace ``nn`` and what turns an array
+        into a tensor.
+    inputs : callable
+        Of a generator: the float64 arrays that get a gradient.
+    constants : callable
+        Of a generator: what follows them and gets none, such as labels.
+    torch : str or callable
+        The same `make` for PyTorch if it differs, or why there is no counterpart.
+    label : str
+        What is particular about this row.
+    train : bool
+        Whether gradients are checked in training mode.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    inputs: Callable[..., tuple[Any, ...]]
+    constants: Callable[..., tuple[Any, ...]] = lambda rng: ()
+    torch: Any = None
+    label: str = ""
+    train: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.label}" if self.label else self.name
+
+
+def normal(*shapes):
+    return lambda rng: tuple(rng.standard_normal(shape) for shape in shapes)
+
+
+def off_zero(*shape):
+    """Values away from 0, where rectifiers have a kink that finite differences would straddle."""
+
+    def draw(rng):
+        x = rng.standard_normal(shape)
+        return (x + np.copysign(0.1, x),)
+
+    return draw
+
+
+def labels(classes, *shape):
+    return lambda rng: (rng.integers(0, classes, shape),)
+
+
+def some_ignored(rng):
+    chosen = rng.integers(0, 4, 6)
+    chosen[2] = -100
+    return (chosen,)
+
+
+def probabilities(*shape):
+    return lambda rng: (rng.dirichlet(np.ones(shape[-1]), shape[:-1]),)
+
+
+def log_probabilities(rng):
+    z = rng.standard_normal((6, 4))
+    return (z - np.log(np.exp(z).sum(axis=1, keepdims=True)),)
+
+
+WEIGHTS = np.array([0.5, 1.0, 2.0, 0.25])
+
+
+def losses(name, inputs, constants, **variants):
+    """Make a row for each reduction and each variant of the settings."""
+
+    def row(label, settings, reduction):
+        def make(lib, as_tensor):
+            given = {k: as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in settings.items()}
+            return getattr(lib, name)(reduction=reduction, **given)
+
+        return Layer(name, make, inputs, constants, label="-".join(filter(None, (label, reduction))))
+
+    every = {"": {}, **variants}.items()
+    return [row(*variant, reduction) for variant in every for reduction in ("mean", "sum", "none")]
+
+
+def mlp(lib, as_tensor):
+    return lib.Sequential(lib.Linear(4, 5), lib.BatchNorm1d(5), lib.Tanh(), lib.Linear(5, 3), lib.Softmax(-1))
+
+
+LAYERS = [
+    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((5, 4))),
+    Layer("Linear", lambda lib, _: lib.Linear(4, 3, bias=False), normal((5, 4)), label="no bias"),
+    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((2, 3, 4)), label="3 axes"),
+    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((4,)), label="1 axis"),
+    Layer("Flatten", lambda lib, _: lib.Flatten(), normal((2, 3, 4))),
+    Layer("Dropout", lambda lib, _: lib.Dropout(0.5), normal((3, 4)), train=False),
+    Layer("Dropout", lambda lib, _: lib.Dropout(0.0), normal((3, 4)), label="p=0"),
+    Layer("Embedding", lambda lib, _: lib.Embedding(7, 3), lambda rng: (), labels(7, 4, 5)),
+    Layer("LayerNorm", lambda lib, _: lib.LayerNorm(4), normal((5, 4))),
+    Layer("LayerNorm", lambda lib, _: lib.LayerNorm((3, 4), eps=0.1), normal((2, 3, 4)), label="2 axes"),
+    Layer("BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4), normal((6, 4))),
+    Layer("BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4), normal((6, 4)), label="eval", train=False),
+    Layer(
+        "BatchNorm1d",
+        lambda lib, _: lib.BatchNorm1d(3, eps=0.1, momentum=0.3),
+        normal((4, 3, 5)),
+        label="3 axes",
+    ),
+    Layer("ReLU", lambda lib, _: lib.ReLU(), off_zero(3, 4)),
+    Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(), off_zero(3, 4)),
+    Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(0.3), off_zero(3, 4), label="slope"),
+    Layer("ELU", lambda lib, _: lib.ELU(), off_zero(3, 4)),
+    Layer("ELU", lambda lib, _: lib.ELU(0.7), off_zero(3, 4), label="alpha"),
+    Layer("Tanh", lambda lib, _: lib.Tanh(), normal((3, 4))),
+    Layer("Sigmoid", lambda lib, _: lib.Sigmoid(), normal((3, 4))),
+    Layer("SiLU", lambda lib, _: lib.SiLU(), normal((3, 4))),
+    Layer("Softplus", lambda lib, _: lib.Softplus(), normal((3, 4))),
+    Layer("GELU", lambda lib, _: lib.GELU(), normal((3, 4))),
+    Layer("GELU", lambda lib, _: lib.GELU("tanh"), normal((3, 4)),
+          torch=lambda lib, _: lib.GELU(approximate="tanh"), label="tanh"),
+    Layer("Softmax", lambda lib, _: lib.Softmax(-1), normal((3, 4))),
+    Layer("Softmax", lambda lib, _: lib.Softmax(0), normal((3, 4)), label="axis 0"),
+    Layer("LogSoftmax", lambda lib, _: lib.LogSoftmax(-1), normal((3, 4))),
+    Layer("LogSoftmax", lambda lib, _: lib.LogSoftmax(1), normal((3, 4, 2)), label="axis 1"),
+    Layer("Sequential", mlp, normal((6, 4))),
+    Layer("Sequential", mlp, normal((6, 4)), label="eval", train=False),
+    Layer("Sequential", lambda lib, _: lib.Sequential(), normal((2, 3)), label="empty"),
+    Layer("ModuleList", lambda lib, _: lib.ModuleList([lib.Linear(4, 4), lib.Tanh(), lib.Linear(4, 2)])[1],
+          normal((2, 4)), label="member"),
+    *losses("MSELoss", normal((3, 4)), normal((3, 4))),
+    *losses("L1Loss", normal((3, 4)), normal((3, 4))),
+    *losses("HuberLoss", normal((3, 4)), normal((3, 4)), delta={"delta": 0.3}),
+    *losses("KLDivLoss", log_probabilities, probabilities(6, 4)),
+    Layer("KLDivLoss", lambda lib, _: lib.KLDivLoss(reduction="batchmean"), log_probabilities,
+          probabilities(6, 4), label="batchmean"),
+    *losses("NLLLoss", log_probabilities, labels(4, 6), weight={"weight": WEIGHTS}),
+    *losses("NLLLoss", log_probabilities, some_ignored, ignored={"weight": WEIGHTS}),
+    *losses("CrossEntropyLoss", normal((6, 4)), labels(4, 6), weight={"weight": WEIGHTS},
+            smooth={"label_smoothing": 0.2}),
+    *losses("CrossEntropyLoss", normal((6, 4)), some_ignored, ignored={"weight": WEIGHTS},
+            ignored_smooth={"weight": WEIGHTS, "label_smoothing": 0.1}),
+    *losses("CrossEntropyLoss", normal((2, 4, 3)), labels(4, 2, 3), axes={"weight": WEIGHTS}),
+    *losses("CrossEntropyLoss", normal((6, 4)), probabilities(6, 4),
+            soft={"weight": WEIGHTS, "label_smoothing": 0.1}),
+    *losses("BCEWithLogitsLoss", normal((3, 4)), lambda rng: (rng.random((3, 4)),),
+            weight={"weight": WEIGHTS}, pos_weight={"pos_weight": WEIGHTS}),
+    Layer("HingeLoss", lambda lib, _: lib.HingeLoss(), normal((3, 4)),
+          lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),),
+          torch="PyTorch has no plain hinge loss; test_nn.py has the closed form"),
+    Layer("HingeLoss", lambda lib, _: lib.HingeLoss(0.5, "sum"), normal((3, 4)),
+          lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),),
+          torch="PyTorch has no plain hinge loss; test_nn.py has the closed form", label="sum"),
+]  # fmt: skip
+
+
+def exported_layers():
+    return {
+        name
+        for name, value in vars(nn).items()
+        if inspect.isclass(value) and issubclass(value, nn.Module) and value is not nn.Module
+    }
+
+
+def build(layer, seed=0):
+    """Make the layer in float64, with parameters away from special values such as 0 and 1."""
+    with tg.default_dtype(np.float64), tg.fork_rng(seed) as rng:
+        module = layer.make(nn, tg.tensor)
+        for p in module.parameters():
+            p.data = p.data + 0.1 * rng.standard_normal(p.shape)
+    return module

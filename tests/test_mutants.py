@@ -1,0 +1,526 @@
+"""The gradient checker proves that it can fail: every wrong rule must be caught by some case.
+
+Each rule, and each function that only rules call, is read as a syntax tree and broken in every
+way listed in `replacements`: a sign, a factor, a term, a constant, an axis, a branch. The broken
+code takes the place of the original in its function object, so whatever holds the function runs
+it, and the checks of the table must raise. A mutant that computes the same as the original, so
+that nothing could catch it, is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import sys
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import (
+    CASES,
+    Case,
+    check_first_derivative,
+    check_reserved_places,
+    check_second_derivative,
+    exercised,
+)
+
+import tinygrad_adam as tg
+from tinygrad_adam import autograd
+from tinygrad_adam.backend.kernels import reference
+from tinygrad_adam.primitive import PRIMITIVES
+
+# --- What there is to break ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function that gradients depend on, and the primitives whose checks must notice.
+
+    The kernels that compute a vector-Jacobian product are rules too; `kernels` says that the
+    reference set must be in use for them to be called.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    tree: ast.Lambda | ast.FunctionDef
+    primitives: frozenset[str]
+    kernels: str = "fast"
+
+
+Definition = ast.Lambda | ast.FunctionDef
+
+
+@cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(inspect.getsource(sys.modules[module]))
+
+
+def names_in(*trees: ast.AST) -> Counter[str]:
+    return Counter(n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name))
+
+
+def definitions(module: str) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in parsed(module).body if isinstance(node, ast.FunctionDef)}
+
+
+def rules_of(module: str) -> Iterator[tuple[str, str, Definition]]:
+    """Yield (primitive, input, rule) for each rule that the module's source gives."""
+    known = definitions(module)
+    for node in known.values():
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "primitive":
+                for keyword in decorator.keywords:
+                    if isinstance(keyword.value, ast.Lambda):
+                        yield node.name, str(keyword.arg), keyword.value
+                    elif isinstance(keyword.value, ast.Name):
+                        yield node.name, str(keyword.arg), known[keyword.value.id]
+
+
+def called_only_from(module: str, callers: list[Definition]) -> list[ast.FunctionDef]:
+    """List the module's plain functions that nothing but `callers`, or one another, mentions."""
+    helpers = [node for node in definitions(module).values() if not node.decorator_list]
+    everywhere = names_in(parsed(module))
+    while True:
+        trees = {id(tree): tree for tree in [*callers, *helpers]}.values()
+        inside = names_in(*trees)
+        remaining = [node for node in helpers if 0 < inside[node.name] == everywhere[node.name]]
+        if remaining == helpers:
+            return helpers
+        helpers = remaining
+
+
+def targets() -> list[Target]:
+    found: list[Target] = []
+    for module in sorted({primitive.__module__ for primitive in PRIMITIVES.values()}):
+        users: dict[int, set[str]] = {}
+        rules: dict[int, tuple[str, Callable[..., Any], Definition]] = {}
+        for name, input_name, tree in rules_of(module):
+            function = PRIMITIVES[name].rules[input_name].function
+            label = f"{name}.{input_name}" if isinstance(tree, ast.Lambda) else function.__name__
+            rules[id(tree)] = (label, function, tree)
+            users.setdefault(id(tree), set()).add(name)
+        found += [Target(*rule, frozenset(users[key])) for key, rule in rules.items()]
+        trees = [tree for _, _, tree in rules.values()]
+        known = set(definitions(module))
+        for helper in called_only_from(module, trees):
+            if id(helper) not in rules:
+                primitives = {
+                    name
+                    for key, (_, _, tree) in rules.items()
+                    if helper.name in reachable(tree, module, known)
+                    for name in users[key]
+                }
+                function = getattr(sys.modules[module], helper.name)
+                found.append(Target(helper.name, function, helper, frozenset(primitives)))
+    for name, tree in definitions(reference.__name__).items():
+        if name.endswith("_vjp") or name == "add_at":
+            own = {
+                p for p, each in PRIMITIVES.items() if f"kernels.{name}(" in inspect.getsource(each.forward)
+            }
+            users_of = {p for t in found if own & set(names_in(t.tree)) for p in t.primitives}
+            found.append(
+                Target(
+                    f"kernels.{name}", getattr(reference, name), tree, frozenset(own | users_of), "reference"
+                )
+            )
+    return found
+
+
+def reachable(tree: ast.AST, module: str, known: set[str]) -> set[str]:
+    """Name the module's functions that `tree` calls, directly or not."""
+    names: set[str] = set()
+    new = set(names_in(tree)) & known
+    while new - names:
+        names |= new
+        new = {n for name in new for n in names_in(definitions(module)[name])} & known
+    return names
+
+
+# --- How to break it -------------------------------------------------------------------------
+
+OPPOSITE = {ast.Add: ast.Sub, ast.Sub: ast.Add}
+COMPARISONS: dict[type, tuple[type, ...]] = {
+    ast.Gt: (ast.Lt, ast.GtE),
+    ast.Lt: (ast.Gt, ast.LtE),
+    ast.GtE: (ast.Lt, ast.Gt),
+    ast.LtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+ARRAYS = {"g", "y"} | {name for each in PRIMITIVES.values() for name in each.inputs}
+PLACES = {"axis", "axes", "index", "k", "shift", "offset"}
+
+
+def moved(place: Any) -> Any:
+    """Turn an axis, index or offset into another one that is just as possible."""
+    if place is None:
+        return 0
+    if isinstance(place, bool | type(Ellipsis)):
+        return place
+    if isinstance(place, slice):
+        return slice(*[None if end is None else end - 1 for end in (place.start, place.stop)], place.step)
+    if isinstance(place, np.ndarray) and place.dtype == bool:
+        return np.roll(place, 1)
+    if isinstance(place, tuple | list):
+        return type(place)(part if part is None else moved(part) for part in place)
+    return place - 1
+
+
+def negated(node: ast.expr) -> ast.expr:
+    return ast.UnaryOp(ast.USub(), node)
+
+
+def replacements(node: ast.AST, in_loop: bool, arrays: list[str]) -> Iterator[ast.AST]:
+    """Yield what may stand wrongly in the place of `node`; `arrays` are what a rule may mix up."""
+    match node:
+        case ast.BinOp(left, ast.Mult(), right):
+            yield from (left, right)
+        case ast.BinOp(left, ast.Div(), right):
+            yield from (left, ast.BinOp(ast.Constant(1), ast.Div(), right))
+        case ast.BinOp(left, ast.Pow(), right):
+            yield left
+        case ast.BinOp(left, ast.Add() | ast.Sub() as op, right):
+            yield ast.BinOp(left, OPPOSITE[type(op)](), right)
+            yield from (left, right if isinstance(op, ast.Add) else negated(right))
+        case ast.UnaryOp(ast.USub(), operand):
+            yield operand
+        case ast.Constant(bool(value)):
+            yield ast.Constant(not value)
+        case ast.Constant(int(value) | float(value)):
+            yield ast.Constant(value + 1)
+        case ast.Compare(left, [op], [right]) if not in_loop:
+            yield from (ast.Compare(left, [new()], [right]) for new in COMPARISONS.get(type(op), ()))
+        case ast.IfExp(_, body, orelse):
+            yield from (body, orelse)
+        case ast.BoolOp(_, values):
+            yield from values
+        case ast.If(test, body, orelse):
+            yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
+        case ast.Name(name, ast.Load()) if name in PLACES:
+            yield ast.Call(ast.Name("_moved", ast.Load()), [node], [])
+        case ast.Name(name, ast.Load()) if name in arrays:
+            yield from (ast.Name(other, ast.Load()) for other in arrays if other != name)
+        case ast.Attribute(value, "T"):
+            yield value
+        case ast.Call(ast.Attribute(ast.Name("xp"), "where"), [_, yes, no]):
+            yield from (yes, no)
+        case ast.Call(ast.Attribute(ast.Name("xp")) | ast.Name(), [first, *_]):
+            yield first
+        case ast.AugAssign(target, ast.Add() | ast.Sub() as op, value):
+            yield ast.AugAssign(target, OPPOSITE[type(op)](), value)
+            yield ast.Pass()
+        case ast.AugAssign() if not in_loop:
+            yield ast.Pass()
+        case ast.Return(ast.expr() as value):
+            yield ast.Return(negated(value))
+            yield ast.Return(ast.BinOp(ast.Constant(0), ast.Mult(), value))
+
+
+def broken(tree: Definition) -> Iterator[tuple[str, Definition]]:
+    """Yield every mutant of a function with a description that is unique to it."""
+    if isinstance(tree, ast.Lambda):
+        for label, body in [
+            ("negated", negated(tree.body)),
+            ("zero", ast.BinOp(ast.Constant(0), ast.Mult(), tree.body)),
+        ]:
+            yield label, ast.Lambda(tree.args, body)
+    loops = {id(n) for loop in ast.walk(tree) if isinstance(loop, ast.While) for n in ast.walk(loop)}
+    annotations = {
+        id(n)
+        for each in ast.walk(tree)
+        for part in (getattr(each, "annotation", None), getattr(each, "returns", None))
+        if part is not None
+        for n in ast.walk(part)
+    }
+    arrays = [a.arg for a in tree.args.args if a.arg in ARRAYS]
+    parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    seen: Counter[str] = Counter()
+    for position, node in enumerate(ast.walk(tree)):
+        if id(node) in annotations:
+            continue
+        for new in replacements(node, id(node) in loops, arrays):
+            label = f"{shown(node)} -> {shown(new)}"
+            if isinstance(node, ast.Name | ast.Constant):
+                label = f"{shown(parents[id(node)])}: {label}"
+            seen[label] += 1
+            yield label + (f" #{seen[label]}" if seen[label] > 1 else ""), replaced(tree, position, new)
+
+
+def shown(node: ast.AST) -> str:
+    text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).split("\n")[0]
+    return text if len(text) <= 60 else f"{text[:30]}...{text[-27:]}"
+
+
+def replaced(tree: Definition, position: int, new: ast.AST) -> Definition:
+    """Copy `tree` with the node at `position` of the walk replaced."""
+    twin = copy.deepcopy(tree)
+    old = next(node for i, node in enumerate(ast.walk(twin)) if i == position)
+
+    class Replacer(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            return copy.deepcopy(new) if node is old else self.generic_visit(node)
+
+    return Replacer().visit(twin)
+
+
+def compiled(tree: Definition, function: Callable[..., Any]) -> Any:
+    """Return the code object of a mutant."""
+    space = dict(function.__globals__)
+    if isinstance(tree, ast.Lambda):
+        expression = ast.fix_missing_locations(ast.Expression(tree))
+        return eval(compile(expression, "<mutant>", "eval"), space).__code__
+    tree = copy.deepcopy(tree)
+    tree.decorator_list = []
+    exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), "<mutant>", "exec"), space)
+    return space[tree.name].__code__
+
+
+@contextmanager
+def running(function: Any, code: Any) -> Iterator[None]:
+    """Run `code` wherever `function` is called, and nothing of that afterwards."""
+    original = function.__code__
+    function.__globals__["_moved"] = moved
+    function.__code__ = code
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        function.__code__ = original
+        del function.__globals__["_moved"]
+
+
+def is_caught(target: Target, mutant: Definition, at_most: int | None = None) -> bool:
+    """Tell whether a check of the table, or of its first few cases, raises with the mutant in place."""
+    first, second = (cases[:at_most] for cases in cases_for(target.primitives))
+    with running(target.function, compiled(mutant, target.function)), tg.use_kernels(target.kernels):
+        try:
+            for case in first:
+                check_first_derivative(case)
+            for case in second:
+                check_second_derivative(case)
+            for case in first:
+                check_reserved_places(case)
+        except Exception:
+            return True
+    return False
+
+
+def cost(case: Case) -> tuple[bool, int]:
+    """Order cases: the small ones first, but those without elements, which show nothing, last."""
+    size = sum(array.size for array in case.arrays())
+    return size == 0, size
+
+
+@cache
+def cases_for(primitives: frozenset[str]) -> tuple[list[Case], list[Case]]:
+    """List the cases whose first derivative needs one of the primitives, and whose second does."""
+    usable = sorted(
+        (c for c in CASES if c.differentiable), key=lambda c: sum(a.size for a in c.arrays()) % 97
+    )
+    first = [case for case in usable if primitives & exercised(case)[0]]
+    return first, [case for case in usable if primitives & exercised(case)[1]]
+
+
+# --- The test --------------------------------------------------------------------------------
+
+TARGETS = targets()
+
+NO_SLOPE = "the gradient is zero, whatever its sign"
+TIE = "a tie is dealt with before this comparison"
+ROWS = "the logits of this primitive are always two-dimensional, so axis 1 is axis -1"
+FACTOR = "what divides a zero does not matter, as long as it is none itself"
+POWER = "it is multiplied by b, which is zero wherever this number is used"
+SCALAR = "the branch for numbers saves time only; the other one gives the same for them"
+DTYPE = "the engine casts the gradient to the dtype of its input anyway"
+LENGTH = "all of these have one length and one backend"
+
+EQUIVALENT = {
+    ("elu.a", "xp.minimum(a, 0): 0 -> 1"): "the exponential is used only where a is not positive",
+    ("_power_base_rule", "isinstance(b, int | float): b -> g"): SCALAR,
+    ("_power_base_rule", "isinstance(b, int | float): b -> a"): SCALAR,
+    ("_power_base_rule", "xp.zeros_like(g): g -> a"): "zeros, which the engine fits to the input",
+    ("_power_base_rule", "xp.zeros_like(g): g -> b"): "zeros, which the engine fits to the input",
+    ("_power_base_rule", "xp.where((a == 0) * (b == 0), 1, a): 1 -> 2"): POWER,
+    ("floor_divide.a", "negated"): NO_SLOPE,
+    ("floor_divide.a", "zero"): NO_SLOPE,
+    ("floor_divide.b", "negated"): NO_SLOPE,
+    ("floor_divide.b", "zero"): NO_SLOPE,
+    ("sign.a", "negated"): NO_SLOPE,
+    ("sign.a", "zero"): NO_SLOPE,
+    ("zeros_like.a", "negated"): NO_SLOPE,
+    ("zeros_like.a", "zero"): NO_SLOPE,
+    ("maximum.a", "a > b -> a >= b"): TIE,
+    ("maximum.b", "b > a -> b >= a"): TIE,
+    ("minimum.a", "a < b -> a <= b"): TIE,
+    ("minimum.b", "b < a -> b <= a"): TIE,
+    ("_right_rule", "len(b_shape) -> b_shape"): "one product for a whole batch saves time only",
+    (
+        "_weight_rule",
+        "xp.matmul(rows.T, columns) if ...l(rows.T, columns, out=out) -> xp.matmul(rows.T, columns)",
+    ): "the engine copies into the reserved place what was not written there",
+    (
+        "_rows",
+        "return a if a.ndim == 2 else x....shape[:-1]), a.shape[-1])) -> "
+        "return -(a if a.ndim == 2 else...shape[:-1]), a.shape[-1])))",
+    ): "both factors of the product are rows, and their signs cancel",
+    (
+        "_rows",
+        "a if a.ndim == 2 else xp.resha....shape[:-1]), a.shape[-1])) -> "
+        "xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))",
+    ): "a matrix is reshaped to its own shape",
+    ("_vjp_g_rule", "logits.dtype: logits -> g"): DTYPE,
+    ("_vjp_g_rule", "logits.dtype: logits -> labels"): DTYPE,
+    ("_vjp_logits_rule", "logits.dtype: logits -> g"): DTYPE,
+    ("_vjp_logits_rule", "logits.dtype: logits -> g_in"): DTYPE,
+    ("_vjp_logits_rule", "logits.dtype: logits -> labels"): DTYPE,
+    ("_vjp_logits_rule", "-1: 1 -> 2"): "NumPy infers any negative size",
+    ("_soft_cross_entropy.logits", "-1 -> 1"): ROWS,
+    ("_soft_cross_entropy.logits", "-1 -> 1 #2"): ROWS,
+    ("_soft_cross_entropy.q", "-1 -> 1"): ROWS,
+    ("_soft_cross_entropy.q", "-1 -> 1 #2"): ROWS,
+    ("_nll_rule", "len(column): column -> g"): LENGTH,
+    ("_nll_rule", "len(column): column -> row"): LENGTH,
+    ("_nll_rule", "(column,): column -> g"): LENGTH,
+    ("_nll_rule", "(column,): column -> row"): LENGTH,
+    ("std.a", "xp.where(y == 0, 1, y): 1 -> 2"): FACTOR,
+    ("_norm_rule", "xp.where(length == 0, 1, length): 1 -> 2"): FACTOR,
+    ("_cumsum_rule", "0 if axis is None else axis -> axis"): "a flat array has one axis: None is 0",
+    ("_cumsum_rule", "axis is None: axis -> _moved(axis)"): "a flat array has one axis: None is 0",
+    ("_kept", "keepdims or not shape -> not shape"): "what kept its axes is reshaped to its own shape",
+    ("_products_of_others", "return shifted -> return -shifted"): "of two such products, the signs cancel",
+    ("_shift", "(by, 0): 0 -> 1"): "what is added at the end is cut off",
+    ("_transpose_rule", "len(axes): axes -> _moved(axes)"): "as many axes as before",
+    ("_crop", "strict=True: True -> False"): "both have one entry for each axis",
+    ("_opposite", "isinstance(shift, tuple | list): shift -> _moved(shift)"): "of the same type as before",
+    ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> g"): DTYPE,
+    ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> labels"): DTYPE,
+}
+"""Mutants, by target and description, that compute the same as the original, and why."""
+
+
+def test_every_rule_is_a_target():
+    broken_functions = {target.function for target in TARGETS}
+    for name, primitive in PRIMITIVES.items():
+        for input_name, rule in primitive.rules.items():
+            assert rule.function in broken_functions, (name, input_name)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_wrong_rules_are_caught(target):
+    assert not is_caught(target, target.tree, at_most=10)
+    survivors = {label for label, mutant in broken(target.tree) if not is_caught(target, mutant)}
+    assert survivors == {label for name, label in EQUIVALENT if name == target.name}
+
+
+# --- The engine ------------------------------------------------------------------------------
+
+
+def check_engine() -> None:
+    """Check what the engine adds to the rules: sums, order, casts, and refusals."""
+
+    def leaf(*values: float, dtype: Any = np.float64) -> tg.Tensor:
+        return tg.tensor(np.array(values), dtype=dtype, requires_grad=True)
+
+    column = tg.tensor(np.ones((3, 1)), requires_grad=True)
+    tg.gradcheck(lambda a, b: a * b, [column, leaf(1, 2, 3, 4)])
+
+    x = leaf(1, 2)
+    (x + x + x).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+    h = x * 2
+    (h + h + h + x).sum().backward()
+    assert x.grad.tolist() == [10, 10]
+    x._grad_buffer = np.zeros(2)
+    x.grad = None
+    for _ in range(2):
+        (x * 3 + x * x).sum().backward()
+    assert x.grad.tolist() == [10, 14]
+    assert x.grad.data is x._grad_buffer
+
+    x = leaf(1, 2)
+    for _ in range(2):
+        (x * x * x).sum().backward(create_graph=True)
+    assert x.grad.tolist() == [6, 24]
+    assert tg.grad(x.grad.sum(), x).tolist() == [12, 24]
+
+    x = leaf(3)
+    early = x * 2
+    late = early * early
+    (late * early + early).sum().backward()  # 8 x^3 + 2 x
+    assert x.grad.tolist() == [24 * 9 + 2]
+
+    x = leaf(1, 2, dtype=np.float32)
+    (x * np.ones(2)).sum().backward()
+    assert x.grad.dtype == np.float32
+
+    x, factor = leaf(1, 2), tg.tensor(np.ones(2))
+    y = (x * factor).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    with pytest.raises(tg.errors.GraphError, match="freed"):
+        y.backward()
+    y = (x * factor).sum()
+    factor += 1
+    with pytest.raises(tg.errors.GraphError, match="changed in place"):
+        y.backward()
+
+
+ENGINE_MUTANTS = {
+    "a broadcast gradient is cut to shape, not summed": (
+        "return xp.reshape(xp.sum(g, axis=axes), shape)",
+        "return xp.reshape(g[tuple(slice(1) if i in axes else slice(None) for i in range(g.ndim))], shape)",
+    ),
+    "versions are not compared": ("version[0] != kept", "False"),
+    "the second share overwrites the first": ("= sum_so_far + share", "= share"),
+    "the third share overwrites the sum": ("sum_so_far += share", "sum_so_far = share"),
+    "the second pass overwrites the first": ("before += g", "before[...] = g"),
+    "the second pass with a graph overwrites the first": ("provided.ops.add(before, g)", "g"),
+    "nodes are visited in the order of their making": ("reverse=True", "reverse=False"),
+    "the gradient keeps the dtype of the output": ("share.astype(like.dtype)", "share"),
+    "the graph is not freed": ("node.free()", "pass"),
+}
+
+
+def test_the_engine_passes_its_check():
+    check_engine()
+
+
+@pytest.mark.parametrize("old", [old for old, _ in ENGINE_MUTANTS.values()])
+def test_engine_mutants_change_what_the_engine_runs(old):
+    assert len(functions_with(old)) == 1
+
+
+@pytest.mark.parametrize(("old", "new"), ENGINE_MUTANTS.values(), ids=ENGINE_MUTANTS)
+def test_a_wrong_engine_is_caught(old, new):
+    (function,) = functions_with(old)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)).replace(old, new)).body[0]
+    with running(function, compiled(tree, function)):
+        assert fails(check_engine)
+
+
+def fails(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except (Exception, pytest.fail.Exception):
+        return True
+    return False
+
+
+def functions_with(text: str) -> list[Any]:
+    """List the engine's functions and methods whose source contains `text`."""
+    classes = [each for each in vars(autograd).values() if inspect.isclass(each)]
+    functions = [f for space in (autograd, *classes) for f in vars(space).values() if inspect.isfunction(f)]
+    own = {f for f in functions if f.__module__ == autograd.__name__}
+    return [f for f in own if text in inspect.getsource(f)]

@@ -1,0 +1,302 @@
+"""Optimizers, clipping and schedules against PyTorch, over 1,000 steps in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+from tinygrad_adam import nn, optim
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+
+STEPS = 1000
+TOLERANCE = 1e-10
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+OPTIONS = {
+    "sgd": [
+        {},
+        {"momentum": 0.9},
+        {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1},
+    ],
+    "adam": [
+        {},
+        {"amsgrad": True},
+        {"weight_decay": 0.1},
+        {"amsgrad": True, "weight_decay": 0.01, "betas": (0.5, 0.9)},
+        {"eps": 0.1},
+        {"betas": (0.0, 0.99)},
+    ],
+    "adamw": [
+        {},
+        {"amsgrad": True, "weight_decay": 0.5},
+        {"eps": 0.1, "weight_decay": 0.1, "betas": (0.8, 0.95)},
+    ],
+}
+PEERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+CASES = [(name, options) for name, table in OPTIONS.items() for options in table]
+
+
+class Lockstep:
+    """The same parameters and optimizer three times: fast kernels, reference kernels, PyTorch."""
+
+    def __init__(self, name, arrays, groups=None, **options):
+        groups = groups or [{"params": range(len(arrays))}]
+        self.params, self.optimizers = [], []
+        for make, cls in (
+            (nn.Parameter, optim.OPTIMIZERS[name]),
+            (nn.Parameter, optim.OPTIMIZERS[name]),
+            (lambda a: torch.nn.Parameter(torch.tensor(a)), PEERS[name]),
+        ):
+            params = [make(a) for a in arrays]
+            own = [{**group, "params": [params[i] for i in group["params"]]} for group in groups]
+            self.params.append(params)
+            self.optimizers.append(cls(own, **options))
+
+    def step(self, loss, scale=(1,)):
+        """Call ``loss(params, as_tensor, i)`` once for each accumulated gradient, and step."""
+        kinds = (("fast", tg.tensor), ("reference", tg.tensor), ("fast", torch.tensor))
+        for (kernels, as_tensor), params, opt in zip(kinds, self.params, self.optimizers, strict=True):
+            with tg.use_kernels(kernels):
+                opt.zero_grad()
+                for i in scale:
+                    loss(params, as_tensor, i).backward()
+                opt.step()
+
+    def check(self):
+        fast, reference, theirs = self.params
+        for i, (a, b, c) in enumerate(zip(fast, reference, theirs, strict=True)):
+            for p in (a, b):
+                wanted = c.detach().numpy()
+                np.testing.assert_allclose(
+                    p.data, wanted, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"parameter {i}"
+                )
+
+
+def noisy_quadratic(seed=0):
+    rng = np.random.default_rng(seed)
+    curvature, noise = np.array([0.1, 1.0, 10.0, 0.01, 3.0]), rng.standard_normal((STEPS, 5))
+
+    def loss(t):
+        return lambda params, as_tensor, i: (
+            as_tensor(curvature) * params[0] ** 2 / 2 + as_tensor(noise[t]) * params[0] * i
+        ).sum()
+
+    return [np.array([1.0, -2.0, 3.0, -4.0, 0.5])], loss
+
+
+def small_mlp(seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = [(6, 4), (6,), (2, 6), (2,)]
+    x, y = rng.standard_normal((64, 4)), rng.standard_normal((64, 2))
+    batches = [rng.integers(0, 64, 8) for _ in range(STEPS)]
+
+    def loss(t):
+        batch = batches[t]
+
+        def run(params, as_tensor, i):
+            w1, b1, w2, b2 = params
+            hidden = (as_tensor(x[batch]) @ w1.T + b1).tanh()
+            return ((hidden @ w2.T + b2 - as_tensor(y[batch])) ** 2).mean() * i
+
+        return run
+
+    return [rng.standard_normal(s) * 0.5 for s in shapes], loss
+
+
+def test_every_exported_optimizer_is_compared():
+    assert set(OPTIONS) == set(PEERS) == set(optim.OPTIMIZERS)
+
+
+@pytest.mark.parametrize("problem", [noisy_quadratic, small_mlp], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_trajectories(name, options, problem):
+    arrays, loss = problem()
+    run = Lockstep(name, arrays, lr=0.01, **options)
+    for t in range(STEPS):
+        run.step(loss(t))
+        if t < 3 or t % 250 == 0:
+            run.check()
+    run.check()
+
+
+GROUPS = {
+    "sgd": [{"lr": 0.05}, {"lr": 0.01, "momentum": 0.5, "nesterov": True}, {"weight_decay": 0.1}],
+    "adam": [{"lr": 0.05}, {"betas": (0.5, 0.9), "eps": 0.01}, {"weight_decay": 0.1, "amsgrad": True}],
+    "adamw": [
+        {"lr": 0.05},
+        {"betas": (0.5, 0.9), "weight_decay": 0.0},
+        {"weight_decay": 0.5, "amsgrad": True},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_groups_frozen_tied_unused_and_sometimes_used(name):
+    """Parameters 0 to 5: tied, plain, frozen, unused, used every third step, used from step 500 on.
+
+    The learning rate of the first group is lowered on the way, and some gradients are summed over
+    two backward passes.
+    """
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s) for s in ((4, 4), (4,), (4,), (3,), (4,), (2, 2))]
+    members = ([0, 3], [1, 4], [2, 5])
+    groups = [{"params": m, **g} for m, g in zip(members, GROUPS[name], strict=True)]
+    run = Lockstep(name, arrays, groups, lr=0.02, **({"momentum": 0.9} if name == "sgd" else {}))
+    for params in run.params:
+        params[2].requires_grad_(False)
+    x = rng.standard_normal((STEPS, 4))
+
+    def loss(t):
+        def one(params, as_tensor, i):
+            tied, plain, frozen, _, sometimes, late = params
+            z = (as_tensor(x[t]) @ tied).tanh() @ tied.T + plain + frozen
+            if t % 3 == 0:
+                z = z * sometimes
+            total = (z**2).mean() * i
+            return total + ((late - 1) ** 2).sum() if t >= 500 else total
+
+        return one
+
+    for t in range(STEPS):
+        for opt in run.optimizers:
+            opt.param_groups[0]["lr"] = 0.05 / (1 + t / 100)
+        run.step(loss(t), scale=(1, 0.5) if t % 10 == 0 else (1,))
+        if t in (0, 1, 2, 3, 499, 500, 501):
+            run.check()
+    run.check()
+    assert np.array_equal(run.params[0][2].data, arrays[2])
+    assert np.array_equal(run.params[0][3].data, arrays[3])
+    state = run.optimizers[0].state_dict()["state"]  # numbered in the order of the groups
+    assert {key: entry["step"] for key, entry in state.items()} == {"0": 1000, "2": 1000, "3": 334, "5": 500}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_turns_of_two_optimizers(name):
+    arrays, loss = small_mlp()
+    first = Lockstep(name, arrays, lr=0.01)
+    second = Lockstep.__new__(Lockstep)
+    second.params = first.params
+    second.optimizers = [
+        cls(params, lr=0.02, momentum=0.9)
+        for cls, params in zip((optim.SGD, optim.SGD, torch.optim.SGD), first.params, strict=True)
+    ]
+    for t in range(60):
+        (first if t // 7 % 2 else second).step(loss(t))
+    first.check()
+
+
+def test_float32_stays_close():
+    arrays, loss = noisy_quadratic()
+    run = Lockstep("adam", [a.astype(np.float32) for a in arrays], lr=0.01)
+    for t in range(200):
+        run.step(lambda p, as_tensor, i, t=t: loss(t)(p, lambda a: as_tensor(a.astype(np.float32)), i))
+    for ours in run.params[:2]:
+        assert ours[0].dtype == np.float32
+        np.testing.assert_allclose(ours[0].data, run.params[2][0].detach().numpy(), rtol=1e-3, atol=1e-4)
+
+
+# --- Clipping ----------------------------------------------------------------------------------
+
+
+def gradients(seed):
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal(s) * 10.0 ** rng.integers(-3, 3) for s in ((3, 4), (5,), ())]
+    ours, theirs = [], []
+    for a in arrays:
+        ours.append(nn.Parameter(np.zeros(a.shape)))
+        ours[-1].grad = a.copy()
+        theirs.append(torch.nn.Parameter(torch.zeros(a.shape, dtype=torch.float64)))
+        theirs[-1].grad = torch.tensor(a)
+    ours.append(nn.Parameter(np.zeros(2)))
+    theirs.append(torch.nn.Parameter(torch.zeros(2, dtype=torch.float64)))
+    if seed % 2:
+        optim.SGD(ours)  # the gradients are then views
+    return ours, theirs
+
+
+def assert_same_gradients(ours, theirs):
+    for p, q in zip(ours, theirs, strict=True):
+        if q.grad is None:
+            assert p.grad is None
+        else:
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("limit", [1e-3, 0.5, 1e6, float("inf")])
+def test_clipping(seed, limit):
+    ours, theirs = gradients(seed)
+    norm = optim.clip_grad_norm_(ours, limit)
+    assert norm.item() == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, limit).item(), rel=1e-14)
+    assert_same_gradients(ours, theirs)
+    ours, theirs = gradients(seed)
+    optim.clip_grad_value_(ours, limit)
+    torch.nn.utils.clip_grad_value_(theirs, limit)
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_norms_that_are_not_finite(bad):
+    ours, theirs = gradients(0)
+    ours[0].grad.data[0, 0] = bad
+    theirs[0].grad[0, 0] = bad
+    with np.errstate(invalid="ignore"):
+        norm = optim.clip_grad_norm_(ours, 1.0)
+    np.testing.assert_equal(norm.item(), torch.nn.utils.clip_grad_norm_(theirs, 1.0).item())
+    assert_same_gradients(ours, theirs)
+
+
+# --- Schedules ---------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "step": (
+        lambda opt: optim.StepLR(opt, 70, 0.7),
+        lambda opt: torch.optim.lr_scheduler.StepLR(opt, 70, 0.7),
+    ),
+    "cosine": (
+        lambda opt: optim.CosineAnnealingLR(opt, STEPS, 0.001),
+        lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, STEPS, 0.001),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules(name):
+    run = Lockstep("sgd", [np.ones(2), np.ones(2)], [{"params": [0], "lr": 0.5}, {"params": [1]}], lr=0.1)
+    _, opt, peer = run.optimizers
+    ours, theirs = SCHEDULES[name][0](opt), SCHEDULES[name][1](peer)
+    for t in range(STEPS):
+        wanted = [group["lr"] for group in peer.param_groups]
+        np.testing.assert_allclose([group["lr"] for group in opt.param_groups], wanted, rtol=1e-10)
+        if t == STEPS // 2:
+            state = ours.state_dict()
+            ours = SCHEDULES[name][0](opt)
+            ours.load_state_dict(state)
+        peer.step()
+        theirs.step()
+        ours.step()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_training_with_a_schedule(schedule):
+    arrays, loss = small_mlp()
+    run = Lockstep("adamw", arrays, lr=0.05)
+    ours, theirs = SCHEDULES[schedule]
+    schedules = [make(opt) for make, opt in zip((ours, ours, theirs), run.optimizers, strict=True)]
+    for t in range(STEPS):
+        run.step(loss(t))
+        for s in schedules:
+            s.step()
+    run.check()

@@ -1,0 +1,462 @@
+"""Primitives: operations that know their derivatives, and the graph that they leave behind.
+
+An operation is one definition, a forward rule and one vector-Jacobian product for each input.
+Calling it on `Variable` objects computes the output and, where a gradient will be wanted, leaves
+a `Node` that keeps what those rules name. `autograd.py` walks the nodes back.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from .backend.convert import operand
+from .backend.device import Array, Backend, backend_of
+from .backend.kernels import chosen_kernels
+from .errors import DTypeError, IndexingError, ShapeError, TinygradAdamError
+
+_grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
+
+
+@contextmanager
+def grad_mode(enabled: bool) -> Iterator[None]:
+    """Say whether operations are recorded inside the block."""
+    token = _grad_enabled.set(enabled)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside the block, or inside a function decorated with ``@no_grad()``."""
+    with grad_mode(False):
+        yield
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record again inside the block, within a surrounding `no_grad`."""
+    with grad_mode(True):
+        yield
+
+
+def is_grad_enabled() -> bool:
+    """Tell whether operations are being recorded in this context."""
+    return _grad_enabled.get()
+
+
+class Variable:
+    """A value, its gradient, and its place in the graph: all that the engine needs of a Tensor.
+
+    Attributes
+    ----------
+    _data : array
+        The raw array.
+    _grad : array, Variable or None
+        The gradient: raw after an ordinary backward pass, a Variable after one with a graph.
+    requires_grad : bool
+        Whether a gradient is wanted for this value or for one it was computed from.
+    node : Node or None
+        The operation that made it; None for a leaf.
+    _version : list of int
+        How often the memory was written to in place; one list, shared by all views of it.
+    _grad_buffer : array or None
+        Where the gradient of a leaf is to be put, if an optimizer reserved a place for it.
+    _hooks : dict or None
+        Functions of the leaf's gradient, called when a backward pass has summed it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_grad",
+        "_grad_buffer",
+        "_hooks",
+        "_version",
+        "node",
+        "requires_grad",
+    )
+
+    def __init__(
+        self,
+        data: Array,
+        requires_grad: bool = False,
+        node: Node | None = None,
+        version: list[int] | None = None,
+    ) -> None:
+        self._data = data
+        self._grad: Any = None
+        self._grad_buffer: Array = None
+        self._hooks: dict[int, Callable[[Any], Any]] | None = None
+        self._version = [0] if version is None else version
+        self.node = node
+        self.requires_grad = requires_grad
+
+
+class _Provided:
+    """What higher rooms provide, so that the engine need not import them.
+
+    Attributes
+    ----------
+    tensor_class : type
+        The class of what operations return; set by tensor.py.
+    ops : namespace
+        What rules compute with when the gradient itself needs a graph; set by ops/.
+    """
+
+    tensor_class: type[Variable] = Variable
+    ops: Any = None
+
+
+provided = _Provided()
+
+OUTPUT = -1
+"""In a node's versions, the place of the output among the inputs' positions."""
+
+
+class Node:
+    """One recorded operation: the parents to pass gradients to, and what its rules keep.
+
+    Attributes
+    ----------
+    number : int
+        Nodes are numbered in the order of their making.
+    parents : list of Node or Variable, or None
+        For each input with a gradient, the node that made it, or the leaf itself; None once freed.
+    saved : dict of str to object
+        What the rules name.
+    versions : list of (int, list of int, int)
+        For each array kept: the input's position, the counter of in-place changes of its memory,
+        and what that counter said.
+    hooks : dict or None
+        Functions of the output's gradient.
+    retainer : weak reference to Variable, or None
+        The output, if it wants to keep its gradient.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "hooks",
+        "number",
+        "parents",
+        "primitive",
+        "retainer",
+        "saved",
+        "shape",
+        "tape",
+        "versions",
+    )
+
+    _numbers = itertools.count()
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        tape: _Tape,
+        args: Sequence[Any],
+        values: list[Any],
+        y: Array,
+        settings: dict[str, Any],
+        version: list[int],
+    ) -> None:
+        # A node is always made after those it depends on, so this number orders the graph.
+        self.number = next(Node._numbers)
+        self.primitive = primitive
+        self.tape = tape
+        self.shape = y.shape
+        self.dtype = y.dtype
+        self.parents: list[Node | Variable] | None = [args[i].node or args[i] for i, _ in tape.pulls]
+        self.saved: dict[str, Any] = {}
+        self.versions: list[tuple[int, list[int], int]] = []
+        self.hooks: dict[int, Callable[[Any], Any]] | None = None
+        self.retainer: weakref.ref[Variable] | None = None
+        saved = self.saved
+        for name, position in tape.inputs:
+            kept: Sequence[int] = (position,)
+            if position == primitive.first_variadic:
+                saved[name] = values[position:]
+                kept = range(position, len(args))
+            elif position < len(args):
+                saved[name] = values[position]
+            else:  # an optional input that was not given
+                saved[name] = None
+                continue
+            for i in kept:
+                if isinstance(args[i], Variable):
+                    version_of_input = args[i]._version
+                    self.versions.append((i, version_of_input, version_of_input[0]))
+        for name, position in tape.shapes:
+            if position == primitive.first_variadic:
+                saved[name] = [value.shape for value in values[position:]]
+            else:
+                saved[name] = values[position].shape if position < len(args) else None
+        for name, default in tape.settings:
+            saved[name] = settings.get(name, default)
+        if tape.output:
+            saved["y"] = y
+            self.versions.append((OUTPUT, version, version[0]))
+
+    def free(self) -> None:
+        """Drop what was kept; the node cannot be differentiated again."""
+        self.parents = None
+        self.saved = {}
+        self.versions = []
+
+
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Name the parameters in order, a variadic one last; `inspect.signature` would be slow to import with."""
+    code = function.__code__
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+    return code.co_varnames[:count]
+
+
+class Rule:
+    """A vector-Jacobian product and the names of its parameters, which say what it needs."""
+
+    __slots__ = ("function", "names", "writes_out")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.names = _parameter_names(function)
+        self.writes_out = "out" in self.names
+
+
+class _Tape:
+    """What a primitive records when a given set of its inputs needs a gradient.
+
+    Attributes
+    ----------
+    pulls : list of (int, Rule)
+        The inputs that get a gradient, by position, with their rules.
+    inputs, shapes : list of (str, int)
+        The names that those rules use for an input or its shape, and its position.
+    settings : list of (str, object)
+        The settings that they use, with their defaults.
+    output : bool
+        Whether they use the output.
+    """
+
+    __slots__ = ("inputs", "output", "pulls", "settings", "shapes")
+
+    def __init__(self, primitive: Primitive, mask: int) -> None:
+        positions = [i for i in range(mask.bit_length()) if mask >> i & 1]
+        self.pulls = [
+            (i, primitive.rules[primitive.name_of(i)])
+            for i in positions
+            if primitive.name_of(i) in primitive.rules
+        ]
+        names = {name for _, rule in self.pulls for name in rule.names}
+        places = list(enumerate(primitive.inputs))
+        self.inputs = [(name, i) for i, name in places if name in names]
+        self.shapes = [(f"{name}_shape", i) for i, name in places if f"{name}_shape" in names]
+        self.settings = [(name, default) for name, default in primitive.static.items() if name in names]
+        self.output = "y" in names
+
+
+class Primitive:
+    """A differentiable operation: a forward rule, and for each input the way back.
+
+    Made by the decorator `primitive`. The forward rule takes the array namespace ``xp`` (or, if
+    it names its first parameter so, the table of ``kernels``), then arrays by position, then
+    static settings by keyword. A rule of the way back names what it needs, in any order:
+
+    ============  ======================================================================
+    name          what the rule receives
+    ============  ======================================================================
+    ``g``         the gradient of the output
+    an input      its value; naming it is what keeps it alive until the backward pass
+    ``a_shape``   the shape of input ``a``, which costs nothing to keep
+    ``y``         the output
+    a setting     the static setting's value
+    ``xp``        the namespace to compute with
+    ``index``     for a variadic input, which of them this gradient is for
+    ``out``       where the result may be written, or None
+    ============  ======================================================================
+
+    A result that is broadcast, or that lacks axes of size one, is summed or spread to the shape
+    of its input by the engine, and cast to its dtype.
+
+    Called with raw arrays only, a primitive returns a raw array.
+    """
+
+    def __init__(self, forward: Callable[..., Any], rules: dict[str, Callable[..., Any]], view: bool) -> None:
+        self.__name__ = forward.__name__
+        self.name = forward.__name__.strip("_")  # as shown to users
+        self.__doc__ = forward.__doc__
+        self.__module__ = forward.__module__
+        self.forward = forward
+        self.view = view
+        first, *names = _parameter_names(forward)
+        self.wants_kernels = first == "kernels"
+        self.variadic = bool(forward.__code__.co_flags & inspect.CO_VARARGS)
+        arrays = forward.__code__.co_argcount - 1
+        self.inputs = names[:arrays] + names[len(names) - self.variadic :]
+        self.first_variadic = len(self.inputs) - 1 if self.variadic else None
+        defaults = forward.__kwdefaults__ or {}
+        self.static = {name: defaults.get(name) for name in names[arrays : len(names) - self.variadic]}
+        unknown = set(rules) - set(self.inputs)
+        if unknown:
+            raise DTypeError(
+                self.name, "rules for inputs that it does not have", rules=unknown, inputs=self.inputs
+            )
+        taken = {"g", "y", "xp", "out"} & {*self.inputs, *self.static}
+        if taken:
+            raise DTypeError(self.name, "rules use these names for something else", names=sorted(taken))
+        self.rules = {name: Rule(rule) for name, rule in rules.items()}
+        known = {"g", "y", "xp", "index", "out", *self.inputs, *self.static}
+        known |= {f"{name}_shape" for name in self.inputs}
+        for name, rule in self.rules.items():
+            if not known.issuperset(rule.names):
+                raise DTypeError(
+                    self.name,
+                    f"the rule for {name} asks for what there is not",
+                    asks=rule.names,
+                    there_is=known,
+                )
+        self._tapes: dict[int, _Tape] = {}
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What callers may pass: the forward rule's parameters but for the namespace."""
+        return inspect.Signature(list(inspect.signature(self.forward).parameters.values())[1:])
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}{self.__signature__}>"
+
+    def name_of(self, position: int) -> str:
+        """Name the input at `position`."""
+        return self.inputs[min(position, len(self.inputs) - 1)]
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Compute the output, and record the operation where a gradient will be wanted."""
+        if settings and not settings.keys() <= self.static.keys():
+            args, settings = self._inputs_by_keyword(args, settings)
+        if len(args) > len(self.inputs) and not self.variadic:
+            args, settings = self._settings_by_position(args, settings)
+        for name, setting in settings.items():
+            if isinstance(setting, Variable):
+                raise DTypeError(
+                    self.name, f"{name} is a setting and cannot be a Tensor", shape=setting._data.shape
+                )
+        for arg in args:
+            if isinstance(arg, Variable):
+                break
+        else:
+            return self._compute(backend_of(args), args, settings)
+
+        values = []
+        mask = 0  # bit i is set if input i needs a gradient
+        for position, arg in enumerate(args):
+            if isinstance(arg, Variable):
+                values.append(arg._data)
+                if arg.requires_grad:
+                    mask |= 1 << position
+            else:
+                values.append(operand(arg))
+        backend = backend_of(values)
+        y = self._compute(backend, values, settings)
+        if type(y) is not backend.array_type:
+            y = backend.xp.asarray(y)  # reductions give NumPy scalars, which cannot be written in place
+        kind = y.dtype.kind
+        if kind not in "fiub":
+            raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
+        version = args[0]._version if self.view and isinstance(args[0], Variable) else [0]
+        if mask and kind == "f" and self.rules and _grad_enabled.get():
+            tape = self._tapes.get(mask)
+            if tape is None:
+                tape = self._tapes[mask] = _Tape(self, mask)
+            if tape.pulls:
+                node = Node(self, tape, args, values, y, settings, version)
+                return provided.tensor_class(y, True, node, version)
+        return provided.tensor_class(y, False, None, version)
+
+    def _inputs_by_keyword(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Any]:
+        """Take inputs that were given by name, as in ``where(condition, a=x, b=0)``."""
+        settings, inputs = dict(settings), list(args)
+        for name in self.inputs[len(args) :]:
+            if name not in settings:
+                break
+            inputs.append(settings.pop(name))
+        return tuple(inputs), settings
+
+    def _settings_by_position(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Any]:
+        """Take settings that were given by position, as in ``sum(x, 0)``."""
+        count = len(self.inputs)
+        extra = args[count:]
+        if len(extra) > len(self.static):
+            raise DTypeError(
+                self.name, f"takes {self.__signature__}", got=f"{len(args)} positional arguments"
+            )
+        return args[:count], {**dict(zip(self.static, extra, strict=False)), **settings}
+
+    def _compute(self, backend: Backend, values: Sequence[Any], settings: dict[str, Any]) -> Any:
+        lead: Any = backend.tables[chosen_kernels()] if self.wants_kernels else backend.xp
+        try:
+            return self.forward(lead, *values, **settings)
+        except TinygradAdamError:
+            raise
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._explained(error, values, settings) from error
+
+    def _explained(
+        self, error: Exception, values: Sequence[Any], settings: dict[str, Any]
+    ) -> TinygradAdamError:
+        """Turn an array library's error into one that names the operation and its arguments."""
+        shown = {}
+        for position, value in enumerate(values):
+            name = self.name_of(position)
+            if self.variadic and position >= len(self.inputs) - 1:
+                name = f"{name}[{position - len(self.inputs) + 1}]"
+            shown[name] = f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "dtype") else repr(value)
+        shown.update({name: repr(value) for name, value in settings.items()})
+        kind: type[TinygradAdamError] = ShapeError
+        if isinstance(error, TypeError):
+            kind = DTypeError
+        elif isinstance(error, IndexError) and not isinstance(error, ValueError):
+            kind = IndexingError
+        return kind(self.name, str(error), **shown)
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+"""Every primitive of the package by name: what the tests must cover."""
+
+
+def primitive(
+    *, view: bool = False, **rules: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Make a forward rule and its vector-Jacobian products into a differentiable operation.
+
+    Parameters
+    ----------
+    view : bool
+        Whether the output shares the memory of the first input.
+    **rules
+        For each input that has a gradient, the rule for it; see `Primitive` for what it may name.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> @tg.primitive(a=lambda g, a, b: 2 * g * a * b, b=lambda g, a: g * a**2)
+    ... def square_times(xp, a, b):
+    ...     return a**2 * b
+    >>> x = tg.tensor([3.0], requires_grad=True)
+    >>> square_times(x, 2.0).sum().backward()
+    >>> x.grad
+    tensor([12.])
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Primitive:
+        made = Primitive(forward, rules, view)
+        if forward.__module__.startswith(__package__ + "."):
+            PRIMITIVES[made.__name__] = made
+        return made
+
+    return decorate
