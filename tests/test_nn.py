@@ -662,7 +662,11 @@ def test_settings_reach_the_loss(loss, expected):
 
 
 def test_settings_reach_cross_entropy():
-    logits, labels, weight = tg.tensor([[0.0, math.log(3)], [0.0, 0.0]]), np.array([0, 1]), np.array([1.0, 2.0])
+    logits, labels, weight = (
+        tg.tensor([[0.0, math.log(3)], [0.0, 0.0]]),
+        np.array([0, 1]),
+        np.array([1.0, 2.0]),
+    )
     a, b = math.log(4), math.log(2)
     for log_probs, loss in ((logits, nn.CrossEntropyLoss), (nn.LogSoftmax()(logits), nn.NLLLoss)):
         assert loss()(log_probs, labels).item() == pytest.approx((a + b) / 2)

@@ -59,17 +59,16 @@ from .arithmetic import (
     where,
     zeros_like,
 )
+from .cross_entropy import cross_entropy, nll_loss
 from .indexing import getitem, take_along_axis
 from .linalg import diagonal, dot, einsum, linear, matmul, outer, trace, tril, triu
 from .loss import (
     binary_cross_entropy_with_logits,
-    cross_entropy,
     hinge_loss,
     huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
-    nll_loss,
 )
 from .normalization import batch_norm, layer_norm
 from .reduction import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 from ..errors import ShapeError
@@ -17,7 +16,7 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return `axis` as a tuple of non-negative axes; None stands for all of them."""
     if axis is None:
         return tuple(range(ndim))
-    axes = tuple(a + ndim if a < 0 else a for a in ((axis,) if isinstance(axis, Integral) else axis))
+    axes = tuple(a + ndim if a < 0 else a for a in (axis if isinstance(axis, tuple | list) else (axis,)))
     if any(not 0 <= a < ndim for a in axes) or len(set(axes)) < len(axes):
         raise ShapeError("axis", f"axes must be distinct and within {ndim} dimensions", axis=axis)
     return axes

@@ -77,9 +77,9 @@ def checksum(tensors: dict[str, Any], text: str) -> str:
     """Return the CRC-32 of a checkpoint's arrays and header."""
     crc = zlib.crc32(text.encode())
     for name in sorted(tensors):
-        array = numpy.ascontiguousarray(tensors[name])
-        crc = zlib.crc32(f"{name} {array.dtype} {tensors[name].shape}".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(numpy.uint8), crc)
+        array = tensors[name]
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(numpy.ascontiguousarray(array).data, crc)
     return f"{crc:08x}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,16 +82,18 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
 def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes: int) -> Module:
     if not path.is_file():
         raise OptionError("model", "there is no such file", model=path)
-    module_spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"_model_{path.stem}"  # so that a file named as a library does not hide it
+    module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None  # a .py file has a specification
     assert module_spec.loader is not None  # and a loader
     module: Any = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module  # dataclasses and pickles look their module up
     with _blaming(path):
         module_spec.loader.exec_module(module)
     made = {
-        name
-        for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", "") == path.stem
+        key
+        for key, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == name
     }
     if function not in made:
         raise unknown_name(str(path), "function", function, made)

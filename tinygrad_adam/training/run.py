@@ -275,7 +275,9 @@ class Run:
         if display is not None:
             self.trainer.callbacks.append(display)
         try:
-            self.trainer.fit(training, self.config.epochs or 1, validation)
+            # A loss that is not finite is an error of its own; NumPy need not warn of it first.
+            with numpy.errstate(over="ignore", invalid="ignore"):
+                self.trainer.fit(training, self.config.epochs or 1, validation)
         finally:
             if display is not None:
                 self.trainer.callbacks.remove(display)

@@ -1,0 +1,255 @@
+"""Cross-entropy of class labels, and the negative log-likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend.device import backend_of
+from ..backend.kernels import chosen_kernels
+from ..backend.kernels.reference import row_weights
+from ..errors import DTypeError, IndexingError, OptionError, ShapeError
+from ..primitive import Variable, primitive
+from .activation import softmax
+from .indexing import _add_at
+from .loss import as_target, check_reduction, check_same_shape, raw, reduced
+from .reduction import logsumexp, sum
+from .shaping import moveaxis, reshape
+
+
+def _logits_rule(
+    g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    return _softmax_cross_entropy_vjp(
+        g, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
+    )
+
+
+@primitive(logits=_logits_rule)
+def _softmax_cross_entropy(
+    kernels: Any, logits: Any, labels: Any, class_weight: Any = None, *, ignore_index: int, reduction: str
+) -> Any:
+    """``logsumexp(z) - z[label]`` of each row z, weighted and reduced."""
+    return kernels.softmax_cross_entropy(logits, labels, class_weight, ignore_index, reduction)
+
+
+def _vjp_g_rule(
+    xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """Contract with ``row_weight * (softmax - onehot)``; the engine sums for a reduced loss."""
+    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    each = backend_of((column,)).xp.arange(len(column))
+    return row * (xp.sum(g * softmax(logits), axis=1) - g[each, column])
+
+
+def _vjp_logits_rule(
+    xp: Any, g: Any, g_in: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    """Apply the Jacobian of the softmax, ``diag(p) - p p^T``, to each row."""
+    row, _ = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    p = softmax(logits)
+    scale = xp.reshape(g_in * row, (-1, 1))
+    return scale * p * (g - xp.sum(g * p, axis=1, keepdims=True))
+
+
+@primitive(g_in=_vjp_g_rule, logits=_vjp_logits_rule)
+def _softmax_cross_entropy_vjp(
+    kernels: Any,
+    g_in: Any,
+    logits: Any,
+    labels: Any,
+    class_weight: Any = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+) -> Any:
+    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z."""
+    return kernels.softmax_cross_entropy_vjp(g_in, logits, labels, class_weight, ignore_index, reduction)
+
+
+@primitive(
+    logits=lambda xp, g, logits, q: (
+        xp.expand_dims(g, -1) * (xp.sum(q, axis=-1, keepdims=True) * softmax(logits) - q)
+    ),
+    q=lambda xp, g, logits: xp.expand_dims(g, -1) * (logsumexp(logits, axis=-1, keepdims=True) - logits),
+)
+def _soft_cross_entropy(xp: Any, logits: Any, q: Any) -> Any:
+    """``-sum(q * log_softmax(z))`` of each row z."""
+    return xp.sum(q, axis=-1) * logsumexp(logits, axis=-1) - xp.sum(q * logits, axis=-1)
+
+
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """Cross-entropy of the softmax of `logits`, computed in one pass.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (C,), (N, C) or (N, C, d1, ...)
+        Unnormalized log-probabilities: no softmax before this function.
+    target : Tensor or array
+        Either class indices, integers of the shape of `logits` without the axis of classes; or
+        class probabilities, floats of the shape of `logits`.
+    weight : Tensor or array, shape (C,), optional
+        A factor for the loss of each class.
+    ignore_index : int
+        Samples with this label count neither in the sum nor in the mean.
+    label_smoothing : float
+        In [0, 1]: how much of the target is spread evenly over all classes (Szegedy et al., 2016).
+    reduction : {"mean", "sum", "none"}
+        With class indices, the mean is weighted by the weights of the labels, as in PyTorch.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or one loss for each sample.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    IndexingError
+        If a label is not in ``range(C)`` and is not `ignore_index`.
+    OptionError
+        If `label_smoothing` or `reduction` is out of its domain.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.cross_entropy(tg.tensor([[0.0, 0.0]]), [1])
+    tensor(0.6931472)
+    """
+    check_reduction("cross_entropy", reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise OptionError(
+            "cross_entropy", "label_smoothing must be in [0, 1]", label_smoothing=label_smoothing
+        )
+    shape = tuple(logits.shape)
+    axis = 1 if len(shape) > 1 else 0
+    if not shape or logits.dtype.kind != "f":
+        raise DTypeError(
+            "cross_entropy", "logits must be floats with an axis of classes", logits=(shape, logits.dtype)
+        )
+    rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
+    if not isinstance(target, Variable):
+        target = raw(target, logits)
+    class_weight = None if weight is None else raw(weight, logits).astype(logits.dtype)
+    if class_weight is not None and class_weight.shape != (shape[axis],):
+        raise ShapeError(
+            "cross_entropy",
+            "weight must have one entry for each class",
+            weight=class_weight.shape,
+            logits=shape,
+        )
+    sample_shape = shape[:axis] + shape[axis + 1 :]
+    if target.dtype.kind == "f":
+        check_same_shape("cross_entropy", logits, target)
+        target = as_target(target, logits)
+        q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
+        if label_smoothing:
+            q = q * (1 - label_smoothing) + label_smoothing / shape[axis]
+        if class_weight is not None:
+            q = q * class_weight
+        losses = reduced(_soft_cross_entropy(rows, q), reduction)
+        return reshape(losses, shape=sample_shape) if reduction == "none" else losses
+    if tuple(target.shape) != sample_shape:
+        raise ShapeError(
+            "cross_entropy", "target must have the shape of logits without the axis of classes",
+            logits=shape, target=tuple(target.shape),
+        )  # fmt: skip
+    labels = _checked_labels("cross_entropy", target, rows, shape[axis], ignore_index)
+    if label_smoothing:
+        q = _smoothed(labels, class_weight, ignore_index, reduction, rows, label_smoothing)
+        losses = _soft_cross_entropy(rows, q)
+        losses = losses if reduction == "none" else sum(losses)
+    else:
+        losses = _softmax_cross_entropy(
+            rows, labels, class_weight, ignore_index=ignore_index, reduction=reduction
+        )
+    return losses if reduction != "none" or len(shape) == 2 else reshape(losses, shape=sample_shape)
+
+
+def _checked_labels(where: str, target: Any, like: Any, classes: int, ignore_index: int) -> Any:
+    """Return the labels as a flat raw array, after a look whether they are in range."""
+    labels = raw(target, like).reshape(-1)
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(where, "labels must be integers", labels=labels.dtype)
+    backend = backend_of((labels,))
+    if not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
+        raise IndexingError(
+            where, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
+            least=labels.min(), greatest=labels.max(),
+        )  # fmt: skip
+    return labels
+
+
+def _smoothed(
+    labels: Any, class_weight: Any, ignore_index: int, reduction: str, like: Any, label_smoothing: float
+) -> Any:
+    """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in."""
+    xp = backend_of((labels,)).xp
+    valid, column = row_weights(xp, labels, None, ignore_index, "sum", like.dtype)
+    q = xp.full(like.shape, label_smoothing / like.shape[1], dtype=like.dtype)
+    q[xp.arange(len(column)), column] += 1 - label_smoothing
+    q *= valid[:, None]
+    if class_weight is not None:
+        q *= class_weight
+    if reduction == "mean":
+        q /= row_weights(xp, labels, class_weight, ignore_index, "sum", like.dtype)[0].sum()
+    return q
+
+
+def _nll_rule(g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
+    each = backend_of((column,)).xp.arange(len(column))
+    return _add_at(-g * row, index=(each, column), shape=log_probs_shape)
+
+
+@primitive(log_probs=_nll_rule)
+def _nll(xp: Any, log_probs: Any, column: Any, row: Any) -> Any:
+    """Pick ``-log_probs[i, column[i]] * row[i]``."""
+    return -log_probs[xp.arange(len(column)), column] * row
+
+
+def nll_loss(
+    log_probs: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """Negative log-likelihood of class indices, given log-probabilities such as `log_softmax` gives.
+
+    Parameters
+    ----------
+    log_probs : Tensor, shape (N, C)
+        Log-probabilities.
+    target : integer Tensor or array, shape (N,)
+        Class indices.
+    weight : Tensor or array, shape (C,), optional
+        A factor for the loss of each class.
+    ignore_index : int
+        Samples with this label do not count.
+    reduction : {"mean", "sum", "none"}
+        The mean is weighted by the weights of the labels.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    IndexingError
+        If a label is out of range.
+    """
+    check_reduction("nll_loss", reduction)
+    shape = tuple(log_probs.shape)
+    raw_target = raw(target, log_probs)
+    if len(shape) != 2 or raw_target.shape != shape[:1]:
+        raise ShapeError(
+            "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=raw_target.shape
+        )
+    labels = _checked_labels("nll_loss", raw_target, log_probs, shape[1], ignore_index)
+    class_weight = None if weight is None else raw(weight, log_probs).astype(log_probs.dtype)
+    row, column = row_weights(
+        backend_of((labels,)).xp, labels, class_weight, ignore_index, reduction, log_probs.dtype
+    )
+    losses = _nll(log_probs, column, row)
+    return losses if reduction == "none" else sum(losses)
