@@ -332,7 +332,7 @@ def test_a_model_from_a_file(train, call, tmp_path):
         ("", "unknown function.*build"),
         (":prod", "unknown function"),
         (":number", "must return a Module.*int"),
-        (":broken", "net.py, line 17: ZeroDivisionError"),
+        (":broken", "net.py, line 18: ZeroDivisionError"),
         (":no_arguments", "net.py.*TypeError.*unexpected keyword"),
     ],
 )
@@ -400,7 +400,8 @@ def test_resume_refuses(fails, run, tmp_path):
     ("name", "value"),
     [
         ("epochs", "many"), ("epochs", 1.5), ("settings", None), ("settings", [1]), ("model", 5),
-        ("optimizer", []), ("max_grad_norm", "x"), ("data", "nothing"), ("batch_size", 2.5), ("seed", None), ("nonsense", 1),
+        ("optimizer", []), ("max_grad_norm", "x"), ("data", "nothing"), ("batch_size", 2.5),
+        ("seed", None), ("nonsense", 1),
     ],
 )  # fmt: skip
 def test_a_damaged_config(fails, run, tmp_path, name, value):

@@ -416,7 +416,6 @@ def test_gradients_that_are_not_finite_stay_where_they_are(bad, weight_decay):
 
 
 @needs_numba
-@pytest.mark.xfail(reason="fast adam: max(v_max, nan) keeps v_max", strict=True)
 def test_the_maximum_of_amsgrad_keeps_a_nan():
     arrays = adam_arrays(np.random.default_rng(0), 5, np.float64, True, 3)
     arrays[1][2] = np.nan
@@ -424,7 +423,6 @@ def test_the_maximum_of_amsgrad_keeps_a_nan():
 
 
 @needs_numba
-@pytest.mark.xfail(reason="fast kernels add 0 * param without weight decay", strict=True)
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_an_infinite_parameter_stays_out_of_the_moments(name):
     arrays = adam_arrays(np.random.default_rng(0), 5, np.float64, False, 3)

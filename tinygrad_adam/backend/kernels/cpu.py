@@ -70,18 +70,19 @@ def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
 def _adam(p, g, m, v, v_max, lr, beta1, beta2, eps, decay_factor, l2, correction1, correction2):  # type: ignore[no-untyped-def]
     # Scalars arrive as float64; cast once, or every element would be computed in float64.
     kind = p.dtype.type
-    one = kind(1)
+    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
     lr, beta1, beta2, eps = kind(lr), kind(beta1), kind(beta2), kind(eps)
     decay_factor, l2 = kind(decay_factor), kind(l2)
-    rest1, rest2 = one - beta1, one - beta2
+    decayed = l2 != 0  # 0 times an infinite parameter would be NaN
     correction1, correction2 = kind(correction1), kind(correction2)
     for i in range(p.size):
-        gradient = g[i] + l2 * p[i]
+        gradient = g[i] + l2 * p[i] if decayed else g[i]
         m[i] = beta1 * m[i] + rest1 * gradient
         v[i] = beta2 * v[i] + rest2 * gradient * gradient
         second = v[i]
         if v_max is not None:
-            v_max[i] = max(v_max[i], second)
+            if second > v_max[i] or second != second:  # NaN stays visible
+                v_max[i] = second
             second = v_max[i]
         p[i] = p[i] * decay_factor - lr * (m[i] * correction1) / (math.sqrt(second * correction2) + eps)
 
@@ -120,8 +121,9 @@ def adam(
 def _sgd(p, g, velocity, lr, momentum, undamped, weight_decay, nesterov):  # type: ignore[no-untyped-def]
     kind = p.dtype.type
     lr, momentum, undamped, weight_decay = kind(lr), kind(momentum), kind(undamped), kind(weight_decay)
+    decayed = weight_decay != 0
     for i in range(p.size):
-        gradient = g[i] + weight_decay * p[i]
+        gradient = g[i] + weight_decay * p[i] if decayed else g[i]
         if velocity is not None:
             velocity[i] = momentum * velocity[i] + undamped * gradient
             gradient = gradient + momentum * velocity[i] if nesterov else velocity[i]
