@@ -434,6 +434,19 @@ def test_evaluate_is_what_train_printed(train, call, tmp_path):
     assert "1,797 images" in answer.out
 
 
+def test_train_measures_the_best_weights(train, call, tmp_path):
+    train()
+    untrained = Run.open(tmp_path / "run")
+    untrained.trainer.save(untrained.checkpoints.best_file)
+    expected = untrained.evaluate()["accuracy"]
+    answer = call("train", "--resume", tmp_path / "run")
+    assert f"Test accuracy {expected:.2%}" in answer.out
+    seconds = sum(
+        json.loads(line)["seconds"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    )
+    assert f"after {seconds:.1f} s of training" in answer.out
+
+
 def test_evaluate_needs_a_best(fails, run, tmp_path):
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
     fails("evaluate", tmp_path, saying="best.safetensors.*no such file")

@@ -83,9 +83,7 @@ class BatchNorm1d(Module):
                 "BatchNorm1d", "x must be (N, C) or (N, C, L) with C equal to num_features",
                 x=x.shape, num_features=self.num_features,
             )  # fmt: skip
-        if self.training:
-            self.num_batches_tracked += 1
-        return F.batch_norm(
+        y = F.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -95,6 +93,9 @@ class BatchNorm1d(Module):
             self.momentum,
             self.eps,
         )
+        if self.training:
+            self.num_batches_tracked += 1
+        return y
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.num_features}"
