@@ -121,7 +121,7 @@ def test_train_leaves_a_whole_run(train, tmp_path):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     for row in rows:
-        assert f"validation accuracy {row['val_accuracy']:.2%}" in answer.out
+        assert f"(validation {row['val_accuracy']:.2%})" in answer.out
     assert "3,441 images to train on, 382 to validate, 1,797 to test" in answer.out
     assert "1,810 parameters" in answer.out
     config = json.loads((run / "config.json").read_text())
@@ -617,5 +617,5 @@ def test_live_display_on_a_terminal(tmp_path):
     assert "\x1b[" in text
     assert "epoch 1/1" in text
     assert "steps" in text
-    assert "validation accuracy" in text
+    assert "(validation " in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor comes back

@@ -484,7 +484,7 @@ def test_python_numbers_do_not_widen(operation, number):
     [None, "a", b"a", 1j, fractions.Fraction(1, 2), object(), {}, [[1.0], 2.0], np.array([1j, 2]),
      np.array([None, 1.0]), np.array([fractions.Fraction(1, 2)] * 2), np.array(["a", "b"]),
      np.ones(2, np.longdouble), np.ma.array([1.0, 2.0], mask=[True, False])],
-    ids=repr,
+    ids=lambda other: repr(other).partition(" at ")[0],
 )  # fmt: skip
 @pytest.mark.parametrize("operation", [*OPERATORS, operator.matmul], ids=lambda f: f.__name__)
 def test_what_no_operator_takes(operation, other):

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 def summary_line(row: dict[str, float], epochs: int) -> str:
-    """Return one epoch in a line."""
+    """Return one epoch in a line; what was measured on the validation data stands in parentheses."""
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}.0f}/{epochs}"]
     for name, value in row.items():
-        if name not in ("epoch", "step", "lr", "seconds"):
-            label = name.replace("val_", "validation ")
-            parts.append(f"{label} {value:.2%}" if "accuracy" in name else f"{label} {value:.4f}")
-    return "   ".join([*parts, f"{row['seconds']:.1f} s"])
+        if name in ("epoch", "step", "lr", "seconds") or name.startswith("val_"):
+            continue
+        form = ".2%" if "accuracy" in name else ".4f"
+        validation = f" (validation {row[f'val_{name}']:{form}})" if f"val_{name}" in row else ""
+        parts.append(f"{name} {value:{form}}{validation}")
+    return "  ".join([*parts, f"{row['seconds']:.1f} s"])
 
 
 class PlainDisplay(Callback):
