@@ -573,7 +573,7 @@ def test_as_a_module(tmp_path):
     assert "\x1b" not in out
     assert "\r" not in out
     assert f"{folder} holds" in out
-    assert re.search(r"^epoch 1/1   loss \d", out, re.MULTILINE)
+    assert re.search(r"^epoch 1/1  loss \d", out, re.MULTILINE)
     process = module("train", "--data", "nothing", cwd=tmp_path)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")

@@ -71,8 +71,8 @@ class Adam(Optimizer):
     >>> opt = tg.optim.Adam([p], lr=0.1)
     >>> (p * tg.tensor([3.0, -0.01])).sum().backward()
     >>> opt.step()
-    >>> p.detach()
-    tensor([0.9, 1.1])
+    >>> p.detach().numpy().round(6)
+    array([0.9, 1.1], dtype=float32)
     """
 
     moment_names = ("m", "v")

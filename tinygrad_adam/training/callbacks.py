@@ -66,7 +66,10 @@ class _Monitor(Callback):
         row = trainer.history.rows[-1]
         if self.monitor not in row:
             raise OptionError(
-                type(self).__name__, "no such quantity to monitor", monitor=self.monitor, known=", ".join(row)
+                type(self).__name__,
+                "no such quantity to monitor; those of validation data need validation= in fit",
+                monitor=self.monitor,
+                known=", ".join(row),
             )
         value = row[self.monitor]
         better = value < self.best - margin if self.mode == "min" else value > self.best + margin

@@ -134,19 +134,9 @@ class Trainer:
         ------
         NonFiniteError
             If the loss is NaN or infinite; the step is named, and no parameter was changed by it.
-        OptionError
-            If a callback watches the validation data and there is none.
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise OptionError("Trainer.fit", "epochs must be an integer >= 0", epochs=epochs)
-        for callback in self.callbacks:
-            monitor = getattr(callback, "monitor", "")
-            if validation is None and monitor.startswith("val_"):
-                raise OptionError(
-                    "Trainer.fit",
-                    f"{type(callback).__name__} watches {monitor!r}, but there is no validation data; "
-                    "pass validation=, or let it watch another quantity with monitor=",
-                )
         self._loader, self.epochs, self.steps_per_epoch = loader, epochs, len(loader)
         # After an interruption the loader goes on in the middle of the epoch, as does a loaded checkpoint.
         loader.load_state_dict(self._loader_state or loader.state_dict())
