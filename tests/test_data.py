@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_adam import Tensor, tensor
 from tinygrad_adam.data import (
     DATASETS,
     DataLoader,
@@ -38,7 +39,6 @@ from tinygrad_adam.data.datasets import mnist, read_idx
 from tinygrad_adam.data.datasets.fetch import RemoteFile, fetch
 from tinygrad_adam.data.datasets.idx import parse_idx
 from tinygrad_adam.errors import DataError, DTypeError, IndexingError, OptionError, ShapeError, StateError
-from tinygrad_adam import Tensor, tensor
 
 
 def rows(loader):
