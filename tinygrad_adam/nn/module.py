@@ -13,6 +13,7 @@ from ..backend.device import asarray, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
 from ..tensor import Tensor
 from .parameter import Parameter
+from .summary import summarize
 
 _hook_numbers = itertools.count()
 
@@ -368,7 +369,6 @@ class Module:
         str
             One line a module that has no children, and the total.
         """
-        from .summary import summarize  # it needs Module itself
 
         return summarize(self, inputs)
 
