@@ -14,7 +14,7 @@ tg.manual_seed(0)
 digits = data.load_digits()
 train = data.TensorDataset(*digits.arrays("train"))
 loader = data.DataLoader(train, batch_size=64, shuffle=True, device=device)
-model = training.mlp((64,), classes=10, hidden=(256, 128), dropout=0.3).to(device)
+model = training.mlp((64,), classes=10, hidden=(256, 256), dropout=0.3).to(device)
 opt = optim.Adam(model.parameters(), lr=3e-3)
 schedule = optim.CosineAnnealingLR(opt, t_max=30)
 

@@ -451,13 +451,13 @@ def test_checkpoints_best_and_last(tmp_path):
     weights = {}
     keep = At(lambda t: weights.update({t.epoch: bits(t)[0]}))
     keep.on_epoch_end = keep.action
-    trainer, loader = scripted([3, 1, 2, 1], keep, Checkpoints(tmp_path / "deep" / "er"))
-    trainer.fit(loader, 4)
+    trainer, loader = scripted([3, 1, 2, 1, 2], keep, Checkpoints(tmp_path / "deep" / "er"))
+    trainer.fit(loader, 5)
     assert sorted(p.name for p in (tmp_path / "deep" / "er").iterdir()) == [
         "best.safetensors",
         "last.safetensors",
     ]
-    for name, epoch in (("best", 2), ("last", 4)):
+    for name, epoch in (("best", 4), ("last", 5)):
         other, _ = make("plain", seed=99, callbacks=[Checkpoints(tmp_path)])
         other.load(tmp_path / "deep" / "er" / f"{name}.safetensors")
         assert bits(other)[0] == weights[epoch]

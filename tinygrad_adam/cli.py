@@ -55,7 +55,7 @@ def train(
     data: Annotated[str, typer.Option(help="Data set; see the command 'datasets'.")] = "digits",
     model: Annotated[
         str, typer.Option(help="mlp:256,128 with the hidden sizes, or file.py:function.")
-    ] = "mlp:256,128",
+    ] = "mlp:256,256",
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
     lr: Annotated[
         float | None, typer.Option(help="Learning rate.  [default: 0.004 for adam and adamw]")

@@ -61,8 +61,11 @@ class _Monitor(Callback):
         self.monitor, self.mode = monitor, mode
         self.best = math.inf if mode == "min" else -math.inf
 
-    def improved(self, trainer: Trainer, margin: float = 0.0) -> bool:
-        """Tell whether the last epoch was the best so far, and remember it if so."""
+    def improved(self, trainer: Trainer, margin: float | None = None) -> bool:
+        """Tell whether the last epoch was the best so far, by more than `margin`, and remember it if so.
+
+        Without a margin, the later of equals is the better: it has learned longer.
+        """
         row = trainer.history.rows[-1]
         if self.monitor not in row:
             raise OptionError(
@@ -72,7 +75,8 @@ class _Monitor(Callback):
                 known=", ".join(row),
             )
         value = row[self.monitor]
-        better = value < self.best - margin if self.mode == "min" else value > self.best + margin
+        gain = self.best - value if self.mode == "min" else value - self.best
+        better = gain >= 0 if margin is None else gain > margin
         if better:
             self.best = value
         return better

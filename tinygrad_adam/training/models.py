@@ -69,7 +69,7 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
     if name not in FAMILIES:
         raise unknown_name("model", "model", name, [*FAMILIES, "file.py:function"])
     try:
-        hidden = tuple(int(size) for size in rest.split(",")) if rest else (256, 128)
+        hidden = tuple(int(size) for size in rest.split(",")) if rest else (256, 256)
     except ValueError:
         hidden = (0,)
     if any(size < 1 for size in hidden):

@@ -4,7 +4,7 @@
 
     config.json         what was asked for; enough to repeat the run
     metrics.jsonl       one line an epoch
-    best.safetensors    the checkpoint with the lowest validation loss
+    best.safetensors    the checkpoint with the highest validation accuracy; the later of equals
     last.safetensors    the newest checkpoint, to go on from
     curves.png          loss and accuracy over the epochs
     predictions.png     test images and what the model takes them for
@@ -86,7 +86,7 @@ class RunConfig:
     """
 
     data: str = "digits"
-    model: str = "mlp:256,128"
+    model: str = "mlp:256,256"
     dropout: float = 0.3
     optimizer: str = "adam"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Run:
         schedule: Schedule | None = None
         if config.schedule == "cosine":
             schedule = CosineAnnealingLR(optimizer, config.epochs or 1)
-        self.checkpoints = Checkpoints(folder)
+        self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
         callbacks: list[Callback] = [_Metrics(folder / "metrics.jsonl"), self.checkpoints]
         if config.patience is not None:
             callbacks.append(EarlyStopping(patience=config.patience))
