@@ -996,3 +996,17 @@ for _shape in [(4, 3), (2, 3, 4), (2, 3, 2, 2)]:
          lambda torch, x, w, b: torch.nn.functional.batch_norm(
              x, torch.tensor(_MEAN, dtype=x.dtype), torch.tensor(_VAR, dtype=x.dtype), w, b)
     )  # fmt: skip
+
+for _shape, _groups in [((2, 4), 2), ((2, 4, 3), 1), ((3, 6, 2, 2), 3)]:
+    _split = (_shape[0], _groups, _shape[1] // _groups, *_shape[2:])
+    _axes, _across = tuple(range(2, len(_split))), (1, _shape[1], *[1] * (len(_shape) - 2))
+    case("group_norm", f"{_shape} in {_groups}, affine",
+         lambda x, w, b, n=_groups: tg.group_norm(x, n, w, b, eps=0.1),
+         (normal(*_shape), normal(_shape[1]), normal(_shape[1])),
+         lambda x, w, b, p=_split, a=_axes, s=_across: w.reshape(s) * _standardized(
+             x.reshape(p), a, 0.1).reshape(x.shape) + b.reshape(s),
+         lambda torch, x, w, b, n=_groups: torch.nn.functional.group_norm(x, n, w, b, 0.1))  # fmt: skip
+
+# --- Convolution and pooling: a file of their own, which appends to this table -----------------
+
+import window_cases  # noqa: E402, F401

@@ -106,7 +106,74 @@ def mlp(lib, as_tensor):
     return lib.Sequential(lib.Linear(4, 5), lib.BatchNorm1d(5), lib.Tanh(), lib.Linear(5, 3), lib.Softmax(-1))
 
 
+def residual(lib, _):
+    """Make a block with a skip connection (He et al., 2016): what it learns is added to its input."""
+
+    class Residual(lib.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.first = lib.Conv2d(channels, channels, 3, padding=1, bias=False)
+            self.norm = lib.BatchNorm2d(channels)
+            self.second = lib.Conv2d(channels, channels, 3, padding=1)
+
+        def forward(self, x):
+            return x + self.second(self.norm(self.first(x)).tanh())
+
+    return lib.Sequential(Residual(2))
+
+
+def small_cnn(lib, _):
+    return lib.Sequential(
+        lib.Conv2d(2, 3, 3, padding=1), lib.BatchNorm2d(3), lib.Tanh(), lib.MaxPool2d(2),
+        lib.Conv2d(3, 4, (2, 1)), lib.GroupNorm(2, 4), lib.AvgPool2d(2, 1), lib.Flatten(), lib.Linear(4, 3),
+    )  # fmt: skip
+
+
+def images(name, *shape, label="", train=True, **settings):
+    """Make a row for a layer of images; settings that begin with an underscore come by position."""
+    positional = settings.pop("_", ())
+    return Layer(
+        name, lambda lib, _: getattr(lib, name)(*positional, **settings), normal(shape), label=label, train=train
+    )
+
+
+IMAGE_LAYERS = [
+    images("Conv1d", 2, 3, 7, _=(3, 4, 3)),
+    images("Conv1d", 2, 4, 9, _=(4, 6, 3, 2, 2, 2, 2), label="all settings"),
+    images("Conv1d", 1, 2, 5, _=(2, 2, 3), padding="same", bias=False, label="same"),
+    images("Conv2d", 2, 3, 5, 6, _=(3, 4, 3)),
+    images("Conv2d", 2, 4, 7, 8, _=(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2), label="all settings"),
+    images("Conv2d", 2, 3, 5, 4, _=(3, 2, 3), padding="same", dilation=2, bias=False, label="same"),
+    images("Conv2d", 2, 3, 5, 4, _=(3, 6, 3), padding=1, groups=3, label="depthwise"),
+    images("Conv2d", 3, 3, 4, 4, _=(3, 5, 1), label="1x1"),
+    images("ConvTranspose2d", 2, 3, 3, 4, _=(3, 2, 3)),
+    images("ConvTranspose2d", 2, 4, 3, 2, _=(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (1, 2)),
+           label="all settings"),
+    images("ConvTranspose2d", 1, 2, 3, 3, _=(2, 3, 2), stride=2, bias=False, label="no bias"),
+    images("MaxPool2d", 2, 3, 6, 5, _=(2,)),
+    images("MaxPool2d", 2, 2, 7, 8, _=((3, 2), (2, 1), (1, 0), (1, 2)), ceil_mode=True, label="all settings"),
+    images("MaxPool2d", 1, 2, 5, 5, _=(3,), stride=1, padding=1, label="overlapping"),
+    images("AvgPool2d", 2, 3, 6, 5, _=(2,)),
+    images("AvgPool2d", 2, 2, 7, 8, _=((3, 2), (2, 3), (1, 1), True, False), label="all settings"),
+    images("AvgPool2d", 1, 2, 6, 5, _=(3, 2, 1), ceil_mode=True, label="padding counts"),
+    images("AdaptiveAvgPool2d", 2, 3, 5, 4, _=(1,), label="global"),
+    images("AdaptiveAvgPool2d", 2, 2, 7, 5, _=((3, 2),)),
+    images("BatchNorm2d", 3, 2, 4, 3, _=(2,)),
+    images("BatchNorm2d", 2, 3, 2, 3, _=(3, 0.1, 0.3), label="all settings"),
+    images("BatchNorm2d", 2, 3, 2, 3, _=(3,), label="eval", train=False),
+    images("GroupNorm", 2, 4, 3, 2, _=(2, 4)),
+    images("GroupNorm", 3, 4, _=(2, 4, 0.1), label="2 axes"),
+    images("GroupNorm", 2, 3, 4, _=(1, 3), label="one group"),
+    images("GroupNorm", 2, 3, 2, 2, _=(3, 3), label="instances"),
+    images("Dropout2d", 2, 3, 4, 2, label="eval", train=False),
+    images("Dropout2d", 2, 3, 4, 2, _=(0.0,), label="p=0"),
+    Layer("Sequential", small_cnn, normal((3, 2, 6, 4)), label="cnn"),
+    Layer("Sequential", small_cnn, normal((3, 2, 6, 4)), label="cnn-eval", train=False),
+    Layer("Sequential", residual, normal((2, 2, 4, 3)), label="residual"),
+]  # fmt: skip
+
 LAYERS = [
+    *IMAGE_LAYERS,
     Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((5, 4))),
     Layer("Linear", lambda lib, _: lib.Linear(4, 3, bias=False), normal((5, 4)), label="no bias"),
     Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((2, 3, 4)), label="3 axes"),

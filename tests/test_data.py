@@ -641,6 +641,22 @@ def test_download_verifies_and_is_kept(mirrors, cache, remote):
     assert [len(mirror.requests) for mirror in mirrors] == [1, 0]
 
 
+def test_md5_serves_where_the_publisher_gives_no_other(mirrors, cache, remote, tmp_path, monkeypatch):
+    checksum = hashlib.md5(CONTENT).hexdigest()
+    remote = replace(remote, checksum=checksum, algorithm="md5")
+    mirrors[0].content = b"other"
+    assert fetch(remote).read_bytes() == CONTENT
+    assert fetch(remote) == cache / "file.gz"
+    assert [len(mirror.requests) for mirror in mirrors] == [1, 1]
+    monkeypatch.setenv("TINYGRAD_ADAM_DATA", str(tmp_path / "data"))
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    (tmp_path / "data" / "set" / "file.gz").write_bytes(b"mine")
+    with pytest.raises(DataError) as caught:
+        fetch(remote)
+    for words in (f"md5 {checksum}", f"md5 {hashlib.md5(b'mine').hexdigest()}"):
+        assert words in str(caught.value)
+
+
 def test_the_second_mirror_is_tried(mirrors, cache, remote):
     mirrors[0].status = 503
     assert fetch(remote).read_bytes() == CONTENT

@@ -35,7 +35,7 @@ from cases import (
 
 import tinygrad_adam as tg
 from tinygrad_adam import autograd
-from tinygrad_adam.backend.kernels import reference
+from tinygrad_adam.backend.kernels import reference, reference_windows
 from tinygrad_adam.primitive import PRIMITIVES
 
 # --- What there is to break ------------------------------------------------------------------
@@ -57,6 +57,9 @@ class Target:
 
 
 Definition = ast.Lambda | ast.FunctionDef
+KERNELS = (reference, reference_windows)
+BACKWARD = ("_vjp", "add_at", "_input", "_weight", "_gather")
+"""How the names of kernels end that rules consist of."""
 
 
 @cache
@@ -121,16 +124,15 @@ def targets() -> list[Target]:
                 }
                 function = getattr(sys.modules[module], helper.name)
                 found.append(Target(helper.name, function, helper, frozenset(primitives)))
-    for name, tree in definitions(reference.__name__).items():
-        if name.endswith("_vjp") or name == "add_at":
+    kernels = [(home, *each) for home in KERNELS for each in definitions(home.__name__).items()]
+    for home, name, tree in kernels:
+        if name.endswith(BACKWARD):
             own = {
                 p for p, each in PRIMITIVES.items() if f"kernels.{name}(" in inspect.getsource(each.forward)
             }
             users_of = {p for t in found if own & set(names_in(t.tree)) for p in t.primitives}
             found.append(
-                Target(
-                    f"kernels.{name}", getattr(reference, name), tree, frozenset(own | users_of), "reference"
-                )
+                Target(f"kernels.{name}", getattr(home, name), tree, frozenset(own | users_of), "reference")
             )
     return found
 
@@ -344,6 +346,11 @@ FACTOR = "what divides a zero does not matter, as long as it is none itself"
 POWER = "it is multiplied by b, which is zero wherever this number is used"
 SCALAR = "the branch for numbers saves time only; the other one gives the same for them"
 DTYPE = "the engine casts the gradient to the dtype of its input anyway"
+ONE_DTYPE = "differs for inputs of two dtypes only; test_windows.py checks those"
+SHARED = "x and the gradient have the same images and channels"
+UNREAD = "what iterates over the places of a window does not read this size"
+CHANNELS = "the reshape that follows splits the channels as well"
+ORDER = "the order in memory saves time only"
 LENGTH = "all of these have one length and one backend"
 
 EQUIVALENT = {
@@ -357,6 +364,8 @@ EQUIVALENT = {
     ("floor_divide.a", "zero"): NO_SLOPE,
     ("floor_divide.b", "negated"): NO_SLOPE,
     ("floor_divide.b", "zero"): NO_SLOPE,
+    ("_relu_vjp.output", "negated"): NO_SLOPE,
+    ("_relu_vjp.output", "zero"): NO_SLOPE,
     ("sign.a", "negated"): NO_SLOPE,
     ("sign.a", "zero"): NO_SLOPE,
     ("zeros_like.a", "negated"): NO_SLOPE,
@@ -404,6 +413,50 @@ EQUIVALENT = {
     ("_transpose_rule", "len(axes): axes -> _moved(axes)"): "as many axes as before",
     ("_crop", "strict=True: True -> False"): "both have one entry for each axis",
     ("_opposite", "isinstance(shift, tuple | list): shift -> _moved(shift)"): "of the same type as before",
+    ("_max_pool2d_vjp.x", "negated"): NO_SLOPE,
+    ("_max_pool2d_vjp.x", "zero"): NO_SLOPE,
+    ("_max_pool2d_gather.x", "negated"): NO_SLOPE,
+    ("_max_pool2d_gather.x", "zero"): NO_SLOPE,
+    **{
+        (
+            f"kernels.{name}",
+            f"tuple((s + before + after for ...{end}, padding, strict=True))) -> "
+            f"(s + before + after for s, (be...{longer}, padding, strict=True))",
+        ): "it is unpacked once, and otherwise not read"
+        for name, end, longer in [
+            ("conv2d_input", "ze", "ize"),
+            ("sum_pool2d_input", "ze", "ize"),
+            ("max_pool2d_vjp", ":]", "2:]"),
+        ]
+    },
+    **{
+        (f"kernels.{name}", "strict=True: True -> False"): "both have one entry for each axis"
+        for name in ("conv2d_input", "sum_pool2d_input", "max_pool2d_vjp")
+    },
+    **{
+        (f"kernels.{name}", f"xp.ascontiguousarray({cropped}) -> {cropped}"): ORDER
+        for name, cropped in [
+            ("conv2d_input", "_cropped(x, padding, size)"),
+            ("sum_pool2d_input", "_cropped(x, padding, size)"),
+            ("max_pool2d_vjp", "_cropped(total, padding, x.shape[2:])"),
+        ]
+    },
+    ("kernels.conv2d_input", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
+    ("kernels.conv2d_input", "xp.result_type(gy, weight): gy -> weight"): ONE_DTYPE,
+    ("kernels.conv2d_input", "xp.result_type(gy, weight): weight -> gy"): ONE_DTYPE,
+    ("kernels.conv2d_weight", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
+    ("kernels.conv2d_weight", "_grouped(x[place], 1, groups) -> x[place]"): CHANNELS,
+    ("kernels.conv2d_weight", "xp.result_type(x, gy): x -> gy"): ONE_DTYPE,
+    ("kernels.conv2d_weight", "xp.result_type(x, gy): gy -> x"): ONE_DTYPE,
+    ("kernels.conv2d_weight", "len(x): x -> gy"): SHARED,
+    ("kernels.conv2d_weight", "x.shape: x -> gy"): UNREAD,
+    ("kernels.conv2d_weight", "2:: 2 -> 3 #2"): UNREAD,
+    ("kernels.conv2d_weight", "-2 -> 2"): "of four axes, the last but one",
+    ("kernels.max_pool2d_vjp", "x.shape: x -> g #2"): SHARED,
+    ("kernels.max_pool2d_vjp", "g.dtype: g -> x"): ONE_DTYPE,
+    ("kernels.max_pool2d_gather", "a.dtype: a -> x"): ONE_DTYPE,
+    ("kernels.max_pool2d_gather", "a.shape: a -> x"): UNREAD,
+    ("kernels.max_pool2d_gather", "2:: 2 -> 3"): UNREAD,
     ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> g"): DTYPE,
     ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> labels"): DTYPE,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layers import LAYERS, build
+from layers import LAYERS, build, small_cnn
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn
@@ -70,8 +70,9 @@ def test_rows_without_a_counterpart_say_why():
     assert {layer.name for layer in LAYERS if isinstance(layer.torch, str)} == {"HingeLoss"}
 
 
-def test_mode_does_not_change_state_names():
-    ours, theirs = nn.BatchNorm1d(3), torch.nn.BatchNorm1d(3)
+@pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d"])
+def test_mode_does_not_change_state_names(name):
+    ours, theirs = getattr(nn, name)(3), getattr(torch.nn, name)(3)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for name, value in theirs.state_dict().items():
         assert str(ours.state_dict()[name].dtype) == str(value.dtype).removeprefix("torch.")
@@ -91,6 +92,33 @@ def test_default_linear_weights_are_distributed_as_in_pytorch(name):
     np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.03)
     np.testing.assert_allclose([ours[0], ours[-1]], [theirs[0], theirs[-1]], rtol=0.01)
     assert np.abs(ours - theirs).max() < 0.1 * theirs[-1]  # all quantiles
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("Conv1d", (40, 60, 5)),
+        ("Conv1d", (40, 60, 5, 1, 0, 1, 4)),
+        ("Conv2d", (12, 200, 3)),
+        ("Conv2d", (16, 400, (2, 3), 1, 0, 1, 2)),
+        ("ConvTranspose2d", (200, 12, 3)),  # the fan is that of the outputs
+        ("ConvTranspose2d", (400, 16, (2, 3), 1, 0, 0, 2)),
+    ],
+)
+def test_default_filters_are_distributed_as_in_pytorch(name, settings):
+    with tg.fork_rng(0):
+        ours = getattr(nn, name)(*settings).state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        theirs = getattr(torch.nn, name)(*settings).state_dict()
+    assert list(ours) == list(theirs) == ["weight", "bias"]
+    bound = np.abs(theirs["weight"].numpy()).max()
+    assert ours["weight"].shape == theirs["weight"].shape
+    np.testing.assert_allclose(ours["weight"].std(), theirs["weight"].std(), rtol=0.03)
+    np.testing.assert_allclose(np.abs(ours["weight"]).max(), bound, rtol=0.01)
+    assert ours["bias"].shape == theirs["bias"].shape
+    assert 0.5 * bound < np.abs(ours["bias"]).max() <= 1.01 * bound
+    assert 0.5 * bound < np.abs(theirs["bias"].numpy()).max()
 
 
 def test_default_embedding_is_distributed_as_in_pytorch():
@@ -135,26 +163,30 @@ def test_initial_spread_agrees(name, takes_mode, shape, mode):
 # --- Files -------------------------------------------------------------------------------------
 
 
-def both():
+def both(cnn=False):
     def make(lib):
+        if cnn:
+            return small_cnn(lib, None)
         return lib.Sequential(lib.Linear(4, 5), lib.BatchNorm1d(5), lib.ReLU(), lib.Linear(5, 3))
 
     return make(nn), make(torch.nn)
 
 
-def test_pytorch_reads_our_file(tmp_path):
-    ours, theirs = both()
-    ours(tg.randn(8, 4))  # moves the running statistics
+@pytest.mark.parametrize(("cnn", "shape"), [(False, (4,)), (True, (2, 6, 4))], ids=["mlp", "cnn"])
+def test_pytorch_reads_our_file(tmp_path, cnn, shape):
+    ours, theirs = both(cnn)
+    ours(tg.randn(8, *shape))  # moves the running statistics
     ours.save(tmp_path / "m.safetensors")
     theirs.load_state_dict(load_file(tmp_path / "m.safetensors"))  # raises if a name is amiss
-    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
     wanted = theirs.eval()(torch.tensor(x)).detach()
     np.testing.assert_allclose(ours.eval()(tg.tensor(x)).detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_we_read_the_file_of_pytorch(tmp_path):
-    ours, theirs = both()
-    theirs(torch.randn(8, 4))
+@pytest.mark.parametrize(("cnn", "shape"), [(False, (4,)), (True, (2, 6, 4))], ids=["mlp", "cnn"])
+def test_we_read_the_file_of_pytorch(tmp_path, cnn, shape):
+    ours, theirs = both(cnn)
+    theirs(torch.randn(8, *shape))
     save_file(theirs.state_dict(), tmp_path / "m.safetensors")
     ours.load(tmp_path / "m.safetensors")
     for name, value in theirs.state_dict().items():
@@ -165,6 +197,20 @@ def test_a_state_dict_of_pytorch_loads_as_it_is():
     ours, theirs = both()
     ours.load_state_dict(theirs.state_dict())
     assert np.array_equal(ours[3].weight.data, theirs[3].weight.detach().numpy())
+
+
+def test_the_state_of_a_cnn_goes_there_and_back():
+    ours, theirs = both(cnn=True)
+    theirs(torch.randn(8, 2, 6, 4))
+    ours.load_state_dict(theirs.state_dict())
+    again = both(cnn=True)[1]
+    again.load_state_dict({name: torch.from_numpy(value) for name, value in ours.state_dict().items()})
+    assert list(again.state_dict()) == list(theirs.state_dict())
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    x = np.random.default_rng(0).standard_normal((3, 2, 6, 4)).astype(np.float32)
+    wanted = again.eval()(torch.tensor(x)).detach()
+    np.testing.assert_allclose(ours.eval()(tg.tensor(x)).detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_layer_used_twice_has_both_names_as_in_pytorch():

@@ -888,7 +888,7 @@ class Evil:
 
 
 def test_no_pickle_is_ever_read(tmp_path, victim):
-    from tinygrad_adam.training.run import read_images
+    from tinygrad_adam.training.reading import read_images
 
     marker = tmp_path / "marker"
     evil = pickle.dumps(Evil(marker))
@@ -902,7 +902,7 @@ def test_no_pickle_is_ever_read(tmp_path, victim):
         with pytest.raises(CheckpointError):
             victim.model.load(path)
         with pytest.raises(OptionError):
-            read_images(path, (8, 8), 16)
+            read_images(path, (1, 8, 8), 16)
     assert not marker.exists()
     pickle.loads(evil)
     assert marker.exists()

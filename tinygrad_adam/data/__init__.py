@@ -1,31 +1,38 @@
 """Data on the host: datasets, the loader that batches them, and data sets to learn from."""
 
-from .dataset import Dataset, TensorDataset, split
+from .dataset import AugmentedDataset, Dataset, TensorDataset, split
 from .datasets import (
     DATASETS,
     DatasetInfo,
     ImageData,
+    load_cifar10,
     load_dataset,
     load_digits,
     load_fashion_mnist,
     load_mnist,
 )
+from .images import ImageDataset, random_crop, random_flip
 from .loader import DataLoader
 from .synthetic import blobs, moons, spirals
 
 __all__ = [
     "DATASETS",
+    "AugmentedDataset",
     "DataLoader",
     "Dataset",
     "DatasetInfo",
     "ImageData",
+    "ImageDataset",
     "TensorDataset",
     "blobs",
+    "load_cifar10",
     "load_dataset",
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
     "moons",
+    "random_crop",
+    "random_flip",
     "spirals",
     "split",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from copy import copy
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,16 @@ class Dataset(Protocol):
     def __getitem__(self, rows: NDArray[np.intp], /) -> Arrays: ...
 
 
+class AugmentedDataset(Dataset, Protocol):
+    """A dataset that a `DataLoader` asks by `batch` instead, where its `augment` is not None."""
+
+    augment: Callable[..., Arrays] | None
+
+    def batch(self, rows: NDArray[np.intp], generator: np.random.Generator, /) -> Arrays:
+        """Return the rows of an index array, changed at random by what `generator` draws."""
+        ...
+
+
 class TensorDataset:
     """Examples held in memory, one row of every array an example.
 
@@ -34,6 +45,10 @@ class TensorDataset:
     transform : callable, optional
         ``transform(*arrays) -> tuple of arrays``, applied to the rows that are asked for. It always sees
         a batch: an example that is asked for by its number comes as a batch of one.
+    augment : callable, optional
+        ``augment(generator, *arrays) -> tuple of arrays``, random changes to the rows of a batch that a
+        `DataLoader` makes, before `transform`; indexing gives the rows as they are. All randomness must
+        come from the generator, which is fixed by the loader's seed, the epoch and the batch's number.
 
     Raises
     ------
@@ -50,7 +65,12 @@ class TensorDataset:
     array([0, 1])
     """
 
-    def __init__(self, *arrays: Any, transform: Callable[..., Arrays] | None = None) -> None:
+    def __init__(
+        self,
+        *arrays: Any,
+        transform: Callable[..., Arrays] | None = None,
+        augment: Callable[..., Arrays] | None = None,
+    ) -> None:
         hosted = [_on_host(array) for array in arrays]
         shapes = {f"array {number}": array.shape for number, array in enumerate(hosted)}
         if not hosted or any(array.ndim == 0 for array in hosted):
@@ -59,6 +79,7 @@ class TensorDataset:
             raise ShapeError("TensorDataset", "all arrays must have the same length", **shapes)
         self.arrays: Arrays = tuple(np.ascontiguousarray(array) for array in hosted)
         self.transform = transform
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -83,22 +104,39 @@ class TensorDataset:
         """
         if isinstance(index, int | np.integer):
             return tuple(np.asarray(rows[0]) for rows in self[[int(index)]])
-        rows = index if isinstance(index, slice | list) else np.asarray(index)
+        return self._transformed(self._rows(index if isinstance(index, slice | list) else np.asarray(index)))
+
+    def batch(self, rows: NDArray[np.intp], generator: np.random.Generator, /) -> Arrays:
+        """Return the rows of an index array, changed at random by `augment` if there is one.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of int, shape (n,)
+        generator : numpy.random.Generator
+            The same state gives the same changes.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+        """
+        if self.augment is None:
+            return self[rows]
+        return self._transformed(_tuple("augment", self.augment(generator, *self._rows(rows))))
+
+    def _rows(self, rows: slice | list[int] | NDArray[Any]) -> Arrays:
         try:
-            arrays = tuple(array[rows] for array in self.arrays)
+            return tuple(array[rows] for array in self.arrays)
         except IndexError as error:
             raise IndexingError("TensorDataset", str(error), length=len(self)) from None
-        if self.transform is None:
-            return arrays
-        arrays = self.transform(*arrays)
-        if not isinstance(arrays, tuple):
-            raise DTypeError(
-                "TensorDataset", "transform must return a tuple of arrays", returned=type(arrays).__name__
-            )
-        return arrays
+
+    def _transformed(self, arrays: Arrays) -> Arrays:
+        return arrays if self.transform is None else _tuple("transform", self.transform(*arrays))
 
 
-def split(dataset: TensorDataset, fraction: float, seed: int = 0) -> tuple[TensorDataset, TensorDataset]:
+SomeDataset = TypeVar("SomeDataset", bound=TensorDataset)
+
+
+def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDataset, SomeDataset]:
     """Split a dataset at random in two that share no example.
 
     Parameters
@@ -112,7 +150,8 @@ def split(dataset: TensorDataset, fraction: float, seed: int = 0) -> tuple[Tenso
     Returns
     -------
     first, second : TensorDataset
-        Copies of the rows, with the transform of `dataset`.
+        Copies of the rows, with the transform of `dataset`. The first is to learn from, the second to measure
+        on: only the first keeps `augment`.
 
     Raises
     ------
@@ -132,11 +171,19 @@ def split(dataset: TensorDataset, fraction: float, seed: int = 0) -> tuple[Tenso
     if not 0 < cut < n:
         raise OptionError("split", "both parts must have an example", fraction=fraction, examples=n)
     order = np.random.default_rng(seed).permutation(n)
-    first, second = (
-        TensorDataset(*(array[rows] for array in dataset.arrays), transform=dataset.transform)
-        for rows in (order[:cut], order[cut:])
-    )
+    first, second = copy(dataset), copy(dataset)
+    first.arrays = tuple(array[order[:cut]] for array in dataset.arrays)
+    second.arrays = tuple(array[order[cut:]] for array in dataset.arrays)
+    second.augment = None
     return first, second
+
+
+def _tuple(name: str, returned: Arrays) -> Arrays:
+    if not isinstance(returned, tuple):
+        raise DTypeError(
+            "TensorDataset", f"{name} must return a tuple of arrays", returned=type(returned).__name__
+        )
+    return returned
 
 
 def _on_host(value: Any) -> NDArray[Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ..creation import tensor
 from ..errors import OptionError, StateError
 from ..tensor import Tensor
 from ._options import check_int
-from .dataset import Arrays, Dataset
+from .dataset import Arrays, AugmentedDataset, Dataset
 
 
 class DataLoader:
@@ -29,7 +29,10 @@ class DataLoader:
     Parameters
     ----------
     dataset : Dataset
-        A `TensorDataset`, or anything that gives its length and the rows of an index array.
+        A `TensorDataset`, or anything that gives its length and the rows of an index array. One that has
+        an `augment` other than None is asked by ``dataset.batch(rows, generator)``, with a generator that is
+        a pure function of `seed`, the epoch's number and the batch's: a run that was stopped and goes on,
+        and a loader that prefetches, get the same random changes.
     batch_size : int
         Examples in a batch; the last one of an epoch may have fewer.
     shuffle : bool
@@ -37,10 +40,11 @@ class DataLoader:
     drop_last : bool
         Whether to leave out a last batch that is not full.
     seed : int
-        Fixes the orders of all epochs.
+        Fixes the orders of all epochs and the random changes of all batches.
     prefetch : int
-        How many batches a background thread gathers ahead, the dataset's transform included; 0 for no
-        thread. Leaving the loop ends the thread. Batches move to the device only when they are handed out.
+        How many batches a background thread gathers ahead, the dataset's augment and transform included; 0
+        for no thread. Leaving the loop ends the thread. Batches move to the device only when they are handed
+        out.
     device : str
         Where the Tensors live.
 
@@ -106,9 +110,7 @@ class DataLoader:
         self._restored = False
         epoch, first = self._epoch, self._batch
 
-        order = self._order(epoch)
-        rows = (order[b * self.batch_size : (b + 1) * self.batch_size] for b in range(first, count))
-        with closing(self._gather(rows)) as batches:
+        with closing(self._gather(self._maker(epoch), range(first, count))) as batches:
             for handed, arrays in enumerate(batches, first + 1):
                 batch = tuple(tensor(array, device=self.device) for array in arrays)
                 self._epoch, self._batch = epoch, handed
@@ -166,17 +168,32 @@ class DataLoader:
             return np.arange(n)
         return np.random.default_rng([self.seed, epoch]).permutation(n)
 
-    def _gather(self, rows: Iterable[NDArray[np.intp]]) -> Generator[Arrays, None, None]:
+    def _maker(self, epoch: int) -> Callable[[int], Arrays]:
+        """Return the function that makes a batch of an epoch from its number and nothing else."""
+        dataset, size, seed, order = self.dataset, self.batch_size, self.seed, self._order(epoch)
+        augmented = getattr(dataset, "augment", None) is not None
+
+        def make(number: int) -> Arrays:
+            rows = order[number * size : (number + 1) * size]
+            if not augmented:
+                return dataset[rows]
+            # Not `default_rng([seed, epoch, number])`: for batch 0 that is the generator of the order.
+            entropy = np.random.SeedSequence(seed, spawn_key=(epoch, number))
+            return cast(AugmentedDataset, dataset).batch(rows, np.random.default_rng(entropy))
+
+        return make
+
+    def _gather(self, make: Callable[[int], Arrays], numbers: Iterable[int]) -> Generator[Arrays, None, None]:
         if self.prefetch == 0:
-            yield from map(self.dataset.__getitem__, rows)
+            yield from map(make, numbers)
             return
         # A thread starts with an empty context; a transform expects the caller's (generator, gradient mode).
         context = copy_context()
         pool = ThreadPoolExecutor(1, "DataLoader")
         waiting: deque[Future[Arrays]] = deque()
         try:
-            for index in rows:
-                waiting.append(pool.submit(context.run, self.dataset.__getitem__, index))
+            for number in numbers:
+                waiting.append(pool.submit(context.run, make, number))
                 if len(waiting) > self.prefetch:
                     yield waiting.popleft().result()
             while waiting:

@@ -14,7 +14,8 @@ from .activation import (
     Tanh,
 )
 from .containers import ModuleList, Sequential
-from .dropout import Dropout
+from .convolution import Conv1d, Conv2d, ConvTranspose2d
+from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
 from .linear import Flatten, Linear
 from .losses import (
@@ -28,5 +29,6 @@ from .losses import (
     NLLLoss,
 )
 from .module import Module
-from .normalization import BatchNorm1d, LayerNorm
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .parameter import Parameter
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d

@@ -24,7 +24,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise OptionError("Dropout", "p must be in [0, 1)", p=p)
+            raise OptionError(type(self).__name__, "p must be in [0, 1)", p=p)
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,3 +33,21 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"p={self.p}"
+
+
+class Dropout2d(Dropout):
+    """In training, zero whole channels with probability `p` and enlarge the others by ``1 / (1 - p)``.
+
+    Parameters
+    ----------
+    p : float
+        In [0, 1).
+
+    References
+    ----------
+    Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop channels of `x`, shape (N, C, H, W), in training; return it as it is otherwise."""
+        return F.dropout2d(x, self.p, self.training)

@@ -369,7 +369,6 @@ class Module:
         str
             One line a module that has no children, and the total.
         """
-
         return summarize(self, inputs)
 
 

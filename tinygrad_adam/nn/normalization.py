@@ -42,8 +42,10 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}"
 
 
-class BatchNorm1d(Module):
+class _BatchNorm(Module):
     """Standardize each channel over the batch, then scale and shift (Ioffe & Szegedy, 2015).
+
+    Subclasses say which inputs they take.
 
     Parameters
     ----------
@@ -64,9 +66,12 @@ class BatchNorm1d(Module):
         How many batches the running averages have seen.
     """
 
+    dimensions: tuple[int, ...]
+    layout: str
+
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        require_positive("BatchNorm1d", num_features=num_features)
+        require_positive(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight, self.bias = Parameter(ones(num_features)), Parameter(zeros(num_features))
         self.running_mean: Tensor
@@ -77,10 +82,10 @@ class BatchNorm1d(Module):
         self.register_buffer("num_batches_tracked", zeros((), dtype="int64"))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`, shape (N, C) or (N, C, L)."""
-        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
+        """Normalize `x`, whose axis 1 holds the channels."""
+        if x.ndim not in self.dimensions or x.shape[1] != self.num_features:
             raise ShapeError(
-                "BatchNorm1d", "x must be (N, C) or (N, C, L) with C equal to num_features",
+                type(self).__name__, f"x must be {self.layout} with C equal to num_features",
                 x=x.shape, num_features=self.num_features,
             )  # fmt: skip
         y = F.batch_norm(
@@ -97,5 +102,63 @@ class BatchNorm1d(Module):
             self.num_batches_tracked += 1
         return y
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"{self.num_features}"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalization of features, shape (N, C), or sequences, shape (N, C, L)."""
+
+    dimensions = (2, 3)
+    layout = "(N, C) or (N, C, L)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalization of images, shape (N, C, H, W)."""
+
+    dimensions = (4,)
+    layout = "(N, C, H, W)"
+
+
+class GroupNorm(Module):
+    """Standardize each group of channels of each sample, then scale and shift (Wu & He, 2018).
+
+    Parameters
+    ----------
+    num_groups : int
+        Into how many groups the channels fall.
+    num_channels : int
+        How many channels there are.
+    eps : float
+        Added to the variance.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_channels,)
+        Scale and shift, at first 1 and 0.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        require_positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise ShapeError(
+                "GroupNorm",
+                "num_groups must divide num_channels",
+                num_groups=num_groups,
+                num_channels=num_channels,
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight, self.bias = Parameter(ones(num_channels)), Parameter(zeros(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, shape (N, C, ...)."""
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ShapeError(
+                "GroupNorm", "x must be (N, C, ...) with C equal to num_channels",
+                x=x.shape, num_channels=self.num_channels,
+            )  # fmt: skip
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.num_groups}, {self.num_channels}"

@@ -59,6 +59,7 @@ from .arithmetic import (
     where,
     zeros_like,
 )
+from .convolution import conv1d, conv2d, conv_transpose2d
 from .cross_entropy import cross_entropy, nll_loss
 from .indexing import getitem, take_along_axis
 from .linalg import diagonal, dot, einsum, linear, matmul, outer, trace, tril, triu
@@ -70,7 +71,15 @@ from .loss import (
     l1_loss,
     mse_loss,
 )
-from .normalization import batch_norm, layer_norm
+from .normalization import batch_norm, group_norm, layer_norm
+from .pooling import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    global_avg_pool2d,
+    interpolate,
+    max_pool2d,
+    unfold,
+)
 from .reduction import (
     argmax,
     argmin,
@@ -105,16 +114,21 @@ from .shaping import (
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool2d",
     "add",
     "arctan",
     "argmax",
     "argmin",
     "astype",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
     "clip",
     "concatenate",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cos",
     "cosh",
     "cross_entropy",
@@ -134,10 +148,13 @@ __all__ = [
     "floor_divide",
     "gelu",
     "getitem",
+    "global_avg_pool2d",
     "greater",
     "greater_equal",
+    "group_norm",
     "hinge_loss",
     "huber_loss",
+    "interpolate",
     "isfinite",
     "kl_div",
     "l1_loss",
@@ -152,6 +169,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -197,6 +215,7 @@ __all__ = [
     "transpose",
     "tril",
     "triu",
+    "unfold",
     "var",
     "where",
     "zeros_like",

@@ -10,10 +10,16 @@ from ..primitive import primitive
 from .arithmetic import erf
 
 
-@primitive(a=lambda g, y: g * (y > 0))
-def relu(xp: Any, a: Any) -> Any:
+@primitive(a=lambda g, y: _relu_vjp(g, y))
+def relu(kernels: Any, a: Any) -> Any:
     """Rectified linear unit ``max(a, 0)``; the gradient at 0 is 0."""
-    return xp.maximum(a, 0)
+    return kernels.relu(a)
+
+
+@primitive(a=lambda g, output: _relu_vjp(g, output), output=lambda xp, output: xp.zeros_like(output))
+def _relu_vjp(kernels: Any, a: Any, output: Any) -> Any:
+    """``a`` where the `output` of the ReLU is positive, and 0 elsewhere."""
+    return kernels.relu_vjp(a, output)
 
 
 @primitive(a=lambda xp, g, a, negative_slope: xp.where(a > 0, g, g * negative_slope))

@@ -130,3 +130,35 @@ def _affine(y: Any, weight: Any, bias: Any) -> Any:
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
+
+
+def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Standardize each group of channels of each sample (Wu & He, 2018).
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, ...)
+        The input.
+    num_groups : int
+        Into how many groups the channels fall; it must divide C.
+    weight, bias : Tensor, shape (C,), optional
+        Scale and shift afterwards.
+    eps : float
+        Added to the variance.
+
+    Raises
+    ------
+    ShapeError
+        If `num_groups` does not divide the number of channels.
+    """
+    shape = tuple(x.shape)
+    if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:
+        raise ShapeError("group_norm", "num_groups must divide x.shape[1]", x=shape, num_groups=num_groups)
+    grouped = reshape(x, shape=(shape[0], num_groups, shape[1] // num_groups, *shape[2:]))
+    y = reshape(_standardize(grouped, axes=tuple(range(2, len(shape) + 1)), eps=eps), shape=shape)
+    across = (1, -1) + (1,) * (len(shape) - 2)
+    return _affine(
+        y,
+        None if weight is None else reshape(weight, shape=across),
+        None if bias is None else reshape(bias, shape=across),
+    )

@@ -6,5 +6,5 @@ from .display import PlainDisplay, RichDisplay, choose_display
 from .history import History
 from .loop import Trainer
 from .metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric
-from .models import build_model, mlp
+from .models import build_model, cnn, mlp
 from .run import Run, RunConfig

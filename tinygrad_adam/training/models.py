@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, TinygradAdamError, unknown_name
-from ..nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
+from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 
-FAMILIES = ("mlp",)
+FAMILIES = ("mlp", "cnn")
 
 
 def mlp(
@@ -43,14 +43,47 @@ def mlp(
     return Sequential(*layers, Linear(size, classes))
 
 
+def cnn(input_shape: tuple[int, ...], classes: int, dropout: float = 0.0, paper: bool = False) -> Sequential:
+    """Build a convolutional network.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Channels, height and width of an image.
+    classes : int
+        How many outputs.
+    dropout : float
+        The probability with which each unit before and behind the hidden layer is dropped in training.
+    paper : bool
+        Whether to build the network of the Adam paper (Kingma & Ba, 2015, section 6.3): three stages of
+        5x5 filters, 64, 64 and 128 of them, each with a ReLU and 3x3 max pooling of stride 2, then a hidden
+        layer of 1000. Otherwise two stages of 5x5 filters, 32 and 64, each with a ReLU and 2x2 max
+        pooling, then a hidden layer of 128.
+    """
+    if len(input_shape) != 3:
+        raise OptionError("model", "a cnn takes images: channels, height, width", input_shape=input_shape)
+    channels, height, width = input_shape
+    layers: list[Module] = []
+    for filters in (64, 64, 128) if paper else (32, 64):
+        pool = MaxPool2d(3, stride=2, padding=1) if paper else MaxPool2d(2, ceil_mode=True)
+        layers += [Conv2d(channels, filters, kernel_size=5, padding=2), ReLU(), pool]
+        channels, height, width = filters, -(-height // 2), -(-width // 2)
+    hidden = 1000 if paper else 128
+    head: list[Module] = [Flatten(), Linear(channels * height * width, hidden), ReLU()]
+    if dropout:
+        head = [head[0], Dropout(dropout), *head[1:], Dropout(dropout)]
+    return Sequential(*layers, *head, Linear(hidden, classes))
+
+
 def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: float = 0.0) -> Module:
     """Build the model that a text describes.
 
     Parameters
     ----------
     spec : str
-        ``"mlp"``, ``"mlp:256,128"`` with the sizes of the hidden layers, or ``"file.py:function"``: a
-        function of one's own that is called with `input_shape` and `classes` and returns a Module.
+        ``"mlp"``, ``"mlp:256,128"`` with the sizes of the hidden layers, ``"cnn"``, ``"cnn:paper"`` (that of
+        the Adam paper's section 6.3), or ``"file.py:function"``: a function of one's own that is called
+        with `input_shape` and `classes` and returns a Module.
     input_shape : tuple of int
         The shape of one input: channels, height, width.
     classes : int
@@ -68,6 +101,10 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
         return _from_file(Path(name), rest, input_shape, classes)
     if name not in FAMILIES:
         raise unknown_name("model", "model", name, [*FAMILIES, "file.py:function"])
+    if name == "cnn":
+        if rest not in ("", "paper"):
+            raise unknown_name("model", "kind of cnn", rest, ["paper"])
+        return cnn(input_shape, classes, dropout, paper=rest == "paper")
     try:
         hidden = tuple(int(size) for size in rest.split(",")) if rest else (256, 256)
     except ValueError:

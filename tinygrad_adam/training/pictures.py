@@ -21,8 +21,8 @@ def plot_predictions(
 
     Parameters
     ----------
-    images : numpy.ndarray, shape (n, height, width)
-        Gray images.
+    images : numpy.ndarray, shape (n, height, width) or (n, height, width, 3)
+        Gray images or color images, in [0, 1].
     labels : numpy.ndarray, shape (n,)
         What they are.
     probabilities : numpy.ndarray, shape (n, classes)

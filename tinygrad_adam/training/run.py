@@ -25,7 +25,7 @@ from .. import random
 from .._version import __version__
 from ..backend.device import get_backend
 from ..creation import tensor
-from ..data import DATASETS, DataLoader, ImageData, TensorDataset, load_dataset, split
+from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
 from ..errors import CheckpointError, OptionError, unknown_name
 from ..nn.functional import cross_entropy, softmax
 from ..optim import CosineAnnealingLR, Schedule, build_optimizer
@@ -36,7 +36,7 @@ from .metrics import Accuracy
 from .models import build_model
 from .pictures import plot_predictions
 
-DEFAULT_EPOCHS = {"digits": 40}
+DEFAULT_EPOCHS = {"digits": 40, "cifar10": 10}
 SCHEDULES = ("cosine", "constant")
 FILES = {
     "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png"
@@ -47,6 +47,7 @@ KINDS: dict[str, Any] = {
     **dict.fromkeys(("batch_size", "seed"), int),
     **dict.fromkeys(("epochs", "patience"), int | None),
     "max_grad_norm": int | float | None,
+    "augment": bool | None,
     "settings": dict,
 }
 
@@ -75,6 +76,9 @@ class RunConfig:
         Images a step.
     validation : float
         The share of the training images that is held out to choose the best epoch.
+    augment : bool or None
+        Whether training images are shifted by up to 4 pixels and mirrored, anew each time they are shown;
+        None for what suits the data set: photos yes, digits no.
     max_grad_norm : float or None
         Gradients are scaled down to this norm.
     patience : int or None
@@ -94,6 +98,7 @@ class RunConfig:
     epochs: int | None = None
     batch_size: int = 64
     validation: float = 0.1
+    augment: bool | None = None
     max_grad_norm: float | None = None
     patience: int | None = None
     seed: int = 0
@@ -112,7 +117,9 @@ class RunConfig:
         if not 0 <= self.dropout < 1:
             raise OptionError("run", "dropout must be in [0, 1)", dropout=self.dropout)
         if self.epochs is None:
-            self.epochs = DEFAULT_EPOCHS.get(self.data, 10)
+            self.epochs = DEFAULT_EPOCHS.get(self.data, 5 if self.model.startswith("cnn") else 10)
+        if self.augment is None:
+            self.augment = self.data == "cifar10"
         if self.epochs < 1 or self.batch_size < 1 or self.seed < 0:
             raise OptionError(
                 "run", "epochs and batch_size must be positive, seed not negative",
@@ -140,8 +147,7 @@ class Run:
         self.folder, self.config = folder, config
         self.data: ImageData = load_dataset(config.data)
         random.manual_seed(config.seed)
-        x, _ = self.data.arrays("test", flatten=False)
-        model = build_model(config.model, x.shape[1:], len(self.data.classes), config.dropout).to(
+        model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
             config.device
         )
         optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
@@ -250,7 +256,8 @@ class Run:
     def loaders(self) -> tuple[DataLoader, DataLoader]:
         """Return the loaders of the training and the validation images."""
         config = self.config
-        whole = TensorDataset(*self.data.arrays("train", flatten=False))
+        changes = (random_crop(4), random_flip()) if config.augment else ()
+        whole = self.data.dataset("train", changes)
         training, validation = split(whole, 1 - config.validation, config.seed)
         return (
             DataLoader(training, config.batch_size, shuffle=True, seed=config.seed, device=config.device),
@@ -291,30 +298,30 @@ class Run:
 
     def evaluate(self) -> dict[str, float]:
         """Return loss and accuracy on the test images."""
-        dataset = TensorDataset(*self.data.arrays("test", flatten=False))
-        return self.trainer.evaluate(DataLoader(dataset, 512, device=self.config.device))
+        return self.trainer.evaluate(DataLoader(self.data.dataset("test"), 512, device=self.config.device))
 
     def predict(self, images: Any) -> numpy.ndarray[Any, Any]:
         """Return the probabilities of the classes.
 
         Parameters
         ----------
-        images : numpy.ndarray, shape (n, height, width)
+        images : numpy.ndarray, shape (n, channels, height, width)
             In [0, 1].
 
         Returns
         -------
         numpy.ndarray, shape (n, classes)
         """
-        x = numpy.asarray(images, numpy.float32)[:, None]
+        x = numpy.asarray(images, numpy.float32)
         batches = [tensor(x[i : i + 512], device=self.config.device) for i in range(0, len(x), 512)]
         return softmax(tensor(self.trainer.predict(batches))).numpy()
 
     def draw_predictions(self) -> None:
         """Draw ``predictions.png``."""
         x, y = self.data.arrays("test", flatten=False)
-        probabilities = self.predict(x[:, 0])
-        plot_predictions(x[:, 0], y, probabilities, self.data.classes, self.folder / "predictions.png")
+        probabilities = self.predict(x)
+        shown = x[:, 0] if x.shape[1] == 1 else numpy.moveaxis(x, 1, -1)
+        plot_predictions(shown, y, probabilities, self.data.classes, self.folder / "predictions.png")
 
 
 class _Metrics(Callback):
@@ -336,80 +343,3 @@ def next_folder(config: RunConfig) -> Path:
         if not path.exists():
             return path
     raise OptionError("train", "there are too many runs; name a folder with --out")
-
-
-def read_images(path: str | os.PathLike[str], size: tuple[int, int], scale: float) -> tuple[Any, bool]:
-    """Read images that a model has not seen.
-
-    Parameters
-    ----------
-    path : path
-        A picture that Pillow reads, made gray and of the right size; or a ``.npy`` file with one image
-        (height, width) or several (n, height, width). Integers there are divided by `scale`.
-    size : tuple of int
-        Height and width that the model takes.
-    scale : float
-        The largest value of the data set's pixels.
-
-    Returns
-    -------
-    images : numpy.ndarray, float32, shape (n, height, width)
-        In [0, 1], light on dark as the training images are.
-    inverted : bool
-        Whether a picture had a light ground and was inverted.
-
-    Raises
-    ------
-    OptionError
-        If the file cannot be read as images of that size.
-    """
-    target = Path(path)
-    if not target.is_file():
-        raise OptionError("predict", "there is no such file", file=target)
-    if target.suffix == ".npy":
-        try:
-            with target.open("rb") as file:  # unlike numpy.load this takes arrays only, no archive or pickle
-                array = numpy.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError, OverflowError, MemoryError) as error:
-            raise OptionError("predict", f"not an array that can be read: {error}", file=target) from error
-        if array.ndim == 2:
-            array = array[None]
-        if array.ndim != 3 or array.shape[1:] != size or not array.size or array.dtype.kind not in "fiu":
-            raise OptionError(
-                "predict", f"the array must hold numbers of shape (n, {size[0]}, {size[1]})",
-                file=target, shape=array.shape, dtype=array.dtype,
-            )  # fmt: skip
-        images = array.astype(numpy.float32) / (1.0 if array.dtype.kind == "f" else scale)
-        if not numpy.isfinite(images).all() or images.min() < 0 or images.max() > 1:
-            raise OptionError(
-                "predict", f"pixels must be floats in [0, 1] or integers up to {scale:g}",
-                file=target, least=array.min(), greatest=array.max(),
-            )  # fmt: skip
-        return images, False
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise OptionError("predict", 'pictures need Pillow: pip install "tinygrad-adam[cli]"') from error
-    try:
-        with Image.open(target) as picture:
-            gray = _eight_bits(picture).convert("LA").convert("RGBA")
-            ground = Image.new("RGBA", gray.size, "white")
-            ground.alpha_composite(gray)
-            small = ground.convert("L").resize((size[1], size[0]), Image.Resampling.BOX)
-    except Exception as error:  # of damaged files Pillow raises what its decoders raise
-        raise OptionError("predict", f"not a picture that can be read: {error}", file=target) from error
-    image = numpy.asarray(small, numpy.float32) / 255
-    edge = numpy.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-    inverted = bool(numpy.median(edge) > 0.5)
-    return (1 - image if inverted else image)[None], inverted
-
-
-def _eight_bits(picture: Any) -> Any:
-    """Scale pixels of 16 bits down; Pillow would cut them off at 255."""
-    from PIL import Image
-
-    if picture.mode == "F":
-        raise ValueError("its pixels are floats; save it with 8 or 16 bits")
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray((numpy.asarray(picture).clip(0, 65535) // 257).astype(numpy.uint8))

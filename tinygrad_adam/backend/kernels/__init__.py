@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import unknown_name
-from . import reference
+from . import reference, reference_windows
 
 KERNEL_SETS = ("fast", "reference")
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
@@ -39,12 +39,13 @@ class KernelTable:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        kernel = partial(getattr(reference, name), self._xp)
+        home = reference if hasattr(reference, name) else reference_windows
+        kernel = partial(getattr(home, name), self._xp)
         # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
         if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu
+            from . import cpu, cpu_windows
 
-            kernel = getattr(cpu, name, kernel)
+            kernel = getattr(cpu, name, getattr(cpu_windows, name, kernel))
         setattr(self, name, kernel)
         return kernel
 

@@ -1,72 +1,44 @@
 """Kernels compiled by Numba: one pass over memory each, without temporary arrays.
 
-The compiled loops are serial and release the interpreter lock; large flat arrays are cut in
-pieces for a pool of Python threads. Numba's own threads would spin between calls and fight those
-of the BLAS library.
-
 Numba vectorizes divisions only under ``error_model="numpy"``, which gives infinities as NumPy
 does instead of checking every divisor. ``fastmath`` stays off: it assumes there are no NaNs.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy
 
+from ..threads import in_pieces
 from . import reference
 
-_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-# --- Pieces for threads ----------------------------------------------------------------------
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _PIECE = 1 << 18
-"""Elements; below twice as many, handing a piece to another thread costs more than it saves."""
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):  # a child process inherits the pool but not its threads
-    os.register_at_fork(after_in_child=_forget_pool)
+"""Elements that a thread must get for its share to be worth the handing over."""
 
 
 def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
     """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), in parallel."""
-    global _pool
     size = arrays[0].size
-    pieces = min(_usable_cores(), size // _PIECE)
-    if pieces < 2:
+    if size < 2 * _PIECE:
         kernel(*arrays, *scalars)
         return
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_usable_cores() - 1, thread_name_prefix="tinygrad_adam")
-    # Cut at multiples of 64 elements, so that no two threads write to one cache line.
-    cuts = [size * i // pieces // 64 * 64 for i in range(pieces)] + [size]
-    parts = [tuple(None if a is None else a[i:j] for a in arrays) for i, j in itertools.pairwise(cuts)]
-    others = [_pool.submit(kernel, *part, *scalars) for part in parts[1:]]
-    kernel(*parts[0], *scalars)
-    for other in others:
-        other.result()
+    in_pieces(
+        lambda start, stop: kernel(*[None if a is None else a[start:stop] for a in arrays], *scalars),
+        size,
+        _PIECE,
+        align=64,  # no two threads write to one cache line
+    )
 
 
 # --- Optimizers ------------------------------------------------------------------------------
 
 
-@_compile
+@compiled
 def _adam(p, g, m, v, v_max, lr, beta1, beta2, eps, decay_factor, l2, correction1, correction2):  # type: ignore[no-untyped-def]
     # Scalars arrive as float64; cast once, or every element would be computed in float64.
     kind = p.dtype.type
@@ -117,7 +89,7 @@ def adam(
     )
 
 
-@_compile
+@compiled
 def _sgd(p, g, velocity, lr, momentum, undamped, weight_decay, nesterov):  # type: ignore[no-untyped-def]
     kind = p.dtype.type
     lr, momentum, undamped, weight_decay = kind(lr), kind(momentum), kind(undamped), kind(weight_decay)
@@ -151,7 +123,7 @@ def sgd(
 # --- Softmax cross-entropy -------------------------------------------------------------------
 
 
-@_compile
+@compiled
 def labels_in_range(labels, classes, ignore_index):  # type: ignore[no-untyped-def]
     """Tell whether every label is valid; see `reference.labels_in_range`."""
     for label in labels:  # noqa: SIM110 (Numba does not compile all() of a generator)
@@ -160,14 +132,14 @@ def labels_in_range(labels, classes, ignore_index):  # type: ignore[no-untyped-d
     return True
 
 
-@_compile
+@compiled
 def _weight_of(label, class_weight, ignore_index):  # type: ignore[no-untyped-def]
     if label == ignore_index:
         return 0.0
     return 1.0 if class_weight is None else float(class_weight[label])
 
 
-@_compile
+@compiled
 def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped-def]
     if not mean:
         return 1.0
@@ -177,7 +149,7 @@ def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped
     return 1.0 / total
 
 
-@_compile
+@compiled
 def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, losses):  # type: ignore[no-untyped-def]
     scale = _scale(labels, class_weight, ignore_index, mean)
     reduced = 0.0
@@ -205,7 +177,7 @@ def softmax_cross_entropy(
     return losses if reduction == "none" else logits.dtype.type(reduced)
 
 
-@_compile
+@compiled
 def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean, out):  # type: ignore[no-untyped-def]
     scale = _scale(labels, class_weight, ignore_index, mean)
     kind = logits.dtype.type
@@ -239,7 +211,39 @@ def softmax_cross_entropy_vjp(
 # --- Elementwise and random ------------------------------------------------------------------
 
 
-@_compile
+@compiled
+def _relu(x, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = 0 if x[i] <= 0 else x[i]  # NaN stays NaN
+
+
+@compiled
+def _relu_vjp(g, y, out):  # type: ignore[no-untyped-def]
+    for i in range(g.size):
+        out[i] = g[i] if y[i] > 0 else 0
+
+
+def relu(x: Any) -> Any:
+    """Greater of `x` and 0; see `reference.relu`."""
+    if x.size < _PIECE or x.dtype.kind != "f":
+        return reference.relu(numpy, x)
+    x = numpy.ascontiguousarray(x)
+    out = numpy.empty_like(x)
+    _in_pieces(_relu, (x.reshape(-1), out.reshape(-1)))
+    return out
+
+
+def relu_vjp(g: Any, y: Any) -> Any:
+    """``g`` where `y` is positive; see `reference.relu_vjp`."""
+    if g.size < _PIECE or g.shape != y.shape or g.dtype.kind != "f":
+        return reference.relu_vjp(numpy, g, y)
+    g, y = numpy.ascontiguousarray(g), numpy.ascontiguousarray(y)
+    out = numpy.empty_like(g)
+    _in_pieces(_relu_vjp, (g.reshape(-1), y.reshape(-1), out.reshape(-1)))
+    return out
+
+
+@compiled
 def _erf(x, out):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         out[i] = math.erf(x[i])
@@ -253,7 +257,7 @@ def erf(x: Any) -> Any:
     return out.reshape(numpy.shape(x))
 
 
-@_compile
+@compiled
 def _dropout(x, out, threshold, scale, key):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         word = numpy.uint64(i + 1) * numpy.uint64(0x9E3779B97F4A7C15) + key
@@ -275,7 +279,7 @@ def dropout(x: Any, p: float, key: int) -> Any:
 # --- Indexing --------------------------------------------------------------------------------
 
 
-@_compile
+@compiled
 def _add_rows(values, index, total):  # type: ignore[no-untyped-def]
     for i in range(index.size):
         row = index[i]

@@ -55,6 +55,19 @@ def erf(xp: Any, x: Any) -> Any:
     return xp.where(xp.isnan(x), x, xp.sign(x) * value)
 
 
+# --- ReLU ------------------------------------------------------------------------------------
+
+
+def relu(xp: Any, x: Any) -> Any:
+    """Greater of `x` and 0."""
+    return xp.maximum(x, 0)
+
+
+def relu_vjp(xp: Any, g: Any, y: Any) -> Any:
+    """``g`` where the output `y` is positive."""
+    return g * (y > 0)
+
+
 # --- Random numbers --------------------------------------------------------------------------
 
 

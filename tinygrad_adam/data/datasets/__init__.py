@@ -1,5 +1,6 @@
 """Data sets to learn from: the digits ship with the package, the others are fetched and verified."""
 
+from .cifar10 import load_cifar10
 from .digits import load_digits
 from .idx import read_idx
 from .images import ImageData
@@ -10,6 +11,7 @@ __all__ = [
     "DATASETS",
     "DatasetInfo",
     "ImageData",
+    "load_cifar10",
     "load_dataset",
     "load_digits",
     "load_fashion_mnist",

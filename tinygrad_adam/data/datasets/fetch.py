@@ -1,7 +1,7 @@
 """Files that are found on this machine or downloaded, and are never used unverified.
 
 A file is looked for in three places: the folder that the environment variable ``TINYGRAD_ADAM_DATA`` names,
-the user's cache, and the mirrors. Wherever it comes from, its SHA-256 must be right.
+the user's cache, and the mirrors. Wherever it comes from, its checksum must be right.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 from ...errors import DataError
 
@@ -30,15 +31,25 @@ class RemoteFile:
     folder : str
         The data set's own folder, in the cache and under ``TINYGRAD_ADAM_DATA``.
     name : str
-    sha256 : str
+    checksum : str
+        In hexadecimal, as the publisher gives it.
     mirrors : tuple of str
         Base addresses, each ending in a slash, tried in turn.
+    algorithm : {"sha256", "md5"}
+        Of the checksum.
     """
 
     folder: str
     name: str
-    sha256: str
+    checksum: str
     mirrors: tuple[str, ...]
+    algorithm: Literal["sha256", "md5"] = "sha256"
+
+
+def folders(name: str) -> list[Path]:
+    """Return where on this machine the files of the data set `name` may be, the first place first."""
+    named = os.environ.get(VARIABLE)
+    return [base / name for base in ([Path(named).expanduser()] if named else []) + [_cache()]]
 
 
 def fetch(file: RemoteFile) -> Path:
@@ -61,27 +72,28 @@ def fetch(file: RemoteFile) -> Path:
         If the copy under ``TINYGRAD_ADAM_DATA`` is not the published file, if no mirror serves that file, or
         if the packages that download are not installed.
     """
-    if folder := os.environ.get(VARIABLE):
-        path = Path(folder).expanduser() / file.folder / file.name
+    *named, cache = folders(file.folder)
+    for folder in named:
+        path = folder / file.name
         if path.is_file():
-            if (found := _sha256(path)) != file.sha256:
+            if (found := _checksum(path, file)) != file.checksum:
                 raise DataError(
                     file.folder,
                     f"{VARIABLE} holds a file that is not the published one; replace or remove it",
                     file=path,
-                    expected=f"sha256 {file.sha256}",
-                    found=f"sha256 {found}",
+                    expected=f"{file.algorithm} {file.checksum}",
+                    found=f"{file.algorithm} {found}",
                 )
             return path
-    path = _cache() / file.folder / file.name
-    if not (path.is_file() and _sha256(path) == file.sha256):
+    path = cache / file.name
+    if not (path.is_file() and _checksum(path, file) == file.checksum):
         _download(file, path)
     return path
 
 
-def _sha256(path: Path) -> str:
+def _checksum(path: Path, file: RemoteFile) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, file.algorithm).hexdigest()
 
 
 def _cache() -> Path:
@@ -109,7 +121,9 @@ def _download(file: RemoteFile, path: Path) -> None:
         url = mirror + file.name
         try:
             # Verifies what `resume` brings, and only then moves it to its place.
-            pooch.retrieve(url, f"sha256:{file.sha256}", file.name, path.parent, downloader=resume)
+            pooch.retrieve(
+                url, f"{file.algorithm}:{file.checksum}", file.name, path.parent, downloader=resume
+            )
             return
         except (OSError, ValueError) as error:  # the network or the disk, and a wrong checksum
             failures[url] = f"{type(error).__name__}: {error}"

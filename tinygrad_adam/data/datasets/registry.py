@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...errors import unknown_name
+from .cifar10 import load_cifar10
 from .digits import load_digits
 from .images import ImageData
 from .mnist import load_fashion_mnist, load_mnist
@@ -22,7 +23,7 @@ class DatasetInfo:
     description : str
         One line.
     shape : tuple of int
-        Height and width of an image.
+        Of an image: height and width, or channels, height and width.
     classes : int
         How many there are.
     source : str
@@ -74,6 +75,16 @@ DATASETS = {
             source="https://github.com/zalandoresearch/fashion-mnist",
             license="MIT",
             size="30.9 MB, fetched once",
+        ),
+        DatasetInfo(
+            name="cifar10",
+            loader=load_cifar10,
+            description="60,000 small color pictures of animals and vehicles",
+            shape=(3, 32, 32),
+            classes=10,
+            source="https://www.cs.toronto.edu/~kriz/cifar.html",
+            license="none stated",
+            size="170.1 MB, fetched once",
         ),
     )
 }

@@ -1,0 +1,301 @@
+"""Convolution (cross-correlation, as all of the field calls it) in one and two dimensions.
+
+With x the input, w the weight and y the output, a convolution is linear in x and linear in w::
+
+    y[n, o, p, q] = sum over c, i, j of  x[n, c, p*s + i*d, q*s + j*d] * w[o, c, i, j]
+
+So it comes with two more maps, each linear in both of its arguments: the gradient of the input, made
+of a y-like and a w-like array, and the gradient of the weight, made of an x-like and a y-like one. All
+three sum the same products over the same index sets and differ only in which of x, w and y they sum
+over. Hence the three are each other's derivatives: every rule below is one of the three primitives,
+and gradients of any order are convolutions again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import OptionError, ShapeError
+from ..primitive import primitive
+from .indexing import getitem
+from .shaping import expand_dims, squeeze
+from .windows import Padding, Pair, Sides, check_images, output_size, pair, sides
+
+
+@primitive(
+    x=lambda g, x_shape, weight, stride, padding, dilation, groups: _conv2d_input(
+        g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    weight=lambda g, x, weight_shape, stride, padding, dilation, groups: _conv2d_weight(
+        x, g, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    bias=lambda xp, g: xp.sum(g, axis=(0, 2, 3)),
+)
+def _conv2d(
+    kernels: Any,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: tuple[int, int],
+    padding: Sides,
+    dilation: tuple[int, int],
+    groups: int,
+) -> Any:
+    """y, from x and w, and a bias for each channel of y."""
+    return kernels.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+@primitive(
+    gy=lambda g, gy_shape, weight, stride, padding, dilation, groups: _first_windows(
+        _conv2d(g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), gy_shape
+    ),
+    weight=lambda g, gy, weight_shape, stride, padding, dilation, groups: _conv2d_weight(
+        g, gy, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+)
+def _conv2d_input(
+    kernels: Any,
+    gy: Any,
+    weight: Any,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Sides,
+    dilation: tuple[int, int],
+    groups: int,
+) -> Any:
+    """Something like x, from something like y and w."""
+    return kernels.conv2d_input(gy, weight, size, stride, padding, dilation, groups)
+
+
+@primitive(
+    x=lambda g, x_shape, gy, stride, padding, dilation, groups: _conv2d_input(
+        gy, g, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    gy=lambda g, gy_shape, x, stride, padding, dilation, groups: _first_windows(
+        _conv2d(x, g, stride=stride, padding=padding, dilation=dilation, groups=groups), gy_shape
+    ),
+)
+def _conv2d_weight(
+    kernels: Any,
+    x: Any,
+    gy: Any,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Sides,
+    dilation: tuple[int, int],
+    groups: int,
+) -> Any:
+    """Something like w, from something like x and y."""
+    return kernels.conv2d_weight(x, gy, size, stride, padding, dilation, groups)
+
+
+def _first_windows(y: Any, shape: tuple[int, ...]) -> Any:
+    """Drop windows beyond those of `shape`, for which an output_padding above the stride makes room."""
+    return getitem(y, (..., slice(shape[2]), slice(shape[3])))
+
+
+def _check_bias(where: str, bias: Any, channels: int) -> None:
+    if bias is not None and tuple(bias.shape) != (channels,):
+        raise ShapeError(
+            where,
+            "bias must have one entry for each output channel",
+            bias=tuple(bias.shape),
+            channels=channels,
+        )
+
+
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a bank of filters over images.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    weight : Tensor or array, shape (O, C // groups, KH, KW)
+        One filter for each output channel, in PyTorch's layout.
+    bias : Tensor or array, shape (O,), optional
+        Added to each output channel.
+    stride : int or two of them
+        Steps between windows.
+    padding : int, two of them, "same" or "valid"
+        Zeros on both sides; ``"same"`` keeps the size at stride 1, ``"valid"`` is 0.
+    dilation : int or two of them
+        Steps between the elements of a window.
+    groups : int
+        Into how many independent parts the channels fall; as many as channels is a depthwise
+        convolution.
+
+    Returns
+    -------
+    Tensor or array, shape (N, O, H', W')
+        With ``H' = (H + 2 * padding - dilation * (KH - 1) - 1) // stride + 1``.
+
+    Raises
+    ------
+    ShapeError
+        If sizes or channels do not fit.
+    DTypeError
+        If the images are no floats.
+    OptionError
+        If a setting is out of its domain.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2)).shape
+    (1, 1, 2, 2)
+    """
+    return _filtered("conv2d", x, weight, bias, stride, padding, dilation, groups)
+
+
+def _filtered(
+    where: str,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Any:
+    """Convolve images in the name of `where`."""
+    check_images(where, x)
+    weight_shape = tuple(weight.shape)
+    steps = pair(where, "stride", stride)
+    spread = pair(where, "dilation", dilation)
+    _check_groups(where, groups, x.shape[1], weight_shape)
+    around = sides(where, padding, weight_shape[2:], steps, spread)
+    output_size(where, tuple(x.shape[2:]), weight_shape[2:], steps, around, spread)
+    _check_bias(where, bias, weight_shape[0])
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    return _conv2d(*arrays, stride=steps, padding=around, dilation=spread, groups=groups)
+
+
+def _check_groups(where: str, groups: int, channels: int, weight_shape: tuple[int, ...]) -> None:
+    if not isinstance(groups, int) or groups < 1:
+        raise OptionError(where, "groups must be a positive integer", groups=groups)
+    if len(weight_shape) != 4 or channels != weight_shape[1] * groups or weight_shape[0] % groups:
+        raise ShapeError(
+            where,
+            "weight must be (O, C // groups, KH, KW) with C the channels of x, and groups must divide O",
+            channels=channels, weight=weight_shape, groups=groups,
+        )  # fmt: skip
+
+
+def conv1d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int = 1,
+    padding: int | str = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a bank of filters over sequences: `conv2d` with images of one row.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, L)
+        Sequences of floats.
+    weight : Tensor or array, shape (O, C // groups, K)
+        One filter for each output channel.
+    bias : Tensor or array, shape (O,), optional
+        Added to each output channel.
+    stride, dilation, groups : int
+        As for `conv2d`.
+    padding : int, "same" or "valid"
+        As for `conv2d`.
+
+    Returns
+    -------
+    Tensor or array, shape (N, O, L')
+
+    Raises
+    ------
+    ShapeError, DTypeError, OptionError
+        As `conv2d`.
+    """
+    check_images("conv1d", x, ndim=3)
+    if len(weight.shape) != 3:
+        raise ShapeError("conv1d", "weight must be (O, C // groups, K)", weight=tuple(weight.shape))
+    rows = padding if isinstance(padding, str) else (0, padding)
+    x, weight = expand_dims(x, 2), expand_dims(weight, 2)
+    return squeeze(_filtered("conv1d", x, weight, bias, (1, stride), rows, (1, dilation), groups), 2)
+
+
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Any:
+    """Spread images with a bank of filters: the map that `conv2d` applies to gradients.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    weight : Tensor or array, shape (C, O // groups, KH, KW)
+        In PyTorch's layout: that of the convolution whose transpose this is.
+    bias : Tensor or array, shape (O,), optional
+        Added to each output channel.
+    stride, padding, dilation : int or two of them
+        Of that convolution.
+    output_padding : int or two of them
+        Which of the sizes that the convolution would have mapped to this one; below the stride.
+    groups : int
+        As for `conv2d`.
+
+    Returns
+    -------
+    Tensor or array, shape (N, O, H', W')
+        With ``H' = (H - 1) * stride - 2 * padding + dilation * (KH - 1) + 1 + output_padding``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, OptionError
+        As `conv2d`.
+    """
+    where = "conv_transpose2d"
+    check_images(where, x)
+    weight_shape = tuple(weight.shape)
+    steps, spread = pair(where, "stride", stride), pair(where, "dilation", dilation)
+    around = sides(where, pair(where, "padding", padding, least=0), weight_shape[2:], steps, spread)
+    more = pair(where, "output_padding", output_padding, least=0)
+    if not isinstance(groups, int) or groups < 1:
+        raise OptionError(where, "groups must be a positive integer", groups=groups)
+    if len(weight_shape) != 4 or x.shape[1] != weight_shape[0] or weight_shape[0] % groups:
+        raise ShapeError(
+            where, "weight must be (C, O // groups, KH, KW), C the channels of x, and groups must divide C",
+            x=tuple(x.shape), weight=weight_shape, groups=groups,
+        )  # fmt: skip
+    if any(extra >= max(s, d) for extra, s, d in zip(more, steps, spread, strict=True)):
+        raise OptionError(
+            where, "output_padding must be smaller than stride or dilation", output_padding=more
+        )
+    size = tuple(
+        (n - 1) * s - before - after + d * (k - 1) + 1 + extra
+        for n, s, (before, after), d, k, extra in zip(
+            x.shape[2:], steps, around, spread, weight_shape[2:], more, strict=True
+        )
+    )
+    if min(size) < 1:
+        raise ShapeError(where, "the output would be empty; lower the padding", x=tuple(x.shape), output=size)
+    _check_bias(where, bias, weight_shape[1] * groups)
+    y = _conv2d_input(x, weight, size=size, stride=steps, padding=around, dilation=spread, groups=groups)
+    return y if bias is None else y + expand_dims(bias, (1, 2))

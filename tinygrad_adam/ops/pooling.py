@@ -1,0 +1,365 @@
+"""Pooling over windows, global and adaptive pooling, and resizing by interpolation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend.device import backend_of
+from ..errors import OptionError, ShapeError, unknown_name
+from ..primitive import Variable, primitive
+from .indexing import getitem
+from .linalg import matmul
+from .reduction import mean
+from .shaping import pad, reshape
+from .windows import Pair, Sides, check_images, output_size, pair, sides
+
+# Max pooling picks elements, and where it picks depends on x only. So its gradient and the gathering
+# below are a linear map and its transpose, each the other's rule; x itself they do not feel.
+
+
+@primitive(
+    x=lambda g, x, kernel, stride, padding, dilation, count: _max_pool2d_vjp(
+        g, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+    )
+)
+def _max_pool2d(
+    kernels: Any, x: Any, *, kernel: Any, stride: Any, padding: Sides, dilation: Any, count: tuple[int, int]
+) -> Any:
+    """Greatest element of each window."""
+    return kernels.max_pool2d(x, kernel, stride, padding, dilation, count)
+
+
+@primitive(
+    a=lambda g, x, kernel, stride, padding, dilation, count: _max_pool2d_gather(
+        g, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+    ),
+    x=lambda xp, x: xp.zeros_like(x),
+)
+def _max_pool2d_vjp(
+    kernels: Any,
+    a: Any,
+    x: Any,
+    *,
+    kernel: Any,
+    stride: Any,
+    padding: Sides,
+    dilation: Any,
+    count: tuple[int, int],
+) -> Any:
+    """Add `a` to the element that is greatest in each window of `x`."""
+    return kernels.max_pool2d_vjp(a, x, kernel, stride, padding, dilation, count)
+
+
+@primitive(
+    a=lambda g, x, kernel, stride, padding, dilation, count: _max_pool2d_vjp(
+        g, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+    ),
+    x=lambda xp, x: xp.zeros_like(x),
+)
+def _max_pool2d_gather(
+    kernels: Any,
+    a: Any,
+    x: Any,
+    *,
+    kernel: Any,
+    stride: Any,
+    padding: Sides,
+    dilation: Any,
+    count: tuple[int, int],
+) -> Any:
+    """Read `a` where each window of `x` is greatest."""
+    return kernels.max_pool2d_gather(a, x, kernel, stride, padding, dilation, count)
+
+
+@primitive(
+    x=lambda g, x_shape, kernel, stride, padding: _sum_pool2d_input(
+        g, size=x_shape[2:], kernel=kernel, stride=stride, padding=padding
+    )
+)
+def _sum_pool2d(
+    kernels: Any, x: Any, *, kernel: Any, stride: Any, padding: Sides, count: tuple[int, int]
+) -> Any:
+    """Sum of each window."""
+    return kernels.sum_pool2d(x, kernel, stride, padding, count)
+
+
+@primitive(
+    gy=lambda g, gy_shape, kernel, stride, padding: _sum_pool2d(
+        g, kernel=kernel, stride=stride, padding=padding, count=gy_shape[2:]
+    )
+)
+def _sum_pool2d_input(
+    kernels: Any, gy: Any, *, size: tuple[int, int], kernel: Any, stride: Any, padding: Sides
+) -> Any:
+    """Spread each window's value over its elements: the transpose of the sum."""
+    return kernels.sum_pool2d_input(gy, size, kernel, stride, padding)
+
+
+def _geometry(
+    where: str, x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[tuple[int, int], tuple[int, int], Sides, tuple[int, int], tuple[int, int], Sides]:
+    """Check the settings of a pool; return them as pairs, the count of windows, and the padding asked for.
+
+    With `ceil_mode` the last windows may reach beyond the padding; the padding used is then larger
+    than that asked for.
+    """
+    check_images(where, x)
+    kernel = pair(where, "kernel_size", kernel_size)
+    steps = kernel if stride is None else pair(where, "stride", stride)
+    spread = pair(where, "dilation", dilation)
+    around = sides(where, pair(where, "padding", padding, least=0), kernel, steps, spread)
+    if any(2 * before > d * (k - 1) + 1 for (before, _), k, d in zip(around, kernel, spread, strict=True)):
+        raise ShapeError(
+            where, "padding may be at most half the kernel, or windows would see nothing else",
+            padding=padding, kernel_size=kernel,
+        )  # fmt: skip
+    size = tuple(x.shape[2:])
+    count = output_size(where, size, kernel, steps, around, spread, ceil_mode)
+    reach = [
+        (before, max(after, (c - 1) * s + d * (k - 1) + 1 - n - before))
+        for n, k, s, (before, after), d, c in zip(size, kernel, steps, around, spread, count, strict=True)
+    ]
+    return kernel, steps, (reach[0], reach[1]), spread, count, around
+
+
+def max_pool2d(
+    x: Any,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """Greatest element of each window; of equals, the first gets the gradient.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    kernel_size : int or two of them
+        The size of the windows.
+    stride : int or two of them, optional
+        Steps between windows; by default their size.
+    padding : int or two of them
+        Places on both sides that never win; at most half the kernel.
+    dilation : int or two of them
+        Steps between the elements of a window.
+    ceil_mode : bool
+        Whether a last window may reach beyond the edge, as in PyTorch.
+
+    Returns
+    -------
+    Tensor or array, shape (N, C, H', W')
+
+    Raises
+    ------
+    ShapeError
+        If there is no window, or the padding is too large.
+    DTypeError
+        If the images are no floats.
+    OptionError
+        If a setting is out of its domain.
+    """
+    kernel, steps, padded, spread, count, _ = _geometry(
+        "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode
+    )
+    return _max_pool2d(x, kernel=kernel, stride=steps, padding=padded, dilation=spread, count=count)
+
+
+def avg_pool2d(
+    x: Any,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Mean of each window.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    kernel_size, stride, padding, ceil_mode
+        As for `max_pool2d`; the padding is zeros.
+    count_include_pad : bool
+        Whether padded places count in the mean, as in PyTorch.
+
+    Returns
+    -------
+    Tensor or array, shape (N, C, H', W')
+
+    Raises
+    ------
+    ShapeError, DTypeError, OptionError
+        As `max_pool2d`.
+    """
+    kernel, steps, padded, _, count, around = _geometry(
+        "avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode
+    )
+    total = _sum_pool2d(x, kernel=kernel, stride=steps, padding=padded, count=count)
+    members = []  # how many elements count in each window, along each axis
+    for n, k, s, (before, after), c in zip(x.shape[2:], kernel, steps, around, count, strict=True):
+        low, high = (-before, n + after) if count_include_pad else (0, n)
+        members.append([min(p * s - before + k, high) - max(p * s - before, low) for p in range(c)])
+    raw = x._data if isinstance(x, Variable) else x
+    xp = backend_of((raw,)).xp
+    rows, columns = (xp.asarray(m, dtype=raw.dtype) for m in members)
+    return total / (rows[:, None] * columns)
+
+
+def global_avg_pool2d(x: Any) -> Any:
+    """Mean of each channel: shape (N, C, H, W) to (N, C, 1, 1)."""
+    check_images("global_avg_pool2d", x)
+    return mean(x, axis=(2, 3), keepdims=True)
+
+
+def adaptive_avg_pool2d(x: Any, output_size: Pair) -> Any:
+    """Mean over as many windows as are asked for, of sizes that differ by at most one or overlap.
+
+    Window p of P along an axis of n elements reaches from ``floor(p * n / P)`` to
+    ``ceil((p + 1) * n / P)``, as in PyTorch.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    output_size : int or two of them
+        H' and W'.
+
+    Returns
+    -------
+    Tensor or array, shape (N, C, H', W')
+    """
+    check_images("adaptive_avg_pool2d", x)
+    counts = pair("adaptive_avg_pool2d", "output_size", output_size)
+    weights = []
+    for n, count in zip(x.shape[2:], counts, strict=True):
+        rows = []
+        for p in range(count):
+            start, stop = p * n // count, -(-(p + 1) * n // count)
+            rows.append([1 / (stop - start) if start <= i < stop else 0.0 for i in range(n)])
+        weights.append(rows)
+    return _separable(x, weights)
+
+
+def _separable(x: Any, weights: list[list[list[float]]]) -> Any:
+    """Apply one matrix along the height and one along the width."""
+    raw = x._data if isinstance(x, Variable) else x
+    xp = backend_of((raw,)).xp
+    rows, columns = (xp.asarray(w, dtype=raw.dtype) for w in weights)
+    return matmul(matmul(rows, x), columns.T)
+
+
+def interpolate(
+    x: Any,
+    size: Pair | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Any:
+    """Resize images.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    size : int or two of them, optional
+        H' and W'. Either this or `scale_factor`.
+    scale_factor : float or two of them, optional
+        What to multiply the sizes by, rounding down.
+    mode : {"nearest", "bilinear"}
+        Take the nearest element, or the weighted mean of four.
+    align_corners : bool
+        For bilinear mode, whether the centers of the corner elements stay in place, instead of the
+        corners of the images.
+
+    Returns
+    -------
+    Tensor or array, shape (N, C, H', W')
+
+    Raises
+    ------
+    OptionError
+        If not exactly one of `size` and `scale_factor` is given, or `mode` is not known.
+    """
+    check_images("interpolate", x)
+    if mode not in ("nearest", "bilinear"):
+        raise unknown_name("interpolate", "mode", mode, ("nearest", "bilinear"))
+    if (size is None) == (scale_factor is None):
+        raise OptionError(
+            "interpolate", "give either size or scale_factor", size=size, scale_factor=scale_factor
+        )
+    lengths = tuple(x.shape[2:])
+    if size is not None:
+        targets = pair("interpolate", "size", size)
+        scales = tuple(n / m for n, m in zip(lengths, targets, strict=True))
+    else:
+        factors: Any = scale_factor if isinstance(scale_factor, tuple) else (scale_factor, scale_factor)
+        if len(factors) != 2 or not all(isinstance(f, int | float) and 0 < f < math.inf for f in factors):
+            raise OptionError(
+                "interpolate", "scale_factor must be one or two positive numbers", scale_factor=scale_factor
+            )
+        targets = tuple(math.floor(n * f) for n, f in zip(lengths, factors, strict=True))
+        if min(targets) < 1:
+            raise ShapeError(
+                "interpolate", "the result would be empty", x=tuple(x.shape), scale_factor=scale_factor
+            )
+        scales = tuple(1 / f for f in factors)
+    if mode == "nearest":
+        rows, columns = (
+            [min(int(p * scale), n - 1) if size is None else p * n // m for p in range(m)]
+            for n, m, scale in zip(lengths, targets, scales, strict=True)
+        )
+        return getitem(getitem(x, (slice(None), slice(None), rows)), (Ellipsis, columns))
+    return _separable(
+        x,
+        [_bilinear(n, m, scale, align_corners) for n, m, scale in zip(lengths, targets, scales, strict=True)],
+    )
+
+
+def _bilinear(n: int, m: int, scale: float, align_corners: bool) -> list[list[float]]:
+    """Return the matrix that maps n elements to m, each a weighted mean of two neighbors."""
+    rows = []
+    for p in range(m):
+        if align_corners:
+            position = p * (n - 1) / (m - 1) if m > 1 else 0.0
+        else:
+            position = max(0.0, (p + 0.5) * scale - 0.5)
+        low = min(int(position), n - 1)
+        high = min(low + 1, n - 1)
+        row = [0.0] * n
+        row[low] += 1 - (position - low)
+        row[high] += position - low
+        rows.append(row)
+    return rows
+
+
+def unfold(x: Any, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Any:
+    """Lay the windows of images out as columns.
+
+    Parameters
+    ----------
+    x : Tensor or array, shape (N, C, H, W)
+        Images of floats.
+    kernel_size, stride, padding, dilation : int or two of them
+        Of the windows, as for `conv2d`.
+
+    Returns
+    -------
+    Tensor or array, shape (N, C * KH * KW, L)
+        One column for each of the L windows, in the order of reading.
+    """
+    check_images("unfold", x)
+    kernel, steps = pair("unfold", "kernel_size", kernel_size), pair("unfold", "stride", stride)
+    spread = pair("unfold", "dilation", dilation)
+    around = sides("unfold", pair("unfold", "padding", padding, least=0), kernel, steps, spread)
+    rows, columns = output_size("unfold", tuple(x.shape[2:]), kernel, steps, around, spread)
+    x = pad(x, ((0, 0), (0, 0), *around))
+    down = [[p * steps[0] + i * spread[0] for p in range(rows)] for i in range(kernel[0])]
+    across = [[q * steps[1] + j * spread[1] for q in range(columns)] for j in range(kernel[1])]
+    raw = x._data if isinstance(x, Variable) else x
+    xp = backend_of((raw,)).xp
+    taps = getitem(x, (Ellipsis, xp.asarray(down)[:, None, :, None], xp.asarray(across)[None, :, None, :]))
+    return reshape(taps, (x.shape[0], x.shape[1] * kernel[0] * kernel[1], rows * columns))

@@ -1,0 +1,99 @@
+"""Sizes of sliding windows: what convolutions and pools have in common before they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from ..errors import DTypeError, OptionError, ShapeError
+
+Pair = int | Sequence[int]
+Padding = int | Sequence[int] | str
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""Padding before and after, along the height and along the width."""
+
+
+def pair(where: str, name: str, value: Pair, least: int = 1) -> tuple[int, int]:
+    """Return a setting for height and width; one number stands for both.
+
+    Raises
+    ------
+    OptionError
+        If it is not one or two integers, none below `least`.
+    """
+    values = (
+        (value, value) if isinstance(value, Integral) else tuple(value) if isinstance(value, Sequence) else ()
+    )
+    if len(values) != 2 or not all(isinstance(v, Integral) and int(v) >= least for v in values):
+        raise OptionError(where, f"{name} must be one or two integers >= {least}", **{name: repr(value)})
+    return int(values[0]), int(values[1])
+
+
+def sides(
+    where: str, padding: Padding, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> Sides:
+    """Return the padding on each side; ``"valid"`` is none, ``"same"`` keeps the size at stride 1.
+
+    Raises
+    ------
+    OptionError
+        If it is negative or unknown, or ``"same"`` with a stride.
+    """
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        if stride != (1, 1):
+            raise OptionError(
+                where, "padding='same' needs stride 1; give the padding as a number", stride=stride
+            )
+        totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return (totals[0] // 2, totals[0] - totals[0] // 2), (totals[1] // 2, totals[1] - totals[1] // 2)
+    if isinstance(padding, str):
+        raise OptionError(where, "padding must be 'same', 'valid' or integers", padding=repr(padding))
+    height, width = pair(where, "padding", padding, least=0)
+    return (height, height), (width, width)
+
+
+def output_size(
+    where: str,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Sides,
+    dilation: tuple[int, int],
+    ceil_mode: bool = False,
+) -> tuple[int, int]:
+    """Return how many windows there are along the height and along the width.
+
+    Raises
+    ------
+    ShapeError
+        If there is none, because the kernel is larger than the padded input.
+    """
+    counts = []
+    for n, k, s, (before, after), d in zip(size, kernel, stride, padding, dilation, strict=True):
+        room = n + before + after - (d * (k - 1) + 1)
+        count = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (count - 1) * s >= n + before:
+            count -= 1  # a window that would begin beyond the input has nothing to look at
+        if room < 0 or count < 1:
+            raise ShapeError(
+                where,
+                "the kernel is larger than the padded input: "
+                "size + padding must be at least dilation * (kernel - 1) + 1",
+                size=size, kernel=kernel, padding=padding, dilation=dilation,
+            )  # fmt: skip
+        counts.append(count)
+    return counts[0], counts[1]
+
+
+def check_images(where: str, x: Any, ndim: int = 4) -> None:
+    """Refuse what is not a batch of images of floats, with a hint at the layout."""
+    if not hasattr(x, "dtype"):
+        raise DTypeError(where, "x must be a Tensor or an array", x=type(x).__name__)
+    if len(x.shape) != ndim:
+        layout = "(N, C, H, W)" if ndim == 4 else "(N, C, L)"
+        raise ShapeError(where, f"x must have shape {layout}", x=tuple(x.shape))
+    if x.dtype.name not in ("float32", "float64"):
+        raise DTypeError(where, "images must be float32 or float64; cast with .astype and scale", x=x.dtype)
