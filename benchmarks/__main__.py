@@ -96,8 +96,9 @@ def table(work: str, result: dict[str, Any], rates: dict[str, float]) -> str:
         result["limit_ms"] = limit
         lines.append(f"    {'limit: products and memory':<22} {limit:9.3f} ms")
     for name, ms in sorted(result["ms"].items(), key=lambda item: item[1]["median"]):
+        ratio = ms["median"] / ours
         lines.append(
-            f"    {name:<22} {ms['median']:9.3f} ms   min {ms['min']:9.3f}   {ms['median'] / ours:6.2f} x ours"
+            f"    {name:<22} {ms['median']:9.3f} ms   min {ms['min']:9.3f}   {ratio:6.2f} x ours"
             f"   {result['memory_mib'][name]:6.0f} MiB"
         )
     return "\n".join(lines + [f"    {name}: {note}" for name, note in result["notes"].items()])

@@ -133,7 +133,11 @@ def images(name, *shape, label="", train=True, **settings):
     """Make a row for a layer of images; settings that begin with an underscore come by position."""
     positional = settings.pop("_", ())
     return Layer(
-        name, lambda lib, _: getattr(lib, name)(*positional, **settings), normal(shape), label=label, train=train
+        name,
+        lambda lib, _: getattr(lib, name)(*positional, **settings),
+        normal(shape),
+        label=label,
+        train=train,
     )
 
 

@@ -555,7 +555,7 @@ def test_predict_refuses(fails, run, tmp_path, monkeypatch):
     for name in [*bad_inputs(), "gone.png"]:
         assert name in fails("predict", run, name, saying=r"OptionError: predict: ")
     assert "shape   " not in fails("predict", run, "gone.png", saying="no such file")
-    fails("predict", run, "shape.npy", saying=r"\(n, 8, 8\).*\(1, 9, 8\)")
+    fails("predict", run, "shape.npy", saying=r"\(n, 8, 8\).*\(9, 8\)")
     fails("predict", run, "bright.npy", saying="integers up to 16.*17")
     fails("predict", run, "nan.npy", saying="nan")
     fails("predict", tmp_path, "shape.npy", saying="not the folder of a run")

@@ -17,7 +17,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
@@ -57,14 +57,18 @@ def set_num_threads(count: int) -> None:
     OptionError
         If `count` is no positive integer.
     """
-    global _count
+    global _count, _limit
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise OptionError("set_num_threads", "the count must be a positive integer", count=count)
     _count = count
     _forget_pool()
     controller = _blas()
     if controller is not None:
-        controller.limit(limits=count, user_api="blas")
+        with _lock:
+            controller.limit(limits=count, user_api="blas")
+            if _holders:  # to be restored to the new count
+                _limit = controller.limit(limits=1, user_api="blas")
+            _let_go(controller)
 
 
 def _forget_pool() -> None:
@@ -96,6 +100,12 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
+def _let_go(controller: Any) -> None:
+    """Let any thread limit the BLAS library next; threadpoolctl 3.8 reserves that to the first that did."""
+    for library in controller.lib_controllers:
+        getattr(library, "clear_controlling_thread", lambda: None)()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[bool]:
     """Hold the BLAS library to one thread, for products that several threads make side by side.
@@ -113,6 +123,7 @@ def one_blas_thread() -> Iterator[bool]:
     with _lock:  # of those who overlap, the first limits and the last restores
         if not _holders:
             _limit = controller.limit(limits=1, user_api="blas")
+            _let_go(controller)
         _holders += 1
     try:
         yield True
@@ -121,6 +132,19 @@ def one_blas_thread() -> Iterator[bool]:
             _holders -= 1
             if not _holders:
                 _limit.restore_original_limits()
+                _let_go(controller)
+
+
+def _hand_over(
+    pool: ThreadPoolExecutor, work: Callable[[int, int], Any], start: int, stop: int
+) -> Future[Any]:
+    try:
+        # Each thread gets a copy of the context, for it holds numpy.errstate and the like.
+        return pool.submit(copy_context().run, work, start, stop)
+    except RuntimeError:  # the main thread has ended, after which pools take nothing more
+        done: Future[Any] = Future()
+        done.set_result(work(start, stop))
+        return done
 
 
 def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int = 1) -> list[Any]:
@@ -150,8 +174,7 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
     if pool is None:
         pool = _pool = ThreadPoolExecutor(count - 1, thread_name_prefix="tinygrad_adam")
     cuts = [size * i // pieces // align * align for i in range(pieces)] + [size]
-    # Each thread gets a copy of the context, for it holds numpy.errstate and the like.
-    others = [pool.submit(copy_context().run, work, *piece) for piece in itertools.pairwise(cuts[1:])]
+    others = [_hand_over(pool, work, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
     try:
         return [work(cuts[0], cuts[1]), *(other.result() for other in others)]
     except BaseException:

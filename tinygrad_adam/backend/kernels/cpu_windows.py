@@ -7,6 +7,7 @@ own, lays the windows of one out, multiplies, and goes on to the next in the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -23,59 +24,72 @@ def _inside(tap, size, count, stride, before):  # type: ignore[no-untyped-def]
     return first, max(first, min(count, last))
 
 
-@compiled
-def _lay_out(x, columns, kernel, stride, before, dilation, count):  # type: ignore[no-untyped-def]
-    """Copy what tap (c, i, j) meets in every window into row (c, i, j) of `columns`."""
-    channels, height, width = x.shape
-    row = 0
-    for c in range(channels):
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                first, last = _inside(j * dilation[1], width, count[1], stride[1], before[1])
-                shift = j * dilation[1] - before[1]
-                for p in range(count[0]):
-                    h = p * stride[0] + i * dilation[0] - before[0]
-                    target = columns[row, p * count[1] : (p + 1) * count[1]]
-                    if h < 0 or h >= height or last == first:
-                        target[:] = 0
-                        continue
-                    target[:first] = 0
-                    target[last:] = 0
-                    # Slices that start at 0, so that Numba need not check each index for its sign.
-                    inside = target[first:last]
-                    source = x[c, h, first * stride[1] + shift :]
-                    if stride[1] == 1:
-                        for q in range(last - first):
-                            inside[q] = source[q]
-                    else:
-                        for q in range(last - first):
-                            inside[q] = source[q * stride[1]]
-                row += 1
+# Flat arrays and unsigned indices below: Numba checks a signed index for its sign, which keeps a loop from
+# vectorizing, and a slice for each row of an image costs as much as copying the row.
 
 
 @compiled
-def _add_back(columns, x, kernel, stride, before, dilation, count):  # type: ignore[no-untyped-def]
-    """Add row (c, i, j) of `columns` to where tap (c, i, j) met every window: the transpose of laying out."""
-    channels, height, width = x.shape
-    row = 0
-    for c in range(channels):
+def _lay_out(x, columns, shape, kernel, stride, before, dilation, count):  # type: ignore[no-untyped-def]
+    """Copy what tap (c, i, j) meets in every window of flat images into row (c, i, j) of their columns."""
+    height, width = shape
+    to = numpy.uint64(0)
+    across = numpy.uint64(stride[1])
+    for plane in range(x.size // (height * width)):
         for i in range(kernel[0]):
             for j in range(kernel[1]):
                 first, last = _inside(j * dilation[1], width, count[1], stride[1], before[1])
-                shift = j * dilation[1] - before[1]
+                shift = first * stride[1] + j * dilation[1] - before[1]
                 for p in range(count[0]):
                     h = p * stride[0] + i * dilation[0] - before[0]
                     if h < 0 or h >= height or last == first:
+                        for _ in range(count[1]):
+                            columns[to] = 0
+                            to += numpy.uint64(1)
                         continue
-                    inside = columns[row, p * count[1] + first : p * count[1] + last]
-                    target = x[c, h, first * stride[1] + shift :]
-                    if stride[1] == 1:
-                        for q in range(last - first):
-                            target[q] += inside[q]
+                    for _ in range(first):
+                        columns[to] = 0
+                        to += numpy.uint64(1)
+                    source = numpy.uint64((plane * height + h) * width + shift)
+                    length = numpy.uint64(last - first)
+                    if across == 1:
+                        for q in range(length):
+                            columns[to + q] = x[source + q]
                     else:
-                        for q in range(last - first):
-                            target[q * stride[1]] += inside[q]
-                row += 1
+                        for q in range(length):
+                            columns[to + q] = x[source + q * across]
+                    to += length
+                    for _ in range(last, count[1]):
+                        columns[to] = 0
+                        to += numpy.uint64(1)
+
+
+@compiled
+def _add_back(columns, x, shape, kernel, stride, before, dilation, count):  # type: ignore[no-untyped-def]
+    """Add row (c, i, j) of the columns to where that tap met every window: the transpose of laying out."""
+    height, width = shape
+    row = numpy.uint64(0)
+    across = numpy.uint64(stride[1])
+    for plane in range(x.size // (height * width)):
+        for i in range(kernel[0]):
+            for j in range(kernel[1]):
+                first, last = _inside(j * dilation[1], width, count[1], stride[1], before[1])
+                shift = first * stride[1] + j * dilation[1] - before[1]
+                for p in range(count[0]):
+                    h = p * stride[0] + i * dilation[0] - before[0]
+                    if 0 <= h < height and first < last:
+                        target = numpy.uint64((plane * height + h) * width + shift)
+                        source = row + numpy.uint64(first)
+                        if across == 1:
+                            for q in range(numpy.uint64(last - first)):
+                                x[target + q] += columns[source + q]
+                        else:
+                            for q in range(numpy.uint64(last - first)):
+                                x[target + q * across] += columns[source + q]
+                    row += numpy.uint64(count[1])
+
+
+_BUFFER = 4 << 20
+"""Bytes of columns that a thread works on at once: near its cache, and enough to be worth a call."""
 
 
 class _Geometry:
@@ -90,20 +104,35 @@ class _Geometry:
         self.plain = self.kernel == (1, 1) and stride == (1, 1) and self.size == self.count
 
     def buffer(self, channels: int, dtype: Any) -> Any:
+        """Return room for the columns of a few images."""
         rows = channels * self.kernel[0] * self.kernel[1]
-        return None if self.plain else numpy.empty((rows, self.windows), dtype)
+        images = max(1, _BUFFER // max(1, rows * self.windows * dtype.itemsize))
+        return numpy.empty((images, rows, self.windows), dtype)
 
-    def columns(self, image: Any, buffer: Any) -> Any:
+    def columns(self, images: Any, buffer: Any) -> Any:
         if self.plain:
-            return image.reshape(len(image), -1)
-        _lay_out(image, buffer, self.kernel, self.stride, self.before, self.dilation, self.count)
+            return images.reshape(*images.shape[:2], -1)
+        _lay_out(numpy.ascontiguousarray(images).reshape(-1), buffer.reshape(-1), *self._steps())
         return buffer
 
-    def add_back(self, columns: Any, image: Any) -> None:
+    def add_back(self, columns: Any, images: Any) -> None:
         if self.plain:
-            image += columns.reshape(image.shape)
-        else:
-            _add_back(columns, image, self.kernel, self.stride, self.before, self.dilation, self.count)
+            images += columns.reshape(images.shape)
+        elif images.flags.c_contiguous:
+            _add_back(columns.reshape(-1), images.reshape(-1), *self._steps())
+        else:  # one of several groups of channels
+            part = numpy.zeros(images.shape, images.dtype)
+            _add_back(columns.reshape(-1), part.reshape(-1), *self._steps())
+            images += part
+
+    def _steps(self) -> tuple[Any, ...]:
+        return self.size, self.kernel, self.stride, self.before, self.dilation, self.count
+
+
+def _parts(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut a range in parts of at most `size`."""
+    for begin in range(start, stop, size):
+        yield begin, min(begin + size, stop)
 
 
 def _alike(*arrays: Any) -> list[Any]:
@@ -133,12 +162,12 @@ def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: 
 
     def work(start: int, stop: int) -> None:
         buffer = geometry.buffer(inner, x.dtype)
-        for n in range(start, stop):
+        for i, j in _parts(start, stop, len(buffer)):
             for g in range(groups):
-                columns = geometry.columns(x[n, g * inner : (g + 1) * inner], buffer)
-                numpy.matmul(w[g], columns, out=y[n, g])
-                if b is not None:
-                    y[n, g] += b[g]  # while it is in cache
+                columns = geometry.columns(x[i:j, g * inner : (g + 1) * inner], buffer[: j - i])
+                numpy.matmul(w[g], columns, out=y[i:j, g])
+            if b is not None:
+                y[i:j] += b  # while it is in cache
 
     _images_in_threads(work, len(x))
     return y.reshape(len(x), out, *count)
@@ -156,11 +185,11 @@ def conv2d_input(
     x = numpy.zeros((len(gy), groups * inner, *size), gy.dtype)
 
     def work(start: int, stop: int) -> None:
-        buffer = numpy.empty((w.shape[2], geometry.windows), gy.dtype)
-        for n in range(start, stop):
+        buffer = geometry.buffer(inner, gy.dtype)
+        for i, j in _parts(start, stop, len(buffer)):
             for g in range(groups):
-                numpy.matmul(w[g].T, g_flat[n, g], out=buffer)
-                geometry.add_back(buffer, x[n, g * inner : (g + 1) * inner])
+                columns = numpy.matmul(w[g].T, g_flat[i:j, g], out=buffer[: j - i])
+                geometry.add_back(columns, x[i:j, g * inner : (g + 1) * inner])
 
     _images_in_threads(work, len(gy))
     return x
@@ -176,12 +205,10 @@ def conv2d_weight(x: Any, gy: Any, size: Any, stride: Any, padding: Any, dilatio
     def work(start: int, stop: int) -> Any:
         buffer = geometry.buffer(inner, x.dtype)
         total = numpy.zeros((groups, out // groups, inner * size[0] * size[1]), x.dtype)
-        product = numpy.empty(total.shape[1:], x.dtype)
-        for n in range(start, stop):
+        for i, j in _parts(start, stop, len(buffer)):
             for g in range(groups):
-                columns = geometry.columns(x[n, g * inner : (g + 1) * inner], buffer)
-                numpy.matmul(g_flat[n, g], columns.T, out=product)
-                total[g] += product
+                columns = geometry.columns(x[i:j, g * inner : (g + 1) * inner], buffer[: j - i])
+                total[g] += numpy.matmul(g_flat[i:j, g], columns.swapaxes(1, 2)).sum(axis=0)
         return total
 
     return sum(_images_in_threads(work, len(x))).reshape(out, inner, *size)
@@ -191,14 +218,16 @@ def conv2d_weight(x: Any, gy: Any, size: Any, stride: Any, padding: Any, dilatio
 
 
 @compiled
-def _winners(plane, p, best, found, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
-    """For each window of row p, write the greatest element and its place in the flat plane.
+def _winners(x, plane, shape, p, best, found, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
+    """For each window of row p of a plane, write the greatest element and its place in the plane.
 
     Tap by tap along the whole row, which vectorizes. The first of equals wins, and NaN over all.
     """
-    height, width = plane.shape
-    best[:] = -numpy.inf
-    found[:] = -1
+    height, width = shape
+    across = numpy.uint64(stride[1])
+    for q in range(best.size):
+        best[q] = -numpy.inf
+        found[q] = -1
     for i in range(kernel[0]):
         h = p * stride[0] + i * dilation[0] - before[0]
         if h < 0 or h >= height:
@@ -207,34 +236,37 @@ def _winners(plane, p, best, found, kernel, stride, before, dilation):  # type: 
             first, last = _inside(j * dilation[1], width, best.size, stride[1], before[1])
             if last == first:
                 continue
-            begin = first * stride[1] + j * dilation[1] - before[1]
-            source, tops, places = plane[h, begin:], best[first:last], found[first:last]
-            offset = h * width + begin
-            for q in range(last - first):
-                value = source[q * stride[1]]
-                better = value > tops[q] or value != value or places[q] < 0
-                tops[q] = value if better else tops[q]
-                places[q] = offset + q * stride[1] if better else places[q]
+            begin = h * width + first * stride[1] + j * dilation[1] - before[1]
+            source = numpy.uint64(plane * height * width + begin)
+            for q in range(numpy.uint64(last - first)):
+                to = numpy.uint64(first) + q
+                value = x[source + q * across]
+                better = (value > best[to]) | (value != value) | (found[to] < 0)
+                best[to] = value if better else best[to]
+                found[to] = numpy.int32(begin + q * across) if better else found[to]
 
 
 @compiled
-def _pool(planes, out, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
-    found = numpy.empty(out.shape[2], numpy.int64)
-    for n in range(planes.shape[0]):
+def _pool(x, out, shape, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
+    found = numpy.empty(out.shape[2], numpy.int32)
+    best = numpy.empty(out.shape[2], x.dtype)
+    for plane in range(out.shape[0]):
         for p in range(out.shape[1]):
-            _winners(planes[n], p, out[n, p], found, kernel, stride, before, dilation)
+            _winners(x, plane, shape, p, best, found, kernel, stride, before, dilation)
+            for q in range(out.shape[2]):
+                out[plane, p, q] = best[q]
 
 
 @compiled
-def _pool_back(planes, g, out, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
-    found = numpy.empty(g.shape[2], numpy.int64)
-    best = numpy.empty(g.shape[2], planes.dtype)
-    for n in range(planes.shape[0]):
-        flat = out[n].reshape(-1)
+def _pool_back(x, g, out, shape, kernel, stride, before, dilation):  # type: ignore[no-untyped-def]
+    found = numpy.empty(g.shape[2], numpy.int32)
+    best = numpy.empty(g.shape[2], x.dtype)
+    for plane in range(g.shape[0]):
         for p in range(g.shape[1]):
-            _winners(planes[n], p, best, found, kernel, stride, before, dilation)
+            _winners(x, plane, shape, p, best, found, kernel, stride, before, dilation)
             for q in range(g.shape[2]):
-                flat[found[q]] += g[n, p, q]
+                if found[q] >= 0:
+                    out[numpy.uint64(plane * shape[0] * shape[1] + found[q])] += g[plane, p, q]
 
 
 def _planes(x: Any) -> Any:
@@ -250,7 +282,9 @@ def max_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, co
     planes, before = _planes(x), (padding[0][0], padding[1][0])
     out = numpy.empty((len(planes), *count), x.dtype)
     in_pieces(
-        lambda start, stop: _pool(planes[start:stop], out[start:stop], kernel, stride, before, dilation),
+        lambda start, stop: _pool(
+            planes[start:stop].reshape(-1), out[start:stop], x.shape[2:], kernel, stride, before, dilation
+        ),
         len(planes),
         _LEAST // max(1, x.shape[2] * x.shape[3]),
     )
@@ -263,7 +297,14 @@ def max_pool2d_vjp(g: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilat
     out = numpy.zeros(planes.shape, g.dtype)
     in_pieces(
         lambda start, stop: _pool_back(
-            planes[start:stop], gradients[start:stop], out[start:stop], kernel, stride, before, dilation
+            planes[start:stop].reshape(-1),
+            gradients[start:stop],
+            out[start:stop].reshape(-1),
+            x.shape[2:],
+            kernel,
+            stride,
+            before,
+            dilation,
         ),
         len(planes),
         _LEAST // max(1, x.shape[2] * x.shape[3]),

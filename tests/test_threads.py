@@ -1,0 +1,475 @@
+"""Threads: how many there are changes no result, and what they share is given back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_adam as tg
+from tinygrad_adam.backend import threads
+from tinygrad_adam.errors import OptionError
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    count = tg.get_num_threads()
+    yield
+    tg.set_num_threads(count)
+
+
+def blas_counts():
+    """How many threads each BLAS library in this process has, by its path, but for those of others."""
+    library = pytest.importorskip("threadpoolctl")
+    return {
+        pool["filepath"]: pool["num_threads"]
+        for pool in library.threadpool_info()
+        if pool["user_api"] == "blas" and "numpy" in pool["filepath"]
+    }
+
+
+@pytest.fixture
+def blas():
+    """Return a function that tells the BLAS thread count, which is 2 now."""
+    tg.set_num_threads(2)
+    if set(blas_counts().values()) != {2}:
+        pytest.skip("NumPy's BLAS library cannot be given 2 threads here")
+    return lambda: set(blas_counts().values())
+
+
+@pytest.fixture
+def no_threadpoolctl(monkeypatch):
+    monkeypatch.setattr(threads, "_blas", lambda: None)
+
+
+# --- How many ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, -1, True, False, 1.5, 2.0, "2", None])
+def test_refused_counts(count):
+    before = tg.get_num_threads()
+    with pytest.raises(OptionError, match=f"set_num_threads: .*positive integer\n  count  {count}"):
+        tg.set_num_threads(count)
+    assert tg.get_num_threads() == before
+
+
+def test_the_count_is_kept_and_blas_follows(blas):
+    for count in (1, 3, 2):
+        assert tg.set_num_threads(count) is None
+        assert tg.get_num_threads() == count
+        if count <= 2:
+            assert blas() == {count}
+
+
+def python(code):
+    root = os.path.dirname(os.path.dirname(tg.__file__))
+    environment = {**os.environ, "PYTHONPATH": root}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+
+
+def test_at_first_there_are_as_many_as_usable_cores_and_nothing_heavy_is_imported():
+    done = python(
+        "import sys, tinygrad_adam as tg\n"
+        "print(tg.get_num_threads(), [n for n in ('numba', 'threadpoolctl') if n in sys.modules])"
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert done.stdout == f"{cores} []\n", done.stderr
+
+
+# --- Results -----------------------------------------------------------------------------------
+
+
+def convolution(images=7):
+    rng = np.random.default_rng(0)
+    x = tg.tensor(rng.standard_normal((images, 4, 13, 11)).astype(np.float32), requires_grad=True)
+    w = tg.tensor(rng.standard_normal((6, 2, 3, 3)).astype(np.float32), requires_grad=True)
+    b = tg.tensor(rng.standard_normal(6).astype(np.float32), requires_grad=True)
+    y = tg.conv2d(x, w, b, stride=(2, 1), padding=1, groups=2)
+    y.backward(tg.tensor(rng.standard_normal(y.shape).astype(np.float32)))
+    return {"y": y.detach().numpy(), "x": x.grad.numpy(), "b": b.grad.numpy(), "w": w.grad.numpy()}
+
+
+def pool():
+    x = np.random.default_rng(0).standard_normal((5, 11, 65, 63)).astype(np.float32)  # 3 pieces and more
+    x = tg.tensor(x, requires_grad=True)
+    y = tg.max_pool2d(x, 3, 2, padding=1)
+    y.backward(y.detach())
+    return {"y": y.detach().numpy(), "x": x.grad.numpy()}
+
+
+def adam():
+    rng = np.random.default_rng(0)
+    p = tg.nn.Parameter(rng.standard_normal(1_000_003).astype(np.float32))
+    optimizer = tg.optim.Adam([p], lr=0.01, amsgrad=True, weight_decay=0.1)
+    for _ in range(3):
+        p.grad = tg.tensor(rng.standard_normal(p.shape).astype(np.float32))
+        optimizer.step()
+    return {"p": p.detach().numpy().copy()}
+
+
+def relu():
+    x = tg.tensor(np.random.default_rng(0).standard_normal((1001, 1003)), requires_grad=True)
+    y = x.relu()
+    y.backward(x.detach())
+    return {"y": y.detach().numpy(), "x": x.grad.numpy()}
+
+
+WORK = {"convolution": convolution, "pool": pool, "adam": adam, "relu": relu}
+
+
+def same(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        if left is not right and name == "w":  # sums over images, piece by piece
+            np.testing.assert_allclose(left[name], right[name], rtol=1e-5, atol=1e-4)
+        else:
+            assert np.array_equal(left[name], right[name]), name
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_results_are_the_same_for_any_number_of_threads(work, monkeypatch):
+    used = []
+    submit = threads.ThreadPoolExecutor.submit
+    monkeypatch.setattr(threads.ThreadPoolExecutor, "submit", lambda *args: used.append(1) or submit(*args))
+    tg.set_num_threads(1)
+    alone = work()
+    assert not used
+    for count in (2, 3):
+        tg.set_num_threads(count)
+        del used[:]
+        same(alone, work())
+        assert bool(used) == (threads._blas() is not None or work is not convolution)
+    with tg.use_kernels("reference"):
+        for name, wanted in work().items():
+            np.testing.assert_allclose(alone[name], wanted, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_gradient_is_the_same_each_time(count):
+    tg.set_num_threads(count)
+    first, second = convolution(), convolution()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_fewer_images_than_threads(images):
+    tg.set_num_threads(3)
+    many = convolution(images)
+    tg.set_num_threads(1)
+    same(many, convolution(images))
+
+
+@pytest.mark.usefixtures("no_threadpoolctl")
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_without_threadpoolctl(work):
+    tg.set_num_threads(1)
+    alone = work()
+    tg.set_num_threads(3)
+    same(alone, work())
+    with threads.one_blas_thread() as possible:
+        assert not possible
+
+
+# --- Pieces ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.integers(0, 2000),
+    least=st.integers(0, 300),
+    align=st.sampled_from([1, 7, 64]),
+    count=st.integers(1, 5),
+)
+def test_pieces_cover_every_index_once(size, least, align, count):
+    tg.set_num_threads(count)
+    seen = np.zeros(size, int)
+    begun = threading.get_ident()
+
+    def work(start, stop):
+        seen[start:stop] += 1
+        return start, stop, threading.get_ident()
+
+    pieces = threads.in_pieces(work, size, least, align)
+    assert (seen == 1).all()
+    assert 1 <= len(pieces) <= count
+    assert len(pieces) == 1 or len(pieces) * least <= size
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == size
+    for (_, stop, _), (start, _, _) in itertools.pairwise(pieces):
+        assert start == stop
+        assert start % align == 0
+    assert pieces[0][2] == begun
+
+
+def test_the_result_of_each_piece_comes_in_order():
+    tg.set_num_threads(3)
+    later = threading.Event()
+
+    def work(start, stop):
+        if start < 6:
+            assert later.wait(10)  # the last piece ends first
+        else:
+            later.set()
+        return start, stop
+
+    assert threads.in_pieces(work, 9, 1) == [(0, 3), (3, 6), (6, 9)]
+
+
+@pytest.mark.parametrize("failing", [0, 3, 6])
+def test_what_a_piece_raises_is_raised_when_all_have_ended(failing):
+    tg.set_num_threads(3)
+    ended, all_begun = [], threading.Barrier(3)
+
+    def work(start, stop):
+        all_begun.wait(10)
+        if start == failing:
+            raise ZeroDivisionError(start)
+        threading.Event().wait(0.05)
+        ended.append(start)
+
+    with pytest.raises(ZeroDivisionError, match=str(failing)):
+        threads.in_pieces(work, 9, 1)
+    assert sorted(ended) == [start for start in (0, 3, 6) if start != failing]
+    assert threads.in_pieces(lambda start, stop: stop - start, 9, 1) == [3, 3, 3]
+
+
+def test_a_piece_sees_how_numpy_treats_overflow():
+    tg.set_num_threads(3)
+    states = []
+    with np.errstate(over="ignore", invalid="raise"):
+        threads.in_pieces(lambda start, stop: states.append(np.geterr()), 3, 1)
+    assert [(state["over"], state["invalid"]) for state in states] == [("ignore", "raise")] * 3
+
+
+def test_a_convolution_that_overflows_in_a_thread_warns_nobody_who_asked_for_silence():
+    tg.set_num_threads(3)
+    x, w = tg.tensor(np.full((6, 1, 4, 4), np.inf)), tg.tensor(np.array([[[[1.0, -1.0]]]]))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        assert np.isnan(tg.conv2d(x, w).numpy()).all()
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        tg.conv2d(x, w)
+
+
+# --- The BLAS library --------------------------------------------------------------------------
+
+
+def test_blas_gets_its_threads_back_after_a_convolution(blas):
+    with threads.one_blas_thread() as possible:
+        assert possible
+        assert blas() == {1}
+    assert blas() == {2}
+    convolution()
+    assert blas() == {2}
+    for wrong in (ZeroDivisionError, KeyboardInterrupt):
+        with pytest.raises(wrong), threads.one_blas_thread():
+            raise wrong
+        assert blas() == {2}
+
+
+@pytest.mark.parametrize("product", [1, 2])
+def test_blas_gets_its_threads_back_after_an_exception(blas, monkeypatch, product):
+    calls, lock, matmul = [], threading.Lock(), np.matmul
+
+    def failing(*args, **kwargs):
+        with lock:
+            calls.append(1)
+            number = len(calls)
+        assert blas() == {1}
+        if number == product:
+            raise MemoryError(product)
+        return matmul(*args, **kwargs)
+
+    monkeypatch.setattr(np, "matmul", failing)
+    with pytest.raises(MemoryError):
+        tg.conv2d(tg.ones(4, 1, 3, 3), tg.ones(1, 1, 2, 2))
+    assert blas() == {2}
+    assert len(calls) >= product
+
+
+def test_of_two_who_overlap_the_last_gives_the_threads_back(blas):
+    entered, left = threading.Event(), threading.Event()
+    seen = []
+
+    def second():
+        with threads.one_blas_thread():
+            entered.set()
+            assert left.wait(10)
+            seen.append(blas())
+
+    other = threading.Thread(target=second)
+    with threads.one_blas_thread():
+        other.start()
+        assert entered.wait(10)
+    left.set()
+    other.join(10)
+    assert seen == [{1}]
+    assert blas() == {2}
+
+
+def test_a_count_chosen_while_a_convolution_runs_holds_afterwards(blas):
+    tg.set_num_threads(3)
+    with threads.one_blas_thread():
+        tg.set_num_threads(2)
+        assert blas() == {1}
+    assert blas() == {2}
+
+
+def test_any_thread_may_convolve_and_limit(blas):
+    library, seen = pytest.importorskip("threadpoolctl"), []
+
+    def work():
+        with threads.one_blas_thread():
+            seen.append(blas())
+        seen.append(blas())
+        with library.threadpool_limits(1, user_api="blas"):
+            seen.append(blas())
+        seen.append(blas())
+
+    other = threading.Thread(target=work)  # the counts were set in this one
+    other.start()
+    other.join(10)
+    assert seen == [{1}, {2}, {1}, {2}]
+    with library.threadpool_limits(1, user_api="blas"):
+        convolution()
+        assert blas() == {1}
+    assert blas() == {2}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_python_threads_that_convolve_at_once(count):
+    tg.set_num_threads(count)
+    wanted = convolution()
+    begin, wrong = threading.Barrier(3), []
+
+    def work():
+        try:
+            begin.wait(10)
+            for _ in range(15):
+                got = convolution()
+                assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+        except BaseException as error:
+            wrong.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert not wrong
+    assert not any(worker.is_alive() for worker in workers)
+    if threads._blas() is not None and blas_counts():
+        assert max(blas_counts().values()) <= count
+        assert threads._holders == 0
+
+
+def test_counts_may_change_while_others_compute(blas):
+    wanted = {name: value for name, value in convolution().items() if name != "w"}
+    done, wrong = threading.Event(), []
+
+    def work():
+        try:
+            while not done.is_set():
+                got = convolution()
+                assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+        except BaseException as error:
+            wrong.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for _ in range(20):
+        for count in (1, 3, 2):
+            tg.set_num_threads(count)
+            threading.Event().wait(0.002)
+    done.set()
+    worker.join(60)
+    assert not wrong
+    assert blas() == {2}
+
+
+ENDING = """
+import threading
+import tinygrad_adam as tg
+
+tg.set_num_threads(3)
+main = threading.main_thread()
+
+def work():
+    main.join()
+    print(tg.conv2d(tg.ones(4, 1, 3, 3), tg.ones(1, 1, 2, 2)).sum().item())
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one():
+    done = python(ENDING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "64.0\n", "")
+
+
+# --- Processes ---------------------------------------------------------------------------------
+
+FORK = """
+import faulthandler, os, threading, warnings
+faulthandler.dump_traceback_later(40, exit=True)
+import numpy as np
+import tinygrad_adam as tg
+from tinygrad_adam.backend import threads
+
+warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
+tg.set_num_threads(2)
+x, w = tg.tensor(np.random.default_rng(0).standard_normal((6, 2, 9, 9))), tg.ones(3, 2, 3, 3)
+big = tg.tensor(np.random.default_rng(0).standard_normal(1 << 20))
+
+def results():
+    return tg.conv2d(x, w).numpy(), big.relu().numpy()
+
+def blas():
+    if threads._blas() is None:
+        return {2}
+    return {pool["num_threads"] for pool in threads._blas().info()}
+
+wanted = results()
+entered, leave = threading.Event(), threading.Event()
+
+def hold():
+    with threads.one_blas_thread():
+        entered.set()
+        leave.wait(20)
+
+other = threading.Thread(target=hold)
+if HELD:
+    other.start()
+    entered.wait(20)
+child = os.fork()
+if child == 0:
+    assert threads._pool is None
+    assert blas() == {2}, blas()
+    right = all(np.array_equal(a, b) for a, b in zip(results(), wanted))
+    assert threads._pool is not None
+    os._exit(0 if right and blas() == {2} else 3)
+leave.set()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+if HELD:
+    other.join(20)
+assert blas() == {2}, blas()
+assert all(np.array_equal(a, b) for a, b in zip(results(), wanted))
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("held", [False, True], ids=["", "while another thread convolves"])
+def test_after_a_fork(held):
+    done = python(f"HELD = {held}\n" + FORK)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
