@@ -368,9 +368,18 @@ ADAM = {
 SGD = {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.01, "nesterov": True, "first": False}
 
 
+@pytest.fixture
+def threads():
+    from tinygrad_adam.backend import threads
+
+    before = threads.get_num_threads()
+    yield threads
+    threads.set_num_threads(before)
+
+
 @needs_numba
 @pytest.mark.parametrize("extra", [-1, 0, 1, 65])
-def test_sizes_around_the_threading_threshold(extra, monkeypatch):
+def test_sizes_around_the_threading_threshold(extra, threads):
     from tinygrad_adam.backend.kernels import cpu
 
     size = 2 * cpu._PIECE + extra
@@ -378,10 +387,9 @@ def test_sizes_around_the_threading_threshold(extra, monkeypatch):
     adam, sgd = adam_arrays(rng, size, np.float64, True, 3), sgd_arrays(rng, size, np.float64, 0.9, False)
     results = {}
     for cores in (1, 2, 5):
-        monkeypatch.setattr(cpu, "_usable_cores", lambda cores=cores: cores)
-        monkeypatch.setattr(cpu, "_pool", None)
+        threads.set_num_threads(cores)
         a, b = run_fast_and_reference("adam", adam, **ADAM), run_fast_and_reference("sgd", sgd, **SGD)
-        assert (cpu._pool is not None) == (cores > 1 and extra >= 0)
+        assert (threads._pool is not None) == (cores > 1 and extra >= 0)
         assert_alike(a, np.float64)
         assert_alike(b, np.float64)
         results[cores] = [x for x in a[0] + b[0] if x is not None]
@@ -390,12 +398,11 @@ def test_sizes_around_the_threading_threshold(extra, monkeypatch):
 
 
 @needs_numba
-def test_many_pieces(monkeypatch):
+def test_many_pieces(monkeypatch, threads):
     from tinygrad_adam.backend.kernels import cpu
 
     monkeypatch.setattr(cpu, "_PIECE", 100)
-    monkeypatch.setattr(cpu, "_usable_cores", lambda: 3)
-    monkeypatch.setattr(cpu, "_pool", None)
+    threads.set_num_threads(3)
     for size in (*range(190, 210), 1000, 12345):
         arrays = adam_arrays(np.random.default_rng(size), size, np.float64, False, 3)
         assert_alike(run_fast_and_reference("adam", arrays, **ADAM), np.float64)
