@@ -17,6 +17,21 @@ THREADS = 2
 _HELD = contextlib.ExitStack()  # what holds for the life of this process
 
 
+def network(nn: Any, workload: Workload) -> Any:
+    """Build the network from the layers of `nn`, ours or PyTorch's: they have the same names."""
+    layers = []
+    for kind, *sizes in workload.layers:
+        if kind == "linear":
+            layers.append(nn.Linear(*sizes))
+        elif kind == "conv":
+            layers.append(nn.Conv2d(*sizes[:3], padding=sizes[3]))
+        elif kind == "pool":
+            layers.append(nn.MaxPool2d(*sizes))
+        else:
+            layers.append(nn.ReLU() if kind == "relu" else nn.Flatten())
+    return nn.Sequential(*layers)
+
+
 def ours(kernels: str) -> tuple[Callable[[Workload], Step], Callable[[int], Callable[[], None]]]:
     """Measure tinygrad_adam with a kernel set."""
     import tinygrad_adam as tg
@@ -25,18 +40,8 @@ def ours(kernels: str) -> tuple[Callable[[Workload], Step], Callable[[int], Call
 
     _HELD.enter_context(tg.use_kernels(kernels))
 
-    def layer(spec: tuple[Any, ...]) -> nn.Module:
-        kind, *sizes = spec
-        if kind == "linear":
-            return nn.Linear(*sizes)
-        if kind == "conv":
-            return nn.Conv2d(sizes[0], sizes[1], sizes[2], padding=sizes[3])
-        if kind == "pool":
-            return nn.MaxPool2d(*sizes)
-        return nn.ReLU() if kind == "relu" else nn.Flatten()
-
     def train(workload: Workload) -> Step:
-        model = nn.Sequential(*map(layer, workload.layers))
+        model = network(nn, workload)
         for p, value in zip(
             model.parameters(), (a for pair in workload.weights() for a in pair), strict=True
         ):
@@ -71,18 +76,8 @@ def torch_(fused: bool, compiled: bool) -> tuple[Any, Any]:
 
     torch.set_num_threads(THREADS)
 
-    def layer(spec: tuple[Any, ...]) -> Any:
-        kind, *sizes = spec
-        if kind == "linear":
-            return nn.Linear(*sizes)
-        if kind == "conv":
-            return nn.Conv2d(sizes[0], sizes[1], sizes[2], padding=sizes[3])
-        if kind == "pool":
-            return nn.MaxPool2d(*sizes)
-        return nn.ReLU() if kind == "relu" else nn.Flatten()
-
     def train(workload: Workload) -> Step:
-        model = nn.Sequential(*map(layer, workload.layers))
+        model = network(nn, workload)
         with torch.no_grad():
             for p, value in zip(
                 model.parameters(), (a for pair in workload.weights() for a in pair), strict=True
