@@ -221,12 +221,11 @@ def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
 class Rule:
     """A vector-Jacobian product and the names of its parameters, which say what it needs."""
 
-    __slots__ = ("function", "names", "writes_out")
+    __slots__ = ("function", "names")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.names = _parameter_names(function)
-        self.writes_out = "out" in self.names
 
 
 class _Tape:
