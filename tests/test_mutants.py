@@ -374,11 +374,6 @@ EQUIVALENT = {
     ("maximum.b", "b > a -> b >= a"): TIE,
     ("minimum.a", "a < b -> a <= b"): TIE,
     ("minimum.b", "b < a -> b <= a"): TIE,
-    ("_right_rule", "len(b_shape) -> b_shape"): "one product for a whole batch saves time only",
-    (
-        "_weight_rule",
-        "xp.matmul(rows.T, columns) if ...l(rows.T, columns, out=out) -> xp.matmul(rows.T, columns)",
-    ): "the engine copies into the reserved place what was not written there",
     (
         "_rows",
         "return a if a.ndim == 2 else x....shape[:-1]), a.shape[-1])) -> "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -20,7 +21,14 @@ from tinygrad_adam.errors import OptionError
 
 
 @pytest.fixture(autouse=True)
-def as_before():
+def as_before(monkeypatch):
+    """Give small work to threads, too, and the count back."""
+    if importlib.util.find_spec("numba") is not None:
+        from tinygrad_adam.backend.kernels import cpu_convolution, cpu_pooling, cpu_products, cpu_winograd
+
+        for kernels in (cpu_convolution, cpu_pooling, cpu_products, cpu_winograd):
+            monkeypatch.setattr(kernels, "_LEAST", 1)
+        monkeypatch.setattr(cpu_products, "_ONE_THREAD", 0)
     count = tg.get_num_threads()
     yield
     tg.set_num_threads(count)
@@ -47,7 +55,7 @@ def blas():
 
 @pytest.fixture
 def no_threadpoolctl(monkeypatch):
-    monkeypatch.setattr(threads, "_blas", lambda: None)
+    monkeypatch.setattr(threads, "_blas", list)
 
 
 # --- How many ----------------------------------------------------------------------------------
@@ -99,6 +107,26 @@ def convolution(images=7):
     return {"y": y.detach().numpy(), "x": x.grad.numpy(), "b": b.grad.numpy(), "w": w.grad.numpy()}
 
 
+def winograd():
+    rng = np.random.default_rng(0)
+    x = tg.tensor(rng.standard_normal((3, 16, 13, 11)).astype(np.float32), requires_grad=True)
+    w = tg.tensor(rng.standard_normal((17, 16, 3, 3)).astype(np.float32), requires_grad=True)
+    y = tg.conv2d(x, w, tg.ones(17), padding=1)
+    y.backward(tg.tensor(rng.standard_normal(y.shape).astype(np.float32)))
+    return {"y": y.detach().numpy(), "x": x.grad.numpy(), "w": w.grad.numpy()}
+
+
+def products():
+    rng = np.random.default_rng(0)
+    a, b = (tg.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((70, 81), (81, 90)))
+    many, more = (tg.tensor(rng.standard_normal(shape)) for shape in ((5, 40, 60), (5, 60, 50)))
+    y = a @ b
+    y.backward(y.detach())
+    results = {"y": y.detach(), "a": a.grad, "b": b.grad, "batch": many @ more, "broadcast": many @ more[:1],
+               "one for all": many @ more[0], "wide": a[:5] @ b}  # fmt: skip
+    return {f"product {name}": value.detach().numpy() for name, value in results.items()}
+
+
 def pool():
     x = np.random.default_rng(0).standard_normal((5, 11, 65, 63)).astype(np.float32)  # 3 pieces and more
     x = tg.tensor(x, requires_grad=True)
@@ -124,14 +152,17 @@ def relu():
     return {"y": y.detach().numpy(), "x": x.grad.numpy()}
 
 
-WORK = {"convolution": convolution, "pool": pool, "adam": adam, "relu": relu}
+WORK = {"convolution": convolution, "winograd": winograd, "products": products, "pool": pool, "adam": adam,
+        "relu": relu}  # fmt: skip
 
 
 def same(left, right):
     assert left.keys() == right.keys()
     for name in left:
-        if left is not right and name == "w":  # sums over images, piece by piece
+        if name == "w":  # sums over images, piece by piece
             np.testing.assert_allclose(left[name], right[name], rtol=1e-5, atol=1e-4)
+        elif name.startswith("product"):  # BLAS libraries round by the shape
+            np.testing.assert_allclose(left[name], right[name], rtol=1e-11, atol=1e-11)
         else:
             assert np.array_equal(left[name], right[name]), name
 
@@ -139,8 +170,8 @@ def same(left, right):
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_results_are_the_same_for_any_number_of_threads(work, monkeypatch):
     used = []
-    submit = threads.ThreadPoolExecutor.submit
-    monkeypatch.setattr(threads.ThreadPoolExecutor, "submit", lambda *args: used.append(1) or submit(*args))
+    workers_for = threads._workers_for
+    monkeypatch.setattr(threads, "_workers_for", lambda count: used.append(1) or workers_for(count))
     tg.set_num_threads(1)
     alone = work()
     assert not used
@@ -148,7 +179,7 @@ def test_results_are_the_same_for_any_number_of_threads(work, monkeypatch):
         tg.set_num_threads(count)
         del used[:]
         same(alone, work())
-        assert bool(used) == (threads._blas() is not None or work is not convolution)
+        assert bool(used) == (bool(threads._blas()) or work not in (convolution, winograd, products))
     with tg.use_kernels("reference"):
         for name, wanted in work().items():
             np.testing.assert_allclose(alone[name], wanted, rtol=1e-4, atol=1e-4, err_msg=name)
@@ -368,7 +399,7 @@ def test_python_threads_that_convolve_at_once(count):
         worker.join(60)
     assert not wrong
     assert not any(worker.is_alive() for worker in workers)
-    if threads._blas() is not None and blas_counts():
+    if threads._blas() and blas_counts():
         assert max(blas_counts().values()) <= count
         assert threads._holders == 0
 
@@ -425,7 +456,9 @@ faulthandler.dump_traceback_later(40, exit=True)
 import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam.backend import threads
+from tinygrad_adam.backend.kernels import cpu_convolution
 
+cpu_convolution._LEAST = 1
 warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
 tg.set_num_threads(2)
 x, w = tg.tensor(np.random.default_rng(0).standard_normal((6, 2, 9, 9))), tg.ones(3, 2, 3, 3)
@@ -435,9 +468,7 @@ def results():
     return tg.conv2d(x, w).numpy(), big.relu().numpy()
 
 def blas():
-    if threads._blas() is None:
-        return {2}
-    return {pool["num_threads"] for pool in threads._blas().info()}
+    return {library.get_num_threads() for library in threads._blas()} or {2}
 
 wanted = results()
 entered, leave = threading.Event(), threading.Event()
@@ -453,10 +484,10 @@ if HELD:
     entered.wait(20)
 child = os.fork()
 if child == 0:
-    assert threads._pool is None
+    assert not threads._workers
     assert blas() == {2}, blas()
     right = all(np.array_equal(a, b) for a, b in zip(results(), wanted))
-    assert threads._pool is not None
+    assert threads._workers
     os._exit(0 if right and blas() == {2} else 3)
 leave.set()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

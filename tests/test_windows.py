@@ -297,6 +297,18 @@ def test_conv2d_in_both_kernel_sets(geometry, n, groups, inner, outer, layout, s
 
 
 @small
+@given(
+    st.integers(3, 5), counts, st.sampled_from([16, 17, 21]), st.sampled_from([16, 19]), layouts, st.data()
+)
+def test_square_filters_of_many_channels_in_both_kernel_sets(kernel, n, inner, outer, layout, data):
+    padding = tuple(data.draw(st.integers(0, kernel)) for _ in range(2))  # up to one that Winograd leaves
+    size = tuple(max(1, kernel - 2 * p) + data.draw(st.integers(0, 9)) for p in padding)
+    shapes = [(n, inner, *size), (outer, inner, kernel, kernel)]
+    bias = np.linspace(-1, 1, outer)
+    check_kernel_sets(lambda x, w: tg.conv2d(x, w, bias.astype(x.dtype), padding=padding), shapes, layout, 1)
+
+
+@small
 @given(geometries(), counts, st.integers(1, 3), st.integers(1, 2), st.integers(1, 2), layouts, st.data())
 def test_conv_transpose2d_in_both_kernel_sets(geometry, n, groups, inner, outer, layout, data):
     size, kernel, how = geometry

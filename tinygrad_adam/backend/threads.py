@@ -1,12 +1,11 @@
 """The one place that chooses how many threads compute, and which.
 
-Matrix products bring their own threads, those of the BLAS library. Our compiled loops are serial and
-release the interpreter lock; large ones are cut in pieces for a pool of Python threads. Numba's own
-threads are not used: they keep spinning after a loop has ended, and so do those of the BLAS library
-after a product, so that each would slow the other down.
-
-Where one piece of work alternates between loops and small products, as a convolution does, each thread
-does whole images by itself, with BLAS held to one thread meanwhile.
+Our compiled loops are serial and release the interpreter lock, as NumPy's matrix products do. Large
+ones are cut in pieces for a few Python threads that wait in a queue. Two pools of others are not used.
+Numba's keep spinning after a loop has ended, and so do those of the BLAS library after a product (some
+25 ms in OpenBLAS): whatever computes next finds the cores taken. A training step of a network with both
+kinds of layers took twice as long with them. So products are cut in pieces too, each with the BLAS library
+held to one thread, and given back its own for the products that the user's program makes besides.
 """
 
 from __future__ import annotations
@@ -17,17 +16,19 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from queue import SimpleQueue
 from typing import Any
 
 from ..errors import OptionError
 
-_pool: ThreadPoolExecutor | None = None
+_Piece = tuple[Callable[[int, int], Any], int, int]
+
+_workers: list[_Worker] = []
 _lock = threading.Lock()
 _holders = 0  # how many hold the BLAS library to one thread now
-_limit: Any = None  # what sets it free again
+_before: list[int] = []  # how many threads its libraries had before
 
 
 def _usable_cores() -> int:
@@ -57,33 +58,26 @@ def set_num_threads(count: int) -> None:
     OptionError
         If `count` is no positive integer.
     """
-    global _count, _limit
+    global _count, _before
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise OptionError("set_num_threads", "the count must be a positive integer", count=count)
     _count = count
-    _forget_pool()
-    controller = _blas()
-    if controller is not None:
-        with _lock:
-            controller.limit(limits=count, user_api="blas")
-            if _holders:  # to be restored to the new count
-                _limit = controller.limit(limits=1, user_api="blas")
-            _let_go(controller)
-
-
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
+    with _lock:
+        libraries = _blas()
+        if _holders:  # to be restored to the new count
+            _before = [count] * len(libraries)
+        else:
+            _give_threads(libraries, [count] * len(libraries))
 
 
 def _after_fork() -> None:
-    """Begin anew: a child process inherits the pool and who holds what, but none of the other threads."""
+    """Begin anew: a child process inherits who holds what, but none of the other threads."""
     global _lock, _holders
-    _forget_pool()
+    _workers.clear()
     _lock = threading.Lock()
     if _holders:
         _holders = 0
-        _limit.restore_original_limits()
+        _give_threads(_blas(), _before)
 
 
 if hasattr(os, "register_at_fork"):
@@ -91,18 +85,20 @@ if hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def _blas() -> Any:
-    """Return what can limit the threads of the BLAS library, or None."""
+def _blas() -> list[Any]:
+    """Return what can limit the threads of the BLAS libraries here; empty without threadpoolctl."""
     if importlib.util.find_spec("threadpoolctl") is None:
-        return None
+        return []
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    controllers: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return controllers
 
 
-def _let_go(controller: Any) -> None:
-    """Let any thread limit the BLAS library next; threadpoolctl 3.8 reserves that to the first that did."""
-    for library in controller.lib_controllers:
+def _give_threads(libraries: list[Any], counts: list[int]) -> None:
+    for library, count in zip(libraries, counts, strict=True):
+        library.set_num_threads(count)
+        # threadpoolctl 3.8 reserves OpenBLAS to the first Python thread that limits it.
         getattr(library, "clear_controlling_thread", lambda: None)()
 
 
@@ -115,15 +111,15 @@ def one_blas_thread() -> Iterator[bool]:
     bool
         Whether that was possible; if not, let one thread do all the work.
     """
-    global _holders, _limit
-    controller = _blas()
-    if controller is None or _count == 1:
-        yield controller is not None
+    global _holders, _before
+    libraries = _blas()
+    if not libraries or _count == 1:
+        yield bool(libraries)
         return
     with _lock:  # of those who overlap, the first limits and the last restores
         if not _holders:
-            _limit = controller.limit(limits=1, user_api="blas")
-            _let_go(controller)
+            _before = [library.get_num_threads() for library in libraries]
+            _give_threads(libraries, [1] * len(libraries))
         _holders += 1
     try:
         yield True
@@ -131,20 +127,37 @@ def one_blas_thread() -> Iterator[bool]:
         with _lock:
             _holders -= 1
             if not _holders:
-                _limit.restore_original_limits()
-                _let_go(controller)
+                _give_threads(libraries, _before)
 
 
-def _hand_over(
-    pool: ThreadPoolExecutor, work: Callable[[int, int], Any], start: int, stop: int
-) -> Future[Any]:
+class _Worker(threading.Thread):
+    """Does pieces of work, one after the other, as long as the process lives."""
+
+    def __init__(self) -> None:
+        super().__init__(name="tinygrad_adam", daemon=True)
+        self.pieces: SimpleQueue[tuple[Context, _Piece, int, SimpleQueue[Any]]] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            context, (work, start, stop), number, answers = self.pieces.get()
+            try:
+                answers.put((number, context.run(work, start, stop), None))
+            except BaseException as error:
+                answers.put((number, None, error))
+            del context, work, answers  # they may hold large arrays while this waits
+
+
+def _workers_for(count: int) -> list[_Worker]:
+    """Return up to `count` workers: none inside of one, or where no thread can be started any more."""
+    if isinstance(threading.current_thread(), _Worker):
+        return []
     try:
-        # Each thread gets a copy of the context, for it holds numpy.errstate and the like.
-        return pool.submit(copy_context().run, work, start, stop)
-    except RuntimeError:  # the main thread has ended, after which pools take nothing more
-        done: Future[Any] = Future()
-        done.set_result(work(start, stop))
-        return done
+        while len(_workers) < count:
+            _workers.append(_Worker())
+    except RuntimeError:  # the interpreter is ending
+        pass
+    return _workers[:count]
 
 
 def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int = 1) -> list[Any]:
@@ -166,17 +179,34 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
     list
         What each piece returned, in order. If one raises, so does this, once all have ended.
     """
-    global _pool
-    count, pool = _count, _pool
-    pieces = max(1, min(count, size // max(least, 1)))
-    if pieces == 1:
+    wanted = min(_count, size // max(least, 1))
+    workers = _workers_for(wanted - 1) if wanted > 1 else []
+    if not workers:
         return [work(0, size)]
-    if pool is None:
-        pool = _pool = ThreadPoolExecutor(count - 1, thread_name_prefix="tinygrad_adam")
+    pieces = len(workers) + 1
     cuts = [size * i // pieces // align * align for i in range(pieces)] + [size]
-    others = [_hand_over(pool, work, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
+    answers: SimpleQueue[Any] = SimpleQueue()
+    for number, (worker, (start, stop)) in enumerate(zip(workers, itertools.pairwise(cuts[1:]), strict=True)):
+        # Each gets a copy of the context, for it holds numpy.errstate and the like.
+        worker.pieces.put((copy_context(), (work, start, stop), number, answers))
+    results = [None] * pieces
+    failure = None
     try:
-        return [work(cuts[0], cuts[1]), *(other.result() for other in others)]
-    except BaseException:
-        wait(others)
-        raise
+        results[0] = work(cuts[0], cuts[1])
+    except BaseException as error:
+        failure = error
+    for _ in workers:
+        number, results[number + 1], problem = answers.get()
+        failure = problem if failure is None else failure
+    if failure is not None:
+        raise failure
+    return results
+
+
+def products_in_pieces(work: Callable[[int, int], Any], size: int, least: int) -> list[Any]:
+    """Call ``work(start, stop)``, which makes matrix products, on pieces of ``range(size)``, as `in_pieces`.
+
+    Each product has one thread of the BLAS library; where that cannot be had, there is but one piece.
+    """
+    with one_blas_thread() as possible:
+        return in_pieces(work, size, least if possible else max(size, 1))

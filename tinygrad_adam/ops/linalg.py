@@ -28,8 +28,8 @@ def _transposed(xp: Any, a: Any) -> Any:
 def _right_rule(xp: Any, g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     """Give a^T g; a single matrix on the right of a batch needs one product, not one for each."""
     if len(b_shape) == 2:
-        return xp.matmul(_rows(xp, a).T, _rows(xp, g))
-    return xp.matmul(_transposed(xp, a), g)
+        return _matmul(_rows(xp, a).T, _rows(xp, g))
+    return _matmul(_transposed(xp, a), g)
 
 
 def _rows(xp: Any, a: Any) -> Any:
@@ -37,10 +37,10 @@ def _rows(xp: Any, a: Any) -> Any:
     return a if a.ndim == 2 else xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
 
-@primitive(a=lambda xp, g, b: xp.matmul(g, _transposed(xp, b)), b=_right_rule)
-def _matmul(xp: Any, a: Any, b: Any) -> Any:
-    """Product of matrices, or of batches of them that broadcast."""
-    return xp.matmul(a, b)
+@primitive(a=lambda xp, g, b: _matmul(g, _transposed(xp, b)), b=_right_rule)
+def _matmul(kernels: Any, a: Any, b: Any, *, into: Any = None) -> Any:
+    """Product of matrices, or of batches of them that broadcast; written `into` an array, if given."""
+    return kernels.matmul(a, b, into)
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -114,14 +114,13 @@ def outer(a: Any, b: Any) -> Any:
 
 def _weight_rule(xp: Any, g: Any, x: Any, out: Any) -> Any:
     """Give g^T x, summed over the batch, straight into its place where there is one."""
-    rows, columns = _rows(xp, g), _rows(xp, x)
-    return xp.matmul(rows.T, columns) if out is None else xp.matmul(rows.T, columns, out=out)
+    return _matmul(_rows(xp, g).T, _rows(xp, x), into=out)
 
 
-@primitive(x=lambda xp, g, weight: xp.matmul(g, weight), weight=_weight_rule, bias=lambda g: g)
-def _linear(xp: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+@primitive(x=lambda g, weight: _matmul(g, weight), weight=_weight_rule, bias=lambda g: g)
+def _linear(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     """Affine map of the last axis."""
-    y = xp.matmul(x, weight.T)
+    y = kernels.matmul(x, weight.T)
     if bias is not None:
         y += bias
     return y

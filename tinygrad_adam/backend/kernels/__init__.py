@@ -43,9 +43,10 @@ class KernelTable:
         kernel = partial(getattr(home, name), self._xp)
         # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
         if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu, cpu_windows
+            from . import cpu, cpu_convolution, cpu_pooling, cpu_products
 
-            kernel = getattr(cpu, name, getattr(cpu_windows, name, kernel))
+            for home in (cpu, cpu_convolution, cpu_pooling, cpu_products):
+                kernel = getattr(home, name, kernel)
         setattr(self, name, kernel)
         return kernel
 

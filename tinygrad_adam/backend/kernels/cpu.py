@@ -14,6 +14,7 @@ import numpy
 
 from ..threads import in_pieces
 from . import reference
+from .layout import flat_alike
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -33,6 +34,35 @@ def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
         _PIECE,
         align=64,  # no two threads write to one cache line
     )
+
+
+# --- Stretches of flat arrays ----------------------------------------------------------------
+
+# Unsigned indices: Numba checks a signed one for its sign, which keeps a loop from vectorizing.
+
+
+@compiled
+def copy(source, begin, target, to, length):  # type: ignore[no-untyped-def]
+    """Write ``source[begin : begin + length]`` to `target`, from place `to` on."""
+    begin, to = numpy.uint64(begin), numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] = source[begin + q]
+
+
+@compiled
+def add(source, begin, target, to, length):  # type: ignore[no-untyped-def]
+    """Add ``source[begin : begin + length]`` to `target`, from place `to` on."""
+    begin, to = numpy.uint64(begin), numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] += source[begin + q]
+
+
+@compiled
+def clear(target, to, length):  # type: ignore[no-untyped-def]
+    """Write zeros to `target`, from place `to` on."""
+    to = numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] = 0
 
 
 # --- Optimizers ------------------------------------------------------------------------------
@@ -227,9 +257,8 @@ def relu(x: Any) -> Any:
     """Greater of `x` and 0; see `reference.relu`."""
     if x.size < _PIECE or x.dtype.kind != "f":
         return reference.relu(numpy, x)
-    x = numpy.ascontiguousarray(x)
     out = numpy.empty_like(x)
-    _in_pieces(_relu, (x.reshape(-1), out.reshape(-1)))
+    _in_pieces(_relu, flat_alike(out, x)[::-1])
     return out
 
 
@@ -237,9 +266,9 @@ def relu_vjp(g: Any, y: Any) -> Any:
     """``g`` where `y` is positive; see `reference.relu_vjp`."""
     if g.size < _PIECE or g.shape != y.shape or g.dtype.kind != "f":
         return reference.relu_vjp(numpy, g, y)
-    g, y = numpy.ascontiguousarray(g), numpy.ascontiguousarray(y)
-    out = numpy.empty_like(g)
-    _in_pieces(_relu_vjp, (g.reshape(-1), y.reshape(-1), out.reshape(-1)))
+    out = numpy.empty_like(y, g.dtype)
+    flat, g, y = flat_alike(out, g, y)
+    _in_pieces(_relu_vjp, (g, y, flat))
     return out
 
 

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+
+def matmul(xp: Any, a: Any, b: Any, into: Any = None) -> Any:
+    """Product of matrices, or of batches of them."""
+    return xp.matmul(a, b) if into is None else xp.matmul(a, b, out=into)
+
+
 # --- Error function --------------------------------------------------------------------------
 
 # W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969):
