@@ -111,8 +111,8 @@ def measure(row: str, names: list[str], rounds: int, blas: str, rates: dict[str,
     -------
     dict
         ``"title"``; ``"limit"`` in seconds or None; ``"first"``, what our first steps returned; ``"peers"``,
-        by name: ``median`` and ``min`` in seconds a step, ``steps`` taken, and resident memory in MiB after the
-        import (``imported``) and at its peak (``peak``); ``"notes"``, by name: why a peer has no time.
+        by name: ``median`` and ``min`` in seconds a step, ``steps`` taken, and resident memory in MiB after
+        the import (``imported``) and at its peak (``peak``); ``"notes"``, by name: why a peer has no time.
     """
     result: dict[str, Any] = {
         "title": title(row),

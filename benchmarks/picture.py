@@ -68,16 +68,22 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes[0][0].set_yticks(list(heights.values()), list(heights), color=INK)
         for label in axes[0][0].get_yticklabels():
             label.set_fontweight("bold" if label.get_text() == "ours" else "normal")
-        figure.suptitle(
-            "Time of a training step, relative to ours", x=0.008, y=0.985, ha="left", weight="bold", size=12
+        height = figure.get_figheight()
+        legend = (
+            ("Time of a training step, relative to ours", INK, "bold", 12, 0.22),
+            ("\N{BLACK CIRCLE} slower than ours", SLOWER, "normal", 9, 0.46),
+            ("\N{BLACK CIRCLE} faster than ours", FASTER, "normal", 9, 0.46),
         )
+        for i, (text, color, weight, size, inches) in enumerate(legend):
+            x = 0.008 if i < 2 else 0.008 + 1.35 / figure.get_figwidth()
+            figure.text(x, 1 - inches / height, text, color=color, weight=weight, size=size)
         figure.text(
-            0.008, 0.012,
+            0.008, 0.08 / height,
             f"Forward, backward, Adam, reading the loss; CPU, float32, {results['threads']} threads; "
             f"logarithmic scale. {results['machine']}; {results['date']}.",
             size=7.5, color=FAINT,
         )  # fmt: skip
-        figure.tight_layout(rect=(0, 0.03, 1, 0.95), w_pad=0.6)
+        figure.tight_layout(rect=(0, 0.2 / height, 1, 1 - 0.52 / height), w_pad=0.6)
         figure.savefig(path, dpi=200)
         plt.close(figure)
 
@@ -97,10 +103,15 @@ def panel(
         axis.plot([1, value], [y, y], color=color, linewidth=1.6, solid_capstyle="butt")
         axis.plot([value], [y], "o", color=color, markersize=5)
         ms = number(result["peers"][name]["median"] * 1e3)
-        text = f"{ms} ms" if name == "ours" else f"{number(value)}\N{MULTIPLICATION SIGN}"
+        text = (
+            f"{ms} ms"
+            if name == "ours"
+            else f"{value:.{1 if 1 <= value < 10 else 0 if value >= 10 else 2}f}\N{MULTIPLICATION SIGN}"
+        )
         axis.annotate(
             text, (max(value, 1), y), xytext=(6, 0), textcoords="offset points", va="center", size=8,
             color=color, weight="bold" if name == "ours" else "normal",
+            bbox={"color": BACKGROUND, "pad": 0.6},
         )  # fmt: skip
     kind, shape, *_ = result["title"].partition(",")[0].split(maxsplit=1)
     axis.set_title(f"{row}  {kind}\n{shape}", loc="left", size=8.5, color=INK)
