@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .machine import better, limit
 from .measure import BLAS, BLAS_VARIABLES, environment, hold_cores, import_times, machine_rates, measure
 from .peers import PEERS, THREADS, installed
 from .tables import RESULTS, import_table, rates_line, report, row_table
@@ -79,17 +80,20 @@ def main() -> None:
 
     for blas in settings:
         variables = environment(blas)
-        rates = machine_rates(variables)
-        setting = {
+        setting: dict[str, Any] = {
             "variables": {name: variables[name] for name in BLAS_VARIABLES if name in variables},
-            "rates": rates,
+            "rates": machine_rates(variables),
             "rows": {},
         }
         results["blas"][blas] = setting
-        show(f"BLAS {blas}: {rates_line(rates)}")
+        show(f"BLAS {blas}: {rates_line(setting['rates'])}")
         for row in rows:
-            setting["rows"][row] = measure(row, names, args.rounds, blas, rates)
+            setting["rows"][row] = measure(row, names, args.rounds, blas)
+            setting["rows"][row]["limit"] = limit(row, setting["rates"])
             show(row_table(row, setting["rows"][row]))
+        setting["rates"] = better(setting["rates"], machine_rates(variables))
+        for row, result in setting["rows"].items():
+            result["limit"] = limit(row, setting["rates"])
     if IMPORT in args.only:
         results["imports"] = import_times(names, environment("own"))
         show(import_table(results["imports"]))

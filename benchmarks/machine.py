@@ -61,6 +61,15 @@ def rates() -> dict[str, Any]:
     return {"flops": flops, "copy": copy, "moved": moved}
 
 
+def better(rates: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Return the best of two measurements of one machine."""
+    moved = [
+        (size, max(rate, other))
+        for (size, rate), (_, other) in zip(rates["moved"], others["moved"], strict=True)
+    ]
+    return {name: max(rates[name], others[name]) for name in ("flops", "copy")} | {"moved": moved}
+
+
 def limit(row: str, rates: dict[str, Any]) -> dict[str, float] | None:
     """Return the least seconds that a step of a row can take, or None if no such limit is known.
 

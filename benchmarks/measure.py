@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .machine import limit
 from .peers import PEERS, THREADS, Cannot
 from .workloads import ADAM_SIZES, CHAIN, WORKLOADS, steps, title
 
@@ -104,19 +103,18 @@ def set_up(row: str) -> tuple[Any, ...]:
     return ("adam", ADAM_SIZES[row]) if row in ADAM_SIZES else ("chain", CHAIN)
 
 
-def measure(row: str, names: list[str], rounds: int, blas: str, rates: dict[str, Any]) -> dict[str, Any]:
+def measure(row: str, names: list[str], rounds: int, blas: str) -> dict[str, Any]:
     """Time one row for all peers, the first of which is ours.
 
     Returns
     -------
     dict
-        ``"title"``; ``"limit"`` in seconds or None; ``"first"``, what our first steps returned; ``"peers"``,
-        by name: ``median`` and ``min`` in seconds a step, ``steps`` taken, and resident memory in MiB after
-        the import (``imported``) and at its peak (``peak``); ``"notes"``, by name: why a peer has no time.
+        ``"title"``; ``"first"``, what our first steps returned; ``"peers"``, by name: ``median`` and ``min``
+        in seconds a step, ``steps`` taken, and resident memory in MiB after the import (``imported``) and at
+        its peak (``peak``); ``"notes"``, by name: why a peer has no time.
     """
     result: dict[str, Any] = {
         "title": title(row),
-        "limit": limit(row, rates),
         "first": [],
         "peers": {},
         "notes": {},

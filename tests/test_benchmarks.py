@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import measure as measuring
 from benchmarks import picture, tables
-from benchmarks.machine import limit
+from benchmarks.machine import better, limit
 from benchmarks.measure import Failed, Process, agree, environment, import_times, measure
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS
@@ -107,6 +107,12 @@ def test_limit_of_adam_is_28_bytes_a_parameter(row, rate):
     assert limit(row, RATES) == {"products": 0.0, "memory": 28 * size / rate, "limit": 28 * size / rate}
 
 
+def test_the_better_of_two_rates_is_taken_one_by_one():
+    busy = {"flops": 1e11, "copy": 3e10, "moved": [[160_000, 2e11], [28_800_000, 1e10]]}
+    expected = {"flops": 2e11, "copy": 3e10, "moved": [(160_000, 2e11), (28_800_000, 5e10)]}
+    assert better(RATES, busy) == better(busy, RATES) == expected
+
+
 def test_the_deep_graph_has_no_limit():
     assert limit("deep", RATES) is None
 
@@ -158,7 +164,7 @@ def test_a_slow_peer_may_have_fewer_losses():
 
 
 def test_a_failure_is_noted_and_ends_nothing():
-    result = measure("A4", ["ours", "nobody", "ours (reference)"], 1, "own", RATES)
+    result = measure("A4", ["ours", "nobody", "ours (reference)"], 1, "own")
     assert result["notes"] == {"nobody": "failed: KeyError: 'nobody'"}
     assert list(result["peers"]) == ["ours", "ours (reference)"]
     for times in result["peers"].values():
@@ -169,7 +175,7 @@ def test_a_failure_is_noted_and_ends_nothing():
 def test_what_cannot_be_done_is_told_with_its_reason():
     if importlib.util.find_spec("mygrad") is None:
         pytest.skip("mygrad is not installed")
-    result = measure("A4", ["ours", "mygrad"], 1, "own", RATES)
+    result = measure("A4", ["ours", "mygrad"], 1, "own")
     assert result["notes"] == {"mygrad": "it has no optimizer"}
 
 
