@@ -1,36 +1,92 @@
-"""What this machine can do: the rates that no program of this kind beats."""
+"""What this machine can do: the rates that no program beats, and the time that work then takes at least."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from .peers import limit_threads
+from .peers import THREADS
+from .workloads import ADAM_BYTES, ADAM_SIZES, WORKLOADS
+
+WORKING_SETS = tuple(16 * size for size in ADAM_SIZES.values())
+"""In bytes: what an Adam step touches."""
 
 
-def rates() -> dict[str, float]:
-    """Return the rate of float32 matrix products in FLOP/s, and of copying in bytes/s."""
+def best(work: Callable[[], object], at_least: int = 15, seconds: float = 0.1) -> float:
+    """Return the shortest time of `work`: a limit is what the machine can do at its best."""
+    work()
+    times: list[float] = []
+    while len(times) < at_least or sum(times) < seconds:
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def rates() -> dict[str, Any]:
+    """Measure the machine.
+
+    Returns
+    -------
+    dict
+        ``"flops"``: float32 matrix products, FLOP/s. ``"copy"``: copying 128 MiB, in bytes/s read plus
+        bytes/s written. ``"moved"``: for each working set, its bytes and the best rate in bytes/s at which it
+        can be read and written: copied, or passed over in place, by one thread or by all.
+    """
     import numpy as np
 
     n = 1536
     a, b = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
     out = np.empty_like(a)
-    source, target = np.ones(1 << 25, np.float32), np.empty(1 << 25, np.float32)
+    flops = 2 * n**3 / best(lambda: np.matmul(a, b, out=out))
 
-    def seconds(work: object) -> float:
-        work()
-        times = []
-        for _ in range(15):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-        return min(times)  # a limit is what the machine can do at its best
+    with ThreadPoolExecutor(THREADS) as pool:
 
-    product = seconds(lambda: np.matmul(a, b, out=out))
-    copy = seconds(lambda: np.copyto(target, source))
-    return {"flops": 2 * n**3 / product, "bytes": 2 * source.nbytes / copy}
+        def rate(size: int, in_place: bool) -> float:
+            """Read and write `size` bytes in all, half of them each unless in place."""
+            count = size // 4 if in_place else size // 8
+            source = np.ones(count, np.float32)
+            target = source if in_place else np.zeros(count, np.float32)
+            move = np.negative if in_place else lambda a, out: np.copyto(out, a)
+            parts = np.array_split(source, THREADS), np.array_split(target, THREADS)
+            alone = best(lambda: move(source, target))
+            together = best(lambda: list(pool.map(move, *parts)))
+            return 2 * source.nbytes / min(alone, together)
+
+        copy = rate(1 << 28, in_place=False)
+        moved = [(size, max(rate(size, False), rate(size, True))) for size in WORKING_SETS]
+    return {"flops": flops, "copy": copy, "moved": moved}
+
+
+def better(rates: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Return the best of two measurements of one machine."""
+    moved = [
+        (size, max(rate, other))
+        for (size, rate), (_, other) in zip(rates["moved"], others["moved"], strict=True)
+    ]
+    return {name: max(rates[name], others[name]) for name in ("flops", "copy")} | {"moved": moved}
+
+
+def limit(row: str, rates: dict[str, Any]) -> dict[str, float] | None:
+    """Return the least seconds that a step of a row can take, or None if no such limit is known.
+
+    The longer of two times (the roofline model; Williams, Waterman and Patterson 2009): that of the products
+    at the machine's rate of products, and that of moving each byte once at the rate of the largest measured
+    working set that is not larger than the bytes moved, or else of the smallest.
+    """
+    if row in WORKLOADS:
+        flops, traffic = WORKLOADS[row].work()
+    elif row in ADAM_SIZES:
+        flops, traffic = 0.0, float(ADAM_BYTES * ADAM_SIZES[row])
+    else:
+        return None
+    fitting = [rate for size, rate in rates["moved"] if size <= traffic] or [rates["moved"][0][1]]
+    products, memory = flops / rates["flops"], traffic / fitting[-1]
+    return {"products": products, "memory": memory, "limit": max(products, memory)}
 
 
 if __name__ == "__main__":
-    limit_threads()
     print(json.dumps(rates()))

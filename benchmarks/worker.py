@@ -1,44 +1,96 @@
 """One peer in a process of its own: reads lines of JSON, answers with lines of JSON.
 
-``["train", "W1"]`` answers the first losses; ``["adam", size]`` answers null; ``["run", n]`` takes n steps of
-what was set up last and answers their seconds; ``["memory"]`` answers the peak of memory in MiB.
+Commands: ``["train", workload]``, ``["adam", size]`` and ``["chain", length]`` set work up, take the first
+steps, and answer what those returned; ``["run", steps, seconds]`` takes up to so many steps, none after so
+many seconds, and answers the seconds of each; ``["memory"]`` answers the resident memory after the import and
+the peak so far, in MiB. Answers are ``{"answer": ...}``, ``{"cannot": reason}`` or ``{"failed": reason}``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
+import traceback
+from pathlib import Path
+from typing import Any
 
-from .peers import PEERS, limit_threads
+from .peers import PEERS, Cannot
 from .workloads import WORKLOADS
 
+FIRST_STEPS = 4
+PATIENCE = 20.0
+"""Seconds after which no more first steps are taken, if there have been two: one of them after an update."""
 
-def main(peer: str) -> None:
+
+def peak_memory() -> float:
+    """Return the peak of this process's resident memory in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent's memory before exec
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+class Worker:
+    """A peer and the work that it was last asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.peer = PEERS[name]
+        exec(self.peer.imports, {})
+        self.imported = peak_memory()
+        self.step: Any = None
+
+    def train(self, workload: str) -> list[Any]:
+        return self.first_steps(self.peer.train(WORKLOADS[workload]))
+
+    def adam(self, size: int) -> list[Any]:
+        self.first_steps(self.peer.adam(size))
+        return []  # an optimizer's step returns nothing that others return too
+
+    def chain(self, length: int) -> list[Any]:
+        return self.first_steps(self.peer.chain(length))
+
+    def first_steps(self, step: Any) -> list[Any]:
+        """Compile, warm up, and return what the steps returned."""
+        self.step = step
+        started = time.perf_counter()
+        values = [step(), step()]
+        while len(values) < FIRST_STEPS and time.perf_counter() - started < PATIENCE:
+            values.append(step())
+        return values
+
+    def run(self, steps: int, seconds: float) -> list[float]:
+        times: list[float] = []
+        while len(times) < steps and sum(times) < seconds:
+            started = time.perf_counter()
+            self.step()
+            times.append(time.perf_counter() - started)
+        return times
+
+    def memory(self) -> dict[str, float]:
+        return {"imported": self.imported, "peak": peak_memory()}
+
+
+def main(name: str) -> None:
     """Serve until the input ends."""
-    limit_threads()
-    train, adam = PEERS[peer][1]()
-    step = None
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a framework prints is no answer
+    worker: Worker | None = None
     for line in sys.stdin:
         command, *arguments = json.loads(line)
-        answer: object = None
-        if command == "train":
-            step = train(WORKLOADS[arguments[0]])
-            answer = [step() for _ in range(4)]
-        elif command == "adam":
-            step = adam(arguments[0])
-            step()
-        elif command == "run":
-            seconds = []
-            for _ in range(arguments[0]):
-                started = time.perf_counter()
-                step()
-                seconds.append(time.perf_counter() - started)
-            answer = seconds
-        elif command == "memory":
-            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(answer), flush=True)
+        try:
+            worker = worker or Worker(name)
+            answer = {"answer": getattr(worker, command)(*arguments)}
+        except Cannot as reason:
+            answer = {"cannot": str(reason)}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"failed": "".join(traceback.format_exception_only(error)).strip().splitlines()[0]}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+ADAM_BYTES = 28
+"""For each float32 parameter: read it, its gradient and both moments; write it and both moments."""
 Layer = tuple[Any, ...]
 """("linear", in, out), ("conv", in, out, kernel, padding), ("pool", kernel, stride, padding), ("relu",) or
 ("flatten",)."""
@@ -57,6 +60,27 @@ class Workload:
             )
         return weights
 
+    def arrays(self) -> list[np.ndarray]:
+        """Return all weights and biases, in order."""
+        return [array for pair in self.weights() for array in pair]
+
+    def shapes(self) -> Iterator[tuple[Layer, tuple[int, ...], tuple[int, ...]]]:
+        """Yield each layer with the shape of one input to it, and of one output."""
+        shape = self.shape
+        for layer in self.layers:
+            kind, *sizes = layer
+            before = shape
+            if kind == "linear":
+                shape = (sizes[1],)
+            elif kind == "conv":
+                shape = (sizes[1], *shape[1:])
+            elif kind == "pool":
+                kernel, stride, padding = sizes
+                shape = (shape[0], *((n + 2 * padding - kernel) // stride + 1 for n in shape[1:]))
+            elif kind == "flatten":
+                shape = (math.prod(shape),)
+            yield layer, before, shape
+
     def work(self) -> tuple[float, float]:
         """Return the floating-point operations of a step's products, and the bytes it must move.
 
@@ -65,26 +89,17 @@ class Workload:
         parameter in Adam, and each activation written and read once on the way forward and once back.
         """
         flops = traffic = 0.0
-        shape = self.shape
-        first = True
-        for kind, *sizes in self.layers:
-            if kind == "linear":
-                shape, multiplications = (sizes[1],), sizes[0] * sizes[1]
-                parameters = multiplications + sizes[1]
-            elif kind == "conv":
-                shape = (sizes[1], *shape[1:])
-                parameters = sizes[0] * sizes[1] * sizes[2] ** 2 + sizes[1]
-                multiplications = (parameters - sizes[1]) * shape[1] * shape[2]
-            else:
-                multiplications = parameters = 0
-                if kind == "pool":
-                    kernel, stride, padding = sizes
-                    shape = (shape[0], *((n + 2 * padding - kernel) // stride + 1 for n in shape[1:]))
-                elif kind == "flatten":
-                    shape = (math.prod(shape),)
-            flops += 2 * self.batch * multiplications * (2 if first else 3)
-            first = first and not multiplications
-            traffic += 28 * parameters + (0 if kind == "flatten" else 16 * self.batch * math.prod(shape))
+        products = 2
+        for (kind, *sizes), _, shape in self.shapes():
+            if kind in ("linear", "conv"):
+                window = sizes[2] ** 2 if kind == "conv" else 1
+                weights = sizes[0] * sizes[1] * window
+                places = math.prod(shape) // sizes[1]
+                flops += 2 * self.batch * weights * places * products
+                traffic += ADAM_BYTES * (weights + sizes[1])
+                products = 3
+            if kind != "flatten":
+                traffic += 16 * self.batch * math.prod(shape)
         return flops, traffic
 
 
@@ -112,3 +127,24 @@ WORKLOADS = {
     )
 }  # fmt: skip
 ADAM_SIZES = {"A4": 10_000, "A5": 100_000, "A6": 1_800_000, "A7": 20_000_000}
+CHAIN = 10_000
+"""Operations of the deep graph."""
+DEEP = "deep"
+ROWS = (*WORKLOADS, *ADAM_SIZES, DEEP)
+"""What is timed step by step, by name."""
+
+
+def title(row: str) -> str:
+    """Say what a row is."""
+    if row in WORKLOADS:
+        return WORKLOADS[row].description
+    if row in ADAM_SIZES:
+        return f"Adam alone, {ADAM_SIZES[row]:,} parameters"
+    return f"a chain of {CHAIN:,} operations on ten numbers, forward and back"
+
+
+def steps(row: str) -> int:
+    """Say how many steps to take in each round."""
+    if row in WORKLOADS:
+        return WORKLOADS[row].steps
+    return max(5, min(400, 40_000_000 // ADAM_SIZES[row])) if row in ADAM_SIZES else 5
