@@ -116,6 +116,8 @@ def plateau(values, **options):
         ([100, 105, 111], {"patience": 0, "threshold": 0.1, "mode": "max"}, [10, 10, 1, 1]),
         ([5, 4, 2.9], {"patience": 0, "threshold": 2, **ABSOLUTE}, [10, 10, 1, 1]),
         ([5, 6, 7.1], {"patience": 0, "threshold": 2, **ABSOLUTE, "mode": "max"}, [10, 10, 1, 1]),
+        ([1] * 2, {"patience": 0, "threshold": 0}, [10, 10, 1]),
+        ([1] * 7, {"patience": 1}, [10, 10, 10, 1, 1, 0.1, 0.1, 0.01]),
         ([1] * 6, {"patience": 0, "cooldown": 2}, [10, 10, 1, 1, 1, 0.1, 0.1]),
         ([1] * 4, {"patience": 0, "min_lr": 0.005}, [10, 10, 1, 0.5, 0.5]),
         ([1] * 3, {"patience": 0, "min_lr": 1.0}, [10] * 4),

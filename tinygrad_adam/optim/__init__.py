@@ -1,7 +1,9 @@
-"""Optimizers, schedules and gradient clipping."""
+"""Optimizers, schedules, averages of weights, and what is done to gradients before a step."""
 
 from .adam import Adam, AdamW
-from .clipping import clip_grad_norm_, clip_grad_value_
+from .averaging import ExponentialMovingAverage, PolyakAverage, WeightAverage
+from .clipping import clip_grad_adaptive_, clip_grad_norm_, clip_grad_value_
+from .noise import add_grad_noise_
 from .optimizer import Optimizer
 from .registry import OPTIMIZERS, build_optimizer
 from .schedules import (
