@@ -1,6 +1,7 @@
 """The command line, as its users meet it."""
 
 import json
+import math
 import os
 import pickle
 import re
@@ -141,6 +142,32 @@ def test_config_repeats_the_run(train, tmp_path):
     assert outcome(tmp_path / "other") != outcome(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("options", "lrs"),
+    [
+        (["constant"], [1, 1, 1, 1]),
+        (["cosine"], [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2]),
+        (["polynomial", "--schedule-set", "power=2"], [1, 9 / 16, 1 / 4, 1 / 16]),
+        (["step", "--schedule-set", "step_size=2", "--schedule-set", "gamma=0.5"], [1, 1, 0.5, 0.5]),
+        (["multi-step", "--schedule-set", "milestones=1,3"], [1, 0.1, 0.1, 0.01]),
+        (["one-cycle", "--schedule-set", "pct_start=0.5"], [1 / 25, 1, 0.500002, 1 / 250_000]),
+        (["inverse-sqrt"], [1, 1 / math.sqrt(2), 1 / math.sqrt(3), 1 / 2]),
+        # Five steps an epoch; the history holds the learning rate of the next step.
+        (["polynomial", "--schedule-per", "step"], [0.75, 0.5, 0.25, 0]),
+        (["plateau", "--schedule-set", "patience=0", "--schedule-set", "threshold=0.99"], [1, 1, 0.1, 0.01]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
+)
+def test_schedules(train, tmp_path, options, lrs):
+    batches = ["--epochs", 4, "--batch-size", 700, "--lr", "0.01"]
+    assert train("--schedule", *options, *batches).code == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["lr"] for row in rows] == pytest.approx([lr / 100 for lr in lrs], abs=1e-12)
+    again = Run.open(tmp_path / "run")
+    again.resume()
+    assert again.trainer.schedule.count == (20 if options[-1] == "step" else 4)
+
+
 def test_default_folders_are_numbered(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(NET)
@@ -226,6 +253,12 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--model", "mlp:a"], "positive integers"),
         (["--optimizer", "adamww"], "did you mean 'adamw'"),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
+        (["--schedule", "step"], "step: the schedule needs more settings.*missing  step_size"),
+        (["--schedule", "step", "--schedule-set", "step=3"], "did you mean 'step_size'"),
+        (["--schedule-set", "t_max"], "--schedule-set: write name=value"),
+        (["--schedule-set", "t_max=0"], "t_max must be a positive integer"),
+        (["--schedule-per", "week"], "schedule_per must be 'epoch' or 'step'"),
+        (["--schedule", "plateau", "--schedule-per", "step"], "use schedule_per='epoch'"),
         (["--set", "beta=0.9,0.9"], "did you mean 'betas'"),
         (["--set", "momentum=0.9"], "unknown hyper-parameter 'momentum'"),
         (["--set", "betas"], "name=value"),
@@ -616,6 +649,6 @@ def test_live_display_on_a_terminal(tmp_path):
     text = shown.decode()
     assert "\x1b[" in text
     assert "epoch 1/1" in text
-    assert "steps" in text
+    assert "batches" in text
     assert "(validation " in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor comes back

@@ -119,7 +119,7 @@ class MultiStepLR(Schedule):
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
         wanted = list(milestones) if isinstance(milestones, Iterable) else []
         fits = bool(wanted) and all(is_integer(milestone, 1) for milestone in wanted)
-        require(self, fits, "one or more positive integers", milestones=milestones)
+        require(self, fits, "a list of one or more positive integers", milestones=milestones)
         require_positive(self, gamma=gamma)
         self.milestones, self.gamma = sorted(wanted), gamma
         super().__init__(optimizer)
