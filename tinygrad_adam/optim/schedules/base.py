@@ -20,7 +20,8 @@ class Schedule:
     from its count alone.
 
     The first learning rate of a group is kept in it as ``"initial_lr"``, as PyTorch does, by the first
-    schedule that is made for the optimizer. All schedules of one optimizer begin there.
+    schedule that is made for the optimizer. All schedules of one optimizer begin there; to begin anew
+    elsewhere, set it.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class Schedule:
         list of list of float
             For each step, one learning rate a group.
         """
-        if not isinstance(steps, int) or steps < 1:
+        if not is_integer(steps, 1):
             raise OptionError(type(self).__name__, "steps must be a positive integer", steps=steps)
         return [[self.lr(base_lr, count) for base_lr in self.base_lrs] for count in range(steps)]
 
@@ -201,7 +202,7 @@ def require_positive(schedule: Schedule, **setting: object) -> None:
     require(schedule, is_number(value) and value > 0, "a finite number > 0", **setting)
 
 
-def is_integer(value: object, least: int) -> bool:
+def is_integer(value: object, least: int) -> TypeGuard[int]:
     """Tell whether `value` is an integer, no truth value, and at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...errors import OptionError
@@ -133,7 +133,8 @@ class ReduceLROnPlateau(Schedule):
         list of list of float
             For each value, the learning rates before it is known, one a group.
         """
-        if isinstance(steps, int) or not steps:
+        values = list(steps) if isinstance(steps, Iterable) else []
+        if not values:
             raise OptionError(
                 "ReduceLROnPlateau",
                 "what it does depends on what it watches; give a list of values",
@@ -142,7 +143,7 @@ class ReduceLROnPlateau(Schedule):
         twin = copy.copy(self)
         twin._forget()
         rows = []
-        for count, value in enumerate(steps):
+        for count, value in enumerate(values):
             rows.append([twin.lr(base_lr, count) for base_lr in self.base_lrs])
             twin._look_at(value)
         return rows
