@@ -143,29 +143,44 @@ def test_config_repeats_the_run(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "lrs"),
+    ("name", "settings", "lrs"),
     [
-        (["constant"], [1, 1, 1, 1]),
-        (["cosine"], [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2]),
-        (["polynomial", "--schedule-set", "power=2"], [1, 9 / 16, 1 / 4, 1 / 16]),
-        (["step", "--schedule-set", "step_size=2", "--schedule-set", "gamma=0.5"], [1, 1, 0.5, 0.5]),
-        (["multi-step", "--schedule-set", "milestones=1,3"], [1, 0.1, 0.1, 0.01]),
-        (["one-cycle", "--schedule-set", "pct_start=0.5"], [1 / 25, 1, 0.500002, 1 / 250_000]),
-        (["inverse-sqrt"], [1, 1 / math.sqrt(2), 1 / math.sqrt(3), 1 / 2]),
-        # Five steps an epoch; the history holds the learning rate of the next step.
-        (["polynomial", "--schedule-per", "step"], [0.75, 0.5, 0.25, 0]),
-        (["plateau", "--schedule-set", "patience=0", "--schedule-set", "threshold=0.99"], [1, 1, 0.1, 0.01]),
+        ("constant", {}, [1, 1, 1, 1]),
+        ("cosine", {}, [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2, 0]),
+        ("cosine", {"t_max": 2}, [1, 0.5, 0]),
+        ("polynomial", {"power": 2}, [1, 9 / 16, 1 / 4, 1 / 16, 0]),
+        ("step", {"step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5]),
+        ("one-cycle", {"pct_start": 0.5}, [1 / 25, 1, 0.500002, 1 / 250_000]),
+        ("inverse-sqrt", {}, [1, 1 / math.sqrt(2), 1 / math.sqrt(3), 1 / 2]),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
 )
-def test_schedules(train, tmp_path, options, lrs):
-    batches = ["--epochs", 4, "--batch-size", 700, "--lr", "0.01"]
-    assert train("--schedule", *options, *batches).code == 0
+def test_schedules_fit_the_run(tmp_path, name, settings, lrs):
+    config = {"schedule": name, "schedule_settings": settings, "settings": {"lr": 0.01}}
+    run = Run(tmp_path, RunConfig(model="mlp:4", epochs=4, **config))
+    found = [lr for (lr,) in run.trainer.schedule.preview(len(lrs))]
+    assert found == pytest.approx([lr / 100 for lr in lrs], abs=1e-12)
+
+
+SET = ["--schedule-set"]
+
+
+@pytest.mark.parametrize(
+    ("options", "lrs", "count"),
+    [
+        (["multi-step", *SET, "milestones=1,3", *SET, "gamma=0.5"], [1, 0.5, 0.5, 0.25], 4),
+        # Five steps an epoch; a row of the history holds the learning rate of the next step.
+        (["polynomial", "--schedule-per", "step"], [0.75, 0.5, 0.25, 0], 20),
+        (["plateau", *SET, "patience=0", *SET, "threshold=0.99"], [1, 1, 0.1, 0.01], 4),
+    ],
+    ids=["per epoch", "per step", "plateau"],
+)
+def test_schedules(train, tmp_path, options, lrs, count):
+    train("--schedule", *options, "--epochs", 4, "--batch-size", 700, "--lr", "0.01")
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["lr"] for row in rows] == pytest.approx([lr / 100 for lr in lrs], abs=1e-12)
     again = Run.open(tmp_path / "run")
     again.resume()
-    assert again.trainer.schedule.count == (20 if options[-1] == "step" else 4)
+    assert again.trainer.schedule.count == count
 
 
 def test_default_folders_are_numbered(call, tmp_path, monkeypatch):
