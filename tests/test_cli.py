@@ -1,6 +1,7 @@
 """The command line, as its users meet it."""
 
 import json
+import math
 import os
 import pickle
 import re
@@ -141,6 +142,47 @@ def test_config_repeats_the_run(train, tmp_path):
     assert outcome(tmp_path / "other") != outcome(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "lrs"),
+    [
+        ("constant", {}, [1, 1, 1, 1]),
+        ("cosine", {}, [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2, 0]),
+        ("cosine", {"t_max": 2}, [1, 0.5, 0]),
+        ("polynomial", {"power": 2}, [1, 9 / 16, 1 / 4, 1 / 16, 0]),
+        ("step", {"step_size": 2, "gamma": 0.5}, [1, 1, 0.5, 0.5]),
+        ("one-cycle", {"pct_start": 0.5}, [1 / 25, 1, 0.500002, 1 / 250_000]),
+        ("inverse-sqrt", {}, [1, 1 / math.sqrt(2), 1 / math.sqrt(3), 1 / 2]),
+    ],
+)
+def test_schedules_fit_the_run(tmp_path, name, settings, lrs):
+    config = {"schedule": name, "schedule_settings": settings, "settings": {"lr": 0.01}}
+    run = Run(tmp_path, RunConfig(model="mlp:4", epochs=4, **config))
+    found = [lr for (lr,) in run.trainer.schedule.preview(len(lrs))]
+    assert found == pytest.approx([lr / 100 for lr in lrs], abs=1e-12)
+
+
+SET = ["--schedule-set"]
+
+
+@pytest.mark.parametrize(
+    ("options", "lrs", "count"),
+    [
+        (["multi-step", *SET, "milestones=1,3", *SET, "gamma=0.5"], [1, 0.5, 0.5, 0.25], 4),
+        # Five steps an epoch; a row of the history holds the learning rate of the next step.
+        (["polynomial", "--schedule-per", "step"], [0.75, 0.5, 0.25, 0], 20),
+        (["plateau", *SET, "patience=0", *SET, "threshold=0.99"], [1, 1, 0.1, 0.01], 4),
+    ],
+    ids=["per epoch", "per step", "plateau"],
+)
+def test_schedules(train, tmp_path, options, lrs, count):
+    train("--schedule", *options, "--epochs", 4, "--batch-size", 700, "--lr", "0.01")
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["lr"] for row in rows] == pytest.approx([lr / 100 for lr in lrs], abs=1e-12)
+    again = Run.open(tmp_path / "run")
+    again.resume()
+    assert again.trainer.schedule.count == count
+
+
 def test_default_folders_are_numbered(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(NET)
@@ -226,6 +268,12 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--model", "mlp:a"], "positive integers"),
         (["--optimizer", "adamww"], "did you mean 'adamw'"),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
+        (["--schedule", "step"], "step: the schedule needs more settings.*missing  step_size"),
+        (["--schedule", "step", "--schedule-set", "step=3"], "did you mean 'step_size'"),
+        (["--schedule-set", "t_max"], "--schedule-set: write name=value"),
+        (["--schedule-set", "t_max=0"], "t_max must be a positive integer"),
+        (["--schedule-per", "week"], "schedule_per must be 'epoch' or 'step'"),
+        (["--schedule", "plateau", "--schedule-per", "step"], "use schedule_per='epoch'"),
         (["--set", "beta=0.9,0.9"], "did you mean 'betas'"),
         (["--set", "momentum=0.9"], "unknown hyper-parameter 'momentum'"),
         (["--set", "betas"], "name=value"),
@@ -616,6 +664,6 @@ def test_live_display_on_a_terminal(tmp_path):
     text = shown.decode()
     assert "\x1b[" in text
     assert "epoch 1/1" in text
-    assert "steps" in text
+    assert "batches" in text
     assert "(validation " in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor comes back

@@ -220,6 +220,139 @@ def test_schedule_advances_per_epoch_or_per_step(per, calls):
     assert [lr for _, _, lr in losses.seen] == pytest.approx(used)
 
 
+def plateau(monitor="val_loss", **settings):
+    trainer, loader = make("plain", schedule_monitor=monitor)
+    trainer.schedule = optim.ReduceLROnPlateau(
+        trainer.optimizer, patience=0, factor=0.5, threshold=0.1, **settings
+    )
+    return trainer, loader
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("val_loss", "min"), ("loss", "min"), ("val_accuracy", "max")])
+def test_a_plateau_watches_an_epoch(tmp_path, monitor, mode):
+    trainer, loader = plateau(monitor, mode=mode)
+    trainer.fit(loader, 12, validation())
+    watched, lr, best, wanted = trainer.history[monitor], 0.05, None, []
+    for value in watched:
+        wanted.append(lr)
+        improved = best is None or (value < best * 0.9 if mode == "min" else value > best * 1.1)
+        best, lr = (value, lr) if improved else (best, lr / 2)
+    assert trainer.history["lr"] == pytest.approx(wanted)
+    assert trainer.history["lr"][-1] < 0.05
+    first, loader = plateau(monitor, mode=mode)
+    first.fit(loader, 7, validation())
+    first.save(tmp_path / "c")
+    second, loader = plateau(monitor, mode=mode)
+    second.load(tmp_path / "c")
+    second.fit(loader, 12, validation())
+    assert (bits(second), rows(second)) == (bits(trainer), rows(trainer))
+
+
+def test_a_plateau_needs_something_to_watch():
+    trainer, loader = plateau()
+    with pytest.raises(OptionError, match=r"ReduceLROnPlateau: no such quantity.*validation=[^$]*val_loss"):
+        trainer.fit(loader, 1)
+    with pytest.raises(OptionError, match="use schedule_per='epoch'"):
+        Trainer(
+            trainer.model, trainer.optimizer, cross_entropy, schedule=trainer.schedule, schedule_per="step"
+        )
+
+
+# --- Accumulated gradients ---------------------------------------------------------------
+
+
+def accumulating(size, times, callbacks=(), n=50, drop_last=False, **settings):
+    """Return a trainer without layers that look at the batch as a whole."""
+    tg.manual_seed(3)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).to(np.float64)
+    trainer = Trainer(
+        model,
+        optim.Adam(model.named_parameters(), lr=0.02),
+        cross_entropy,
+        {"accuracy": Accuracy()},
+        accumulate=times,
+        callbacks=callbacks,
+        **settings,
+    )
+    x, y = examples(n)[np.arange(n)]
+    loader = DataLoader(
+        TensorDataset(x.astype(np.float64), y), size, shuffle=True, seed=1, drop_last=drop_last
+    )
+    return trainer, loader
+
+
+@pytest.mark.parametrize(("n", "drop_last", "steps"), [(50, False, 5), (48, False, 4), (50, True, 4)])
+def test_some_small_batches_are_as_one_large_one(n, drop_last, steps):
+    """12 = 3 * 4; of 50 examples the last step of an epoch has 2, of 48 none is left over."""
+    small, loader = accumulating(4, 3, n=n, drop_last=drop_last, max_grad_norm=0.5)
+    large, whole = accumulating(12, 1, n=n, drop_last=drop_last, max_grad_norm=0.5)
+    small.fit(loader, 3), large.fit(whole, 3)
+    assert small.step == large.step == 3 * steps
+    for name, value in small.model.state_dict().items():
+        np.testing.assert_allclose(value, large.model.state_dict()[name], rtol=1e-8, atol=1e-12)
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(small.history[name], large.history[name], rtol=1e-8)
+
+
+def test_a_step_of_batches_that_are_left_over():
+    """13 batches of 4 and 2: steps of 5, 5 and 3 batches; the last one has 10 examples."""
+    small, loader = accumulating(4, 5)
+    losses = Losses()
+    small.callbacks.append(losses)
+    small.fit(loader, 1)
+    assert [step for step, _, _ in losses.seen] == [1, 2, 3]
+    large, _ = accumulating(20, 1)
+    x, y = loader.dataset[np.random.default_rng([1, 0]).permutation(50)]
+    for part in (slice(0, 20), slice(20, 40), slice(40, 50)):
+        loss = cross_entropy(large.model(tg.tensor(x[part])), tg.tensor(y[part]))
+        large.optimizer.zero_grad()
+        loss.backward()
+        large.optimizer.step()
+    for name, value in small.model.state_dict().items():
+        np.testing.assert_allclose(value, large.model.state_dict()[name], rtol=1e-9, atol=1e-12)
+
+
+def test_ctrl_c_between_two_batches_of_a_step_waits_for_the_step(tmp_path):
+    trainer, loader = accumulating(4, 5)
+    trainer.fit(loader, 2)
+    first, loader = accumulating(4, 5)
+    take, seen = first._take_batch, []
+
+    def interrupted(*batch):
+        seen.append(first.step)
+        if len(seen) == 7:
+            ctrl_c()
+        return take(*batch)
+
+    first._take_batch = interrupted
+    first.fit(loader, 2)
+    assert (first.interrupted, first.step, first.batch) == (True, 2, 10)
+    first.save(tmp_path / "c")
+    second, loader = accumulating(4, 5)
+    second.load(tmp_path / "c")
+    second.fit(loader, 2)
+    assert (bits(second), rows(second)) == (bits(trainer), rows(trainer))
+
+
+def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind():
+    trainer, loader = accumulating(4, 5)
+    take, bad = trainer._take_batch, [2]
+
+    def failing(loader, x, y):
+        bad[0] -= 1
+        return take(loader, x * math.nan if bad[0] == 0 else x, y)
+
+    trainer._take_batch = failing
+    before = bits(trainer)
+    with pytest.raises(NonFiniteError), np.errstate(invalid="ignore"):
+        trainer.fit(loader, 1)
+    assert bits(trainer) == before
+    ends = []
+    trainer.callbacks += [At(lambda trainer: ends.append(trainer.batch), step=step) for step in (1, 2, 3)]
+    trainer.fit(loader, 1)
+    assert ends == [6, 11, 12]  # one batch before the error, and of the 11 that are left 5, 5 and 1
+
+
 def test_max_grad_norm_scales_what_the_optimizer_trains():
     trainer, loader = make("plain", max_grad_norm=1e-3)
     norms = []
@@ -290,7 +423,14 @@ def test_predict_joins_batches_in_evaluation_mode():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"schedule_per": "week"}, {"max_grad_norm": 0}, {"max_grad_norm": -1.0}, {"max_grad_norm": math.nan}],
+    [
+        {"schedule_per": "week"},
+        {"accumulate": 0},
+        {"accumulate": 1.5},
+        {"max_grad_norm": 0},
+        {"max_grad_norm": -1.0},
+        {"max_grad_norm": math.nan},
+    ],
 )
 def test_trainer_refuses_bad_options(settings):
     model = nn.Linear(1, 1)
@@ -812,7 +952,7 @@ def paths_in(value, prefix=()):
 
 def test_headers_that_lack_keys_or_have_wrong_types(tmp_path, victim, good):
     whole = json.loads(load_tensors(good)[1]["tinygrad_adam"])
-    free = {("extra", "user"), ("optimizer", "groups", 0, "amsgrad")}
+    free = {("extra", "user"), *(("optimizer", "groups", 0, name) for name in ("amsgrad", "initial_lr"))}
     optional = {("extra", "trainer", "loader"), *free}  # a run that has not begun has no position
     optional |= {("optimizer", "groups", 0, name) for name in ("lr", "betas", "eps", "weight_decay")}
     numbers = ("loss_sum", "seconds", "total", "waited", "count", "has_uint32")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from .data import DATASETS
 from .errors import OptionError, TinygradAdamError
+from .optim import SCHEDULES
 
 try:
     import typer
@@ -33,7 +34,7 @@ def _say(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
-def _settings(pairs: list[str], **others: float | None) -> dict[str, Any]:
+def _settings(option: str, pairs: list[str], **others: float | None) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is a number, a truth value, or numbers with commas."""
     settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
     for pair in pairs:
@@ -42,10 +43,10 @@ def _settings(pairs: list[str], **others: float | None) -> dict[str, Any]:
             settings[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise OptionError(
-                "--set", "write name=value, as in --set betas=0.9,0.99 or --set amsgrad=True", got=pair
+                option, "write name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True", got=pair
             ) from error
         if not sign:
-            raise OptionError("--set", "write name=value", got=pair)
+            raise OptionError(option, "write name=value", got=pair)
     return settings
 
 
@@ -66,8 +67,10 @@ def train(
         list[str], typer.Option("--set", help="Another setting of the optimizer: betas=0.9,0.99")
     ] = [],  # noqa: B006
     schedule: Annotated[
-        str, typer.Option(help="Learning rate over the epochs: cosine or constant.")
+        str, typer.Option(help=f"How the learning rate changes: {', '.join(SCHEDULES)}.")
     ] = "cosine",
+    schedule_set: Annotated[list[str], typer.Option(help="A setting of the schedule: step_size=3")] = [],  # noqa: B006
+    schedule_per: Annotated[str, typer.Option(help="When it changes: epoch or step.")] = "epoch",
     epochs: Annotated[
         int | None,
         typer.Option(help="Passes over the data.  [default: 40 on digits, 5 for a cnn on mnist, else 10]"),
@@ -116,8 +119,10 @@ def train(
             model=model,
             dropout=dropout,
             optimizer=optimizer,
-            settings=_settings(set_, lr=lr, weight_decay=weight_decay),
+            settings=_settings("--set", set_, lr=lr, weight_decay=weight_decay),
             schedule=schedule,
+            schedule_settings=_settings("--schedule-set", schedule_set),
+            schedule_per=schedule_per,
             epochs=epochs,
             batch_size=batch_size,
             augment=augment,

@@ -73,3 +73,65 @@ def clip_grad_value_(params: Iterable[Tensor], clip_value: float) -> None:
         raise OptionError("clip_grad_value_", "clip_value must be positive", clip_value=clip_value)
     for g in _gradients(params):
         backend_of((g,)).xp.clip(g, -clip_value, clip_value, out=g)
+
+
+def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3) -> None:
+    r"""Limit the gradient of each unit to a share of the norm of its weights (AGC).
+
+    A unit is what computes one output: a row of a linear layer's weight, a filter of a convolution, that is,
+    an index of the first axis. A vector or a single number is one unit. With :math:`W_i` its weights and
+    :math:`G_i` their gradient, Euclidean norms, and :math:`\lambda` the `clip_factor`:
+
+    .. math::
+        G_i \leftarrow \lambda \frac{\max(\|W_i\|, \epsilon)}{\|G_i\|} G_i
+        \quad\text{if}\quad \|G_i\| > \lambda \max(\|W_i\|, \epsilon)
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        Those without a gradient are passed over. The paper leaves out the last linear layer.
+    clip_factor : float
+        The greatest ratio of the gradient's norm to that of the weights.
+    eps : float
+        Weights count as at least this large, so that those that begin with zero can learn.
+
+    Raises
+    ------
+    OptionError
+        If `clip_factor` or `eps` is not positive.
+
+    Notes
+    -----
+    The first axis of `ConvTranspose2d.weight` is that of the inputs, so there a unit is what one input is
+    spread by; in an `Embedding` a unit is what one index is looked up as.
+
+    References
+    ----------
+    A. Brock, S. De, S. L. Smith and K. Simonyan, "High-Performance Large-Scale Image Recognition
+    Without Normalization", ICML 2021, arXiv:2102.06171, equation 3.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> weight = tg.nn.Parameter([[3.0, 4.0], [3.0, 4.0]])
+    >>> (weight * tg.tensor([[0.0, 1.0], [0.0, 0.01]])).sum().backward()
+    >>> tg.optim.clip_grad_adaptive_([weight], clip_factor=0.1)
+    >>> weight.grad.numpy()
+    array([[0.  , 0.5 ],
+           [0.  , 0.01]], dtype=float32)
+    """
+    for name, value in {"clip_factor": clip_factor, "eps": eps}.items():
+        if not 0 < value < math.inf:
+            raise OptionError("clip_grad_adaptive_", f"{name} must be a finite number > 0", **{name: value})
+    params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
+    for p, g in zip(params, _gradients(params), strict=True):
+        xp = backend_of((g,)).xp
+        limit = clip_factor * xp.maximum(_unit_norms(xp, p._data), eps)
+        # The small bound is the published code's; without it a norm of zero would divide by itself.
+        g *= xp.minimum(limit / xp.maximum(_unit_norms(xp, g), 1e-6), 1.0)
+
+
+def _unit_norms(xp: Any, values: Any) -> Any:
+    """Return the Euclidean norm of each unit, in a shape that broadcasts."""
+    axes = tuple(range(1, values.ndim)) if values.ndim > 1 else None
+    return xp.sqrt(xp.sum(values * values, axis=axes, keepdims=True))

@@ -44,6 +44,18 @@ class Callback:
         """Take over what `state_dict` returned."""
 
 
+def monitored(where: str, row: dict[str, float], monitor: str) -> float:
+    """Return a quantity of an epoch, or say which ones there are."""
+    if monitor not in row:
+        raise OptionError(
+            where,
+            "no such quantity to monitor; those of validation data need validation= in fit",
+            monitor=monitor,
+            known=", ".join(row),
+        )
+    return row[monitor]
+
+
 class _Monitor(Callback):
     """Remembers the best value of a quantity so far.
 
@@ -66,15 +78,7 @@ class _Monitor(Callback):
 
         Without a margin, the later of equals is the better: it has learned longer.
         """
-        row = trainer.history.rows[-1]
-        if self.monitor not in row:
-            raise OptionError(
-                type(self).__name__,
-                "no such quantity to monitor; those of validation data need validation= in fit",
-                monitor=self.monitor,
-                known=", ".join(row),
-            )
-        value = row[self.monitor]
+        value = monitored(type(self).__name__, trainer.history.rows[-1], self.monitor)
         gain = self.best - value if self.mode == "min" else value - self.best
         better = gain >= 0 if margin is None else gain > margin
         if better:

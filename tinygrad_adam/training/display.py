@@ -40,7 +40,7 @@ class RichDisplay(Callback):
         self._bar: Any = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            TextColumn("{task.completed}/{task.total} steps   {task.fields[loss]}"),
+            TextColumn("{task.completed}/{task.total} batches   {task.fields[loss]}"),
             TimeRemainingColumn(),
             transient=True,
         )
@@ -52,7 +52,7 @@ class RichDisplay(Callback):
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(
             f"epoch {trainer.epoch + 1}/{trainer.epochs}",
-            total=trainer.steps_per_epoch,
+            total=trainer.batches_per_epoch,
             completed=trainer.batch,
             loss="",
         )

@@ -17,10 +17,10 @@ from ..backend.device import to_host
 from ..data import DataLoader
 from ..errors import NonFiniteError, OptionError, StateError
 from ..nn import Module
-from ..optim import Optimizer, Schedule, clip_grad_norm_
+from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..primitive import no_grad
 from ..tensor import Tensor
-from .callbacks import Callback, Checkpoints
+from .callbacks import Callback, Checkpoints, monitored
 from .checkpoint import all_or_nothing, restore, save_checkpoint
 from .history import History
 from .metrics import Metric
@@ -44,8 +44,14 @@ class Trainer:
         Advanced after every epoch, or after every step with ``schedule_per="step"``.
     schedule_per : {"epoch", "step"}
         When to advance the schedule.
+    schedule_monitor : str
+        What a `ReduceLROnPlateau` watches: a name in the rows of the history.
     max_grad_norm : float, optional
         Gradients are scaled down to this Euclidean norm.
+    accumulate : int
+        How many batches make a step. Their gradients are averaged over the examples, so the step is that of
+        one batch of this many times the size, for a `loss` that is a mean over examples; the last step of an
+        epoch takes the batches that are left.
     callbacks : sequence of Callback
         Called in order, but `Checkpoints` last, so that they hold what the others made of an epoch.
 
@@ -88,24 +94,34 @@ class Trainer:
         metrics: dict[str, Metric] | None = None,
         schedule: Schedule | None = None,
         schedule_per: str = "epoch",
+        schedule_monitor: str = "val_loss",
         max_grad_norm: float | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         if schedule_per not in ("epoch", "step"):
             raise OptionError("Trainer", "schedule_per must be 'epoch' or 'step'", schedule_per=schedule_per)
+        if schedule_per == "step" and isinstance(schedule, ReduceLROnPlateau):
+            raise OptionError(
+                "Trainer", "ReduceLROnPlateau watches what is known after an epoch; use schedule_per='epoch'"
+            )
+        if not isinstance(accumulate, int) or accumulate < 1:
+            raise OptionError("Trainer", "accumulate must be a positive integer", accumulate=accumulate)
         if max_grad_norm is not None and not max_grad_norm > 0:
             raise OptionError("Trainer", "max_grad_norm must be positive", max_grad_norm=max_grad_norm)
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.metrics = metrics or {}
         self.schedule, self.schedule_per = schedule, schedule_per
-        self.max_grad_norm = max_grad_norm
+        self.schedule_monitor = schedule_monitor
+        self.max_grad_norm, self.accumulate = max_grad_norm, accumulate
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoints))
-        self.epoch = self.step = self.batch = self.epochs = self.steps_per_epoch = 0
+        self.epoch = self.step = self.batch = self.epochs = self.batches_per_epoch = 0
         self.history = History()
         self.last_loss = math.nan
         self.interrupted = False
         self.stop_reason: str | None = None
         self._loss_sum, self._sample_count, self._seconds = 0.0, 0, 0.0
+        self._gathered = 0  # batches since the last step
         self._loader: DataLoader | None = None
         self._loader_state: dict[str, int] | None = None
 
@@ -137,7 +153,8 @@ class Trainer:
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise OptionError("Trainer.fit", "epochs must be an integer >= 0", epochs=epochs)
-        self._loader, self.epochs, self.steps_per_epoch = loader, epochs, len(loader)
+        self._loader, self.epochs, self.batches_per_epoch = loader, epochs, len(loader)
+        self._gathered = 0
         # After an interruption the loader goes on in the middle of the epoch, as does a loaded checkpoint.
         loader.load_state_dict(self._loader_state or loader.state_dict())
         self._loader_state = None
@@ -163,7 +180,8 @@ class Trainer:
         started = time.perf_counter()
         self.model.train()
         for batch in loader:
-            self._take_step(*batch)
+            if not self._take_batch(loader, *batch):
+                continue
             self._call("on_step_end")
             if self.stop_reason is not None:
                 self._seconds += time.perf_counter() - started
@@ -181,12 +199,16 @@ class Trainer:
         row["seconds"] = self._seconds + time.perf_counter() - started
         self._seconds = 0.0
         if self.schedule is not None and self.schedule_per == "epoch":
-            self.schedule.step()
+            if isinstance(self.schedule, ReduceLROnPlateau):
+                self.schedule.step(monitored("ReduceLROnPlateau", row, self.schedule_monitor))
+            else:
+                self.schedule.step()
         self.epoch, self.batch = self.epoch + 1, 0
         self.history.append(row)
         self._call("on_epoch_end")
 
-    def _take_step(self, x: Tensor, target: Tensor) -> None:
+    def _take_batch(self, loader: DataLoader, x: Tensor, target: Tensor) -> bool:
+        """Add a batch to the gradients; take the step if it completes one, and tell whether it did."""
         output = self.model(x)
         loss = self.loss(output, target)
         self.last_loss = float(loss.item())
@@ -200,19 +222,28 @@ class Trainer:
                 step=self.step + 1,
                 lr=self.optimizer.param_groups[0]["lr"],
             )
-        self.optimizer.zero_grad()
-        loss.backward()
+        number = loader.state_dict()["batch"] - 1
+        first = number - self._gathered
+        after = min(first + self.accumulate, len(loader))
+        examples = min(after * loader.batch_size, len(loader.dataset)) - first * loader.batch_size
+        if self._gathered == 0:
+            self.optimizer.zero_grad()
+        (loss if len(x) == examples else loss * (len(x) / examples)).backward()
+        self._loss_sum += self.last_loss * len(x)
+        self._sample_count += len(x)
+        for metric in self.metrics.values():
+            metric.update(output, target)
+        self.batch, self._gathered = self.batch + 1, self._gathered + 1
+        if number + 1 < after:
+            return False
+        self._gathered = 0
         if self.max_grad_norm is not None:
             clip_grad_norm_(self._parameters(), self.max_grad_norm)
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
-        self._loss_sum += self.last_loss * len(x)
-        self._sample_count += len(x)
-        for metric in self.metrics.values():
-            metric.update(output, target)
         self.step += 1
-        self.batch += 1
+        return True
 
     def _parameters(self) -> Iterator[Tensor]:
         """Yield what the optimizer trains; others keep old gradients, which must not count."""

@@ -28,7 +28,7 @@ from ..creation import tensor
 from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
 from ..errors import CheckpointError, OptionError, unknown_name
 from ..nn.functional import cross_entropy, softmax
-from ..optim import CosineAnnealingLR, Schedule, build_optimizer
+from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .loop import Trainer
@@ -37,18 +37,17 @@ from .models import build_model
 from .pictures import plot_predictions
 
 DEFAULT_EPOCHS = {"digits": 40, "cifar10": 10}
-SCHEDULES = ("cosine", "constant")
 FILES = {
     "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png"
 }  # fmt: skip
 KINDS: dict[str, Any] = {
-    **dict.fromkeys(("data", "model", "optimizer", "schedule", "device"), str),
+    **dict.fromkeys(("data", "model", "optimizer", "schedule", "schedule_per", "device"), str),
     **dict.fromkeys(("dropout", "validation"), int | float),
     **dict.fromkeys(("batch_size", "seed"), int),
     **dict.fromkeys(("epochs", "patience"), int | None),
     "max_grad_norm": int | float | None,
     "augment": bool | None,
-    "settings": dict,
+    **dict.fromkeys(("settings", "schedule_settings"), dict),
 }
 
 
@@ -68,8 +67,13 @@ class RunConfig:
         A name in `tinygrad_adam.optim.OPTIMIZERS`.
     settings : dict
         Hyper-parameters of the optimizer.
-    schedule : {"cosine", "constant"}
-        How the learning rate changes from epoch to epoch.
+    schedule : str
+        How the learning rate changes: a name in `tinygrad_adam.optim.SCHEDULES`.
+    schedule_settings : dict
+        What it takes. Those that end with the run know its length, the greatest learning rate of "one-cycle"
+        is the optimizer's, and "constant" changes nothing, if it is not told otherwise.
+    schedule_per : {"epoch", "step"}
+        When it changes.
     epochs : int or None
         How many passes over the training images; None for what suits the data set.
     batch_size : int
@@ -95,6 +99,8 @@ class RunConfig:
     optimizer: str = "adam"
     settings: dict[str, Any] = field(default_factory=dict)
     schedule: str = "cosine"
+    schedule_settings: dict[str, Any] = field(default_factory=dict)
+    schedule_per: str = "epoch"
     epochs: int | None = None
     batch_size: int = 64
     validation: float = 0.1
@@ -151,9 +157,6 @@ class Run:
             config.device
         )
         optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
-        schedule: Schedule | None = None
-        if config.schedule == "cosine":
-            schedule = CosineAnnealingLR(optimizer, config.epochs or 1)
         self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
         callbacks: list[Callback] = [_Metrics(folder / "metrics.jsonl"), self.checkpoints]
         if config.patience is not None:
@@ -163,10 +166,25 @@ class Run:
             optimizer,
             cross_entropy,
             {"accuracy": Accuracy()},
-            schedule,
+            self._schedule(optimizer),
+            schedule_per=config.schedule_per,
             max_grad_norm=config.max_grad_norm,
             callbacks=callbacks,
         )
+
+    def _schedule(self, optimizer: Optimizer) -> Schedule:
+        config = self.config
+        length = config.epochs or 1
+        if config.schedule_per == "step":
+            length *= len(self.loaders()[0])
+        fitting: dict[str, dict[str, Any]] = {
+            "constant": {"factor": 1.0},
+            "cosine": {"t_max": length},
+            "one-cycle": {"max_lr": [group["lr"] for group in optimizer.param_groups], "total_steps": length},
+            "polynomial": {"total_iters": length},
+        }
+        settings = {**fitting.get(config.schedule, {}), **config.schedule_settings}
+        return build_schedule(config.schedule, optimizer, **settings)
 
     @classmethod
     def start(

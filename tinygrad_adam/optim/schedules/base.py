@@ -1,0 +1,212 @@
+"""Base of all schedules: the learning rate as a function of how many steps were taken."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from ...errors import OptionError, StateError
+from ..optimizer import Optimizer
+
+
+class Schedule:
+    """Base of all schedules: sets each group's ``"lr"`` to a function of its first one and a count.
+
+    A subclass gives `factor`, or `lr`. Call `step` once an epoch, or once an optimizer step, after
+    ``optimizer.step()``. The function has no memory, so a schedule goes on exactly where it was
+    from its count alone.
+
+    The first learning rate of a group is kept in it as ``"initial_lr"``, as PyTorch does, by the first
+    schedule that is made for the optimizer. All schedules of one optimizer begin there; to begin anew
+    elsewhere, set it.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates to set.
+
+    Attributes
+    ----------
+    count : int
+        How often `step` was called.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> from tinygrad_adam import optim
+    >>> class Halving(optim.Schedule):
+    ...     def factor(self, count):
+    ...         return 0.5**count
+    >>> opt = optim.SGD([tg.nn.Parameter([1.0])], lr=0.1)
+    >>> schedule = Halving(opt)
+    >>> schedule.step()
+    >>> opt.param_groups[0]["lr"]
+    0.05
+    >>> schedule.preview(4)
+    [[0.1], [0.05], [0.025], [0.0125]]
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.count = 0
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", float(group["lr"]))
+        self._groups = len(optimizer.param_groups)
+        self._apply()
+
+    def factor(self, count: int) -> float:
+        """Return what to multiply the first learning rate with after `count` steps."""
+        raise NotImplementedError
+
+    def lr(self, base_lr: float, count: int) -> float:
+        """Return the learning rate after `count` steps of a group that began with `base_lr`."""
+        return base_lr * self.factor(count)
+
+    def step(self) -> None:
+        """Go on by one."""
+        self.count += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        if self._groups != len(self.optimizer.param_groups):
+            raise OptionError(
+                type(self).__name__,
+                "groups were added to the optimizer; make the schedule after that",
+                groups_then=self._groups,
+                groups_now=len(self.optimizer.param_groups),
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr(group["initial_lr"], self.count)
+
+    @property
+    def base_lrs(self) -> list[float]:
+        """The learning rates at first, one a group."""
+        return [group["initial_lr"] for group in self.optimizer.param_groups[: self._groups]]
+
+    @property
+    def last_lrs(self) -> list[float]:
+        """The learning rates now, one a group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    # --- Looking ahead -------------------------------------------------------------------
+
+    def preview(self, steps: int | Sequence[float]) -> list[list[float]]:
+        """Return the learning rates of the first `steps` steps; the optimizer's stay as they are.
+
+        Parameters
+        ----------
+        steps : int
+            How many. `ReduceLROnPlateau` takes the values that it would watch instead.
+
+        Returns
+        -------
+        list of list of float
+            For each step, one learning rate a group.
+        """
+        if not is_integer(steps, 1):
+            raise OptionError(type(self).__name__, "steps must be a positive integer", steps=steps)
+        return [[self.lr(base_lr, count) for base_lr in self.base_lrs] for count in range(steps)]
+
+    def plot(self, steps: int | Sequence[float], path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the learning rates of the first `steps` steps; the optimizer's stay as they are.
+
+        Needs matplotlib.
+
+        Parameters
+        ----------
+        steps : int
+            How many. `ReduceLROnPlateau` takes the values that it would watch instead.
+        path : path, optional
+            Where to save the picture, as PNG, SVG or PDF by its ending.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        rows = self.preview(steps)
+
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        panel = figure.subplots()
+        for i, lrs in enumerate(zip(*rows, strict=True)):
+            panel.plot(range(len(rows)), lrs, drawstyle="steps-post", linewidth=1.6, label=f"group {i}")
+        panel.set(xlabel="step of the schedule", ylabel="learning rate", title=self._name)
+        panel.set_ylim(bottom=0)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+        if len(rows[0]) > 1:
+            panel.legend(frameon=False)
+        if path is not None:
+            figure.savefig(Path(path), dpi=130)
+        return figure
+
+    # --- State ---------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        """What kind of schedule it is, with its parts."""
+        return type(self).__name__
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the count and the first learning rates."""
+        return {"schedule": self._name, "count": self.count, "base_lrs": self.base_lrs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that `state_dict` returned, and set the learning rates by it.
+
+        Raises
+        ------
+        StateError
+            If it is of another schedule or number of groups.
+        """
+        self._require_state(state)
+        count, base_lrs = int(state["count"]), [float(lr) for lr in state["base_lrs"]]
+        self.count = count
+        for group, base_lr in zip(self.optimizer.param_groups, base_lrs, strict=False):
+            group["initial_lr"] = base_lr
+        self._apply()
+
+    def _require_state(self, state: dict[str, Any]) -> None:
+        if state.get("schedule") != self._name or len(state.get("base_lrs", ())) != self._groups:
+            raise StateError(type(self).__name__, "the state is of another schedule", saved=state)
+
+
+def require(schedule: Schedule, inside: bool, domain: str, **setting: object) -> None:
+    """Raise an OptionError for a setting out of its domain."""
+    if not inside:
+        (name,) = setting
+        raise OptionError(type(schedule).__name__, f"{name} must be {domain}", **setting)
+
+
+def require_positive_integer(schedule: Schedule, **setting: object) -> None:
+    """Raise an OptionError for what is not 1, 2, 3, ..."""
+    (value,) = setting.values()
+    require(schedule, is_integer(value, 1), "a positive integer", **setting)
+
+
+def require_not_negative(schedule: Schedule, **setting: object) -> None:
+    """Raise an OptionError for what is not a finite number >= 0."""
+    (value,) = setting.values()
+    require(schedule, is_number(value) and value >= 0, "a finite number >= 0", **setting)
+
+
+def require_positive(schedule: Schedule, **setting: object) -> None:
+    """Raise an OptionError for what is not a finite number > 0."""
+    (value,) = setting.values()
+    require(schedule, is_number(value) and value > 0, "a finite number > 0", **setting)
+
+
+def is_integer(value: object, least: int) -> TypeGuard[int]:
+    """Tell whether `value` is an integer, no truth value, and at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether `value` is a finite number and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
