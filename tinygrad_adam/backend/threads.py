@@ -17,13 +17,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
-from ..errors import OptionError
+import numpy
 
-_Piece = tuple[Callable[[int, int], Any], int, int]
+from ..errors import OptionError
 
 _workers: list[_Worker] = []
 _lock = threading.Lock()
@@ -130,17 +130,52 @@ def one_blas_thread() -> Iterator[bool]:
                 _give_threads(libraries, _before)
 
 
+@functools.cache
+def _wait_awake() -> Any:
+    """Return the compiled loop of `waiting.py`, or what does nothing where it cannot be had."""
+    if importlib.util.find_spec("numba") is None or not hasattr(os, "sched_yield"):
+        return lambda counter, value, times: None
+    from .waiting import wait_awake
+
+    return wait_awake
+
+
+_MOMENT = 1000
+"""Times to yield the core, about half a microsecond each, before a thread goes to sleep."""
+
+
+class _Counted:
+    """A queue, with a count of what was ever put in it that compiled code can watch.
+
+    Only one thread takes things out.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._put = numpy.zeros(1, numpy.int64)
+        self._taken = 0
+
+    def put(self, thing: Any) -> None:
+        self._queue.put(thing)
+        self._put[0] += 1
+
+    def get(self) -> Any:
+        _wait_awake()(self._put, self._taken, _MOMENT)
+        self._taken += 1
+        return self._queue.get()
+
+
 class _Worker(threading.Thread):
     """Does pieces of work, one after the other, as long as the process lives."""
 
     def __init__(self) -> None:
         super().__init__(name="tinygrad_adam", daemon=True)
-        self.pieces: SimpleQueue[tuple[Context, _Piece, int, SimpleQueue[Any]]] = SimpleQueue()
+        self.pieces = _Counted()
         self.start()
 
     def run(self) -> None:
         while True:
-            context, (work, start, stop), number, answers = self.pieces.get()
+            context, work, start, stop, number, answers = self.pieces.get()
             try:
                 answers.put((number, context.run(work, start, stop), None))
             except BaseException as error:
@@ -185,10 +220,10 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
         return [work(0, size)]
     pieces = len(workers) + 1
     cuts = [size * i // pieces // align * align for i in range(pieces)] + [size]
-    answers: SimpleQueue[Any] = SimpleQueue()
+    answers = _Counted()
     for number, (worker, (start, stop)) in enumerate(zip(workers, itertools.pairwise(cuts[1:]), strict=True)):
         # Each gets a copy of the context, for it holds numpy.errstate and the like.
-        worker.pieces.put((copy_context(), (work, start, stop), number, answers))
+        worker.pieces.put((copy_context(), work, start, stop, number, answers))
     results = [None] * pieces
     failure = None
     try:
