@@ -976,6 +976,35 @@ for _shape, _last in [((3, 4), (4,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (4,)), ((
          lambda x, w, b, a=_axes: w * _standardized(x, a, 0.1) + b,
          lambda torch, x, w, b, n=_last: torch.nn.functional.layer_norm(x, n, w, b, 0.1))  # fmt: skip
 
+
+def _pulled_back(a: np.ndarray, x: np.ndarray, axes: Any, eps: float) -> np.ndarray:
+    """Multiply a group by the derivative of its standardization, a matrix made entry by entry."""
+    total = np.empty_like(x)
+    groups = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(-1, math.prod(x.shape[i] for i in axes))
+    gradients = np.moveaxis(a, axes, range(-len(axes), 0)).reshape(groups.shape)
+    moved = np.moveaxis(total, axes, range(-len(axes), 0))
+    results = []
+    for values, gradient in zip(groups, gradients, strict=True):
+        n, centered = len(values), values - values.mean()
+        scale = np.sqrt(values.var() + eps)
+        derivative = (np.eye(n) - 1 / n) / scale - np.outer(centered, centered) / (n * scale**3)
+        results.append(gradient @ derivative)
+    moved[...] = np.reshape(results, moved.shape)
+    return total
+
+
+def _torch_pulled_back(torch: Any, a: Any, x: Any, axes: Any, eps: float) -> Any:
+    x = x if x.requires_grad else x.requires_grad_()
+    y = (x - x.mean(axes, keepdim=True)) / (x.var(axes, unbiased=False, keepdim=True) + eps).sqrt()
+    return torch.autograd.grad(y, x, a, create_graph=True)[0]
+
+
+for _shape, _axes in [((2, 3, 2, 2), (0, 2, 3)), ((4, 3), (0,)), ((2, 5), (1,)), ((2, 2, 3, 2), (2, 3))]:
+    case("_standardize_vjp", f"{_shape} over {_axes}",
+         partial(PRIMITIVES["_standardize_vjp"], axes=_axes, eps=0.1), (normal(*_shape), normal(*_shape)),
+         partial(_pulled_back, axes=_axes, eps=0.1), partial(_torch_pulled_back, axes=_axes, eps=0.1)
+    )  # fmt: skip
+
 _MEAN, _VAR = np.array([0.1, -0.2, 0.3]), np.array([0.5, 1.5, 2.0])
 for _shape in [(4, 3), (2, 3, 4), (2, 3, 2, 2)]:
     _axes, _across = (0, *range(2, len(_shape))), (1, 3, *[1] * (len(_shape) - 2))

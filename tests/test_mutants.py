@@ -437,6 +437,10 @@ EQUIVALENT = {
         ]
     },
     ("kernels.conv2d_input", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
+    (
+        "kernels.standardize_vjp",
+        "moments or _moments(xp, x, axes) -> _moments(xp, x, axes)",
+    ): "moments that are known save time only",
     ("kernels.conv2d_input", "xp.result_type(gy, weight): gy -> weight"): ONE_DTYPE,
     ("kernels.conv2d_input", "xp.result_type(gy, weight): weight -> gy"): ONE_DTYPE,
     ("kernels.conv2d_weight", "_grouped(gy, 1, groups) -> gy"): CHANNELS,

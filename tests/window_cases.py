@@ -290,6 +290,10 @@ for _label, _x, _w, _settings in [
              partial(conv_transpose2d, **_settings),
              lambda torch, *a, s=_settings: torch.nn.functional.conv_transpose2d(*a, **s))  # fmt: skip
 
+for _shape in [(2, 3, 2, 2), (1, 2, 3, 1), (0, 3, 2, 2)]:
+    case("_channel_sums", f"{_shape}", PRIMITIVES["_channel_sums"], normal(*_shape),
+         lambda gy: gy.sum((0, 2, 3)), lambda torch, gy: gy.sum((0, 2, 3)))  # fmt: skip
+
 for _label, _size, _w, _stride, _padding, _dilation, _groups in [
     ("", (4, 3), (3, 2, 2, 3), 1, 0, 1, 1),
     ("stride, left over, padding", (6, 4), (2, 2, 3, 2), (3, 2), 1, 1, 1),

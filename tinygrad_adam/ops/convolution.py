@@ -22,6 +22,12 @@ from .shaping import expand_dims, squeeze
 from .windows import Padding, Pair, Sides, check_images, output_size, pair, sides
 
 
+@primitive(gy=lambda xp, g: xp.expand_dims(g, (1, 2)))
+def _channel_sums(kernels: Any, gy: Any) -> Any:
+    """Sum of each channel over all images and pixels: the gradient of a bias."""
+    return kernels.channel_sums(gy)
+
+
 @primitive(
     x=lambda g, x_shape, weight, stride, padding, dilation, groups: _conv2d_input(
         g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -29,7 +35,7 @@ from .windows import Padding, Pair, Sides, check_images, output_size, pair, side
     weight=lambda g, x, weight_shape, stride, padding, dilation, groups: _conv2d_weight(
         x, g, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
-    bias=lambda xp, g: xp.sum(g, axis=(0, 2, 3)),
+    bias=lambda g: _channel_sums(g),
 )
 def _conv2d(
     kernels: Any,

@@ -5,30 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend.device import backend_of
+from ..backend.kernels import chosen_kernels
 from ..errors import ShapeError
 from ..primitive import Variable, primitive
 from .arithmetic import sqrt
 from .reduction import mean, normalize_axes
 from .shaping import reshape
 
-
-def _x_rule(xp: Any, g: Any, x: Any, axes: tuple[int, ...], eps: float) -> Any:
-    """Project out what the mean and the variance absorb.
-
-    With x_hat = (x - mean) * rstd:  rstd * (g - mean(g) - x_hat * mean(g * x_hat)).
-    """
-    centered = x - mean(x, axis=axes, keepdims=True)
-    rstd = (mean(centered * centered, axis=axes, keepdims=True) + eps) ** -0.5
-    x_hat = centered * rstd
-    g_mean = mean(g, axis=axes, keepdims=True)
-    return rstd * (g - g_mean - x_hat * mean(g * x_hat, axis=axes, keepdims=True))
+# With n elements to a group, c = x - mean, r = (mean(c^2) + eps)^(-1/2) and x_hat = c * r, the derivative of
+# x_hat is the matrix P = r * (1 - 1/n - x_hat x_hat^T / n): it projects out what the mean and the variance
+# absorb. P is symmetric, so the vector-Jacobian product below is its own rule for its first argument.
 
 
-@primitive(x=_x_rule)
-def _standardize(xp: Any, x: Any, *, axes: tuple[int, ...], eps: float) -> Any:
+# The moments, if they are known already, are a setting: what is differentiated is the function of x alone.
+
+
+@primitive(
+    x=lambda g, x, axes, eps, moments: _standardize_vjp(g, x, axes=axes, eps=eps, moments=moments),
+)
+def _standardize(kernels: Any, x: Any, *, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
     """``(x - mean) / sqrt(variance + eps)`` over `axes`."""
-    centered = x - xp.mean(x, axis=axes, keepdims=True)
-    return centered / xp.sqrt(xp.mean(centered * centered, axis=axes, keepdims=True) + eps)
+    return kernels.standardize(x, axes, eps, moments)
+
+
+def _second_x_rule(g: Any, a: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any) -> Any:
+    """Give the slope of g^T P a in x."""
+
+    def average(value: Any) -> Any:
+        return mean(value, axis=axes, keepdims=True)
+
+    centered = x - average(x)
+    r = (average(centered * centered) + eps) ** -0.5
+    x_hat = centered * r
+    pa = _standardize_vjp(a, x, axes=axes, eps=eps, moments=moments)
+    pg = _standardize_vjp(g, x, axes=axes, eps=eps, moments=moments)
+    return -r * (x_hat * average(g * pa) + pg * average(a * x_hat) + pa * average(g * x_hat))
+
+
+@primitive(
+    a=lambda g, x, axes, eps, moments: _standardize_vjp(g, x, axes=axes, eps=eps, moments=moments),
+    x=_second_x_rule,
+)
+def _standardize_vjp(
+    kernels: Any, a: Any, x: Any, *, axes: tuple[int, ...], eps: float, moments: Any = None
+) -> Any:
+    """``P a``: what standardizing makes of a gradient."""
+    return kernels.standardize_vjp(a, x, axes, eps, moments)
 
 
 def layer_norm(
@@ -107,11 +129,12 @@ def batch_norm(
         count = values.size // shape[1] if shape[1] else 0
         if count < 2:
             raise ShapeError("batch_norm", "training needs more than one value for each channel", x=shape)
+        average, variance = backend_of((values,)).tables[chosen_kernels()].channel_moments(values)
         if running_mean is not None:
-            xp = backend_of((values,)).xp
-            _move_towards(running_mean, xp.mean(values, axis=axes), momentum)
-            _move_towards(running_var, xp.var(values, axis=axes, ddof=1), momentum)
-        y = _standardize(x, axes=axes, eps=eps)
+            _move_towards(running_mean, average, momentum)
+            _move_towards(running_var, variance * (count / (count - 1)), momentum)
+        moments = average.reshape(across), variance.reshape(across)
+        y = _standardize(x, axes=axes, eps=eps, moments=moments)
     else:
         y = (x - reshape(running_mean, shape=across)) / sqrt(reshape(running_var, shape=across) + eps)
     return _affine(

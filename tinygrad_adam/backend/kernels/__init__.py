@@ -43,9 +43,9 @@ class KernelTable:
         kernel = partial(getattr(home, name), self._xp)
         # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
         if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu, cpu_convolution, cpu_pooling, cpu_products
+            from . import cpu, cpu_channels, cpu_convolution, cpu_pooling, cpu_products
 
-            for home in (cpu, cpu_convolution, cpu_pooling, cpu_products):
+            for home in (cpu, cpu_channels, cpu_convolution, cpu_pooling, cpu_products):
                 kernel = getattr(home, name, kernel)
         setattr(self, name, kernel)
         return kernel

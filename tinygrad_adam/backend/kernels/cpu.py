@@ -1,22 +1,16 @@
-"""Kernels compiled by Numba: one pass over memory each, without temporary arrays.
-
-Numba vectorizes divisions only under ``error_model="numpy"``, which gives infinities as NumPy
-does instead of checking every divisor. ``fastmath`` stays off: it assumes there are no NaNs.
-"""
+"""Kernels compiled by Numba: one pass over memory each, without temporary arrays."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numba
 import numpy
 
 from ..threads import in_pieces
 from . import reference
 from .layout import flat_alike
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+from .loops import compiled
 
 _PIECE = 1 << 18
 """Elements that a thread must get for its share to be worth the handing over."""
@@ -34,35 +28,6 @@ def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
         _PIECE,
         align=64,  # no two threads write to one cache line
     )
-
-
-# --- Stretches of flat arrays ----------------------------------------------------------------
-
-# Unsigned indices: Numba checks a signed one for its sign, which keeps a loop from vectorizing.
-
-
-@compiled
-def copy(source, begin, target, to, length):  # type: ignore[no-untyped-def]
-    """Write ``source[begin : begin + length]`` to `target`, from place `to` on."""
-    begin, to = numpy.uint64(begin), numpy.uint64(to)
-    for q in range(numpy.uint64(length)):
-        target[to + q] = source[begin + q]
-
-
-@compiled
-def add(source, begin, target, to, length):  # type: ignore[no-untyped-def]
-    """Add ``source[begin : begin + length]`` to `target`, from place `to` on."""
-    begin, to = numpy.uint64(begin), numpy.uint64(to)
-    for q in range(numpy.uint64(length)):
-        target[to + q] += source[begin + q]
-
-
-@compiled
-def clear(target, to, length):  # type: ignore[no-untyped-def]
-    """Write zeros to `target`, from place `to` on."""
-    to = numpy.uint64(to)
-    for q in range(numpy.uint64(length)):
-        target[to + q] = 0
 
 
 # --- Optimizers ------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import numpy
 
 from ..threads import products_in_pieces
 from . import cpu_winograd
-from .cpu import add, clear, compiled, copy
 from .layout import channels_first, channels_last
+from .loops import add, clear, compiled, copy
 
 
 class Windows(NamedTuple):

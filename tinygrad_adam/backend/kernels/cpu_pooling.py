@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 
 from ..threads import in_pieces
-from .cpu import compiled
 from .cpu_convolution import Windows, windows_of
 from .layout import channels_first, channels_last
+from .loops import compiled
 
 _LEAST = 1 << 17
 """Elements of windows that a thread must get for its share to be worth the handing over."""

@@ -27,8 +27,8 @@ import numpy
 from numpy.polynomial.polynomial import polyfromroots
 
 from ..threads import products_in_pieces
-from .cpu import clear, compiled, copy
 from .cpu_products import matmul
+from .loops import clear, compiled, copy
 
 TILE = 6
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)

@@ -13,10 +13,23 @@ from typing import Any
 
 import numpy
 
+from ..threads import in_pieces
+from .loops import transpose
+
+_LEAST = 1 << 16
+"""Elements that a thread must get for its share to be worth the handing over."""
+
 
 def channels_last(x: Any, dtype: Any = None) -> Any:
-    """Return images (N, C, H, W) as a contiguous array (N, H, W, C); a view if they lie like that."""
-    return numpy.ascontiguousarray(x.transpose(0, 2, 3, 1), dtype)
+    """Return images (N, C, ...) as a contiguous array (N, ..., C); a view if they lie like that."""
+    moved = numpy.moveaxis(x, 1, -1)
+    if moved.flags.c_contiguous or not x.flags.c_contiguous or not x.size or x.dtype != (dtype or x.dtype):
+        return numpy.ascontiguousarray(moved, dtype)
+    last = numpy.empty(moved.shape, x.dtype)
+    n, channels = x.shape[:2]
+    source, target = x.reshape(n, channels, -1), last.reshape(n, -1, channels)
+    in_pieces(lambda start, stop: transpose(source, target, start, stop), n, 1 + _LEAST * n // max(1, x.size))
+    return last
 
 
 def channels_first(x: Any) -> Any:

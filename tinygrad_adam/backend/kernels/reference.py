@@ -222,3 +222,40 @@ def adam(
     m_hat = m / (1 - beta1**step)
     v_hat = v / (1 - beta2**step)
     param -= lr * m_hat / (xp.sqrt(v_hat) + eps)
+
+
+# --- Channels --------------------------------------------------------------------------------
+
+
+def _all_but_channels(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def channel_sums(xp: Any, x: Any) -> Any:
+    """Sum of each channel of x, shape (N, C, ...)."""
+    return xp.sum(x, axis=_all_but_channels(x))
+
+
+def channel_moments(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Mean and variance of each channel of x, shape (N, C, ...)."""
+    axes = _all_but_channels(x)
+    return xp.mean(x, axis=axes), xp.var(x, axis=axes)
+
+
+def _moments(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    return xp.mean(x, axis=axes, keepdims=True), xp.var(x, axis=axes, keepdims=True)
+
+
+def standardize(xp: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
+    """``(x - mean) / sqrt(variance + eps)`` over `axes`; `moments` are the two, if they are known."""
+    mean, variance = moments or _moments(xp, x, axes)
+    return (x - mean) / xp.sqrt(variance + eps)
+
+
+def standardize_vjp(xp: Any, g: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
+    """``r * (g - mean(g) - x_hat * mean(g * x_hat))`` with ``r = 1 / sqrt(variance + eps)``."""
+    mean, variance = moments or _moments(xp, x, axes)
+    r = (variance + eps) ** -0.5
+    x_hat = (x - mean) * r
+    g_mean = xp.mean(g, axis=axes, keepdims=True)
+    return r * (g - g_mean - x_hat * xp.mean(g * x_hat, axis=axes, keepdims=True))

@@ -1,0 +1,53 @@
+"""How loops are compiled, and the few that several kernels are made of.
+
+Numba vectorizes divisions only under ``error_model="numpy"``, which gives infinities as NumPy
+does instead of checking every divisor. ``fastmath`` stays off: it assumes there are no NaNs.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy
+
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+# Unsigned indices: Numba checks a signed one for its sign, which keeps a loop from vectorizing.
+
+
+@compiled
+def copy(source, begin, target, to, length):  # type: ignore[no-untyped-def]
+    """Write ``source[begin : begin + length]`` to `target`, from place `to` on."""
+    begin, to = numpy.uint64(begin), numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] = source[begin + q]
+
+
+@compiled
+def add(source, begin, target, to, length):  # type: ignore[no-untyped-def]
+    """Add ``source[begin : begin + length]`` to `target`, from place `to` on."""
+    begin, to = numpy.uint64(begin), numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] += source[begin + q]
+
+
+@compiled
+def clear(target, to, length):  # type: ignore[no-untyped-def]
+    """Write zeros to `target`, from place `to` on."""
+    to = numpy.uint64(to)
+    for q in range(numpy.uint64(length)):
+        target[to + q] = 0
+
+
+_BLOCK = 32
+
+
+@compiled
+def transpose(source, target, first, last):  # type: ignore[no-untyped-def]
+    """Write the transposes of matrices `first` to `last`, in blocks of which both sides fit the cache."""
+    _, rows, columns = source.shape
+    for n in range(first, last):
+        for i in range(0, rows, _BLOCK):
+            for j in range(0, columns, _BLOCK):
+                for q in range(j, min(j + _BLOCK, columns)):
+                    for p in range(i, min(i + _BLOCK, rows)):
+                        target[n, q, p] = source[n, p, q]
