@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.backend.kernels import reference
+from tinygrad_adam.backend.kernels import reference_optim
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="Numba is not installed: there are no fast kernels")
@@ -240,7 +240,7 @@ MUTANTS = {
 
 
 def mutant_of(name, old, new):
-    source = inspect.getsource(getattr(reference, name))
+    source = inspect.getsource(getattr(reference_optim, name))
     assert source.count(old) == 1, f"the mutant no longer fits the source: {old}"
     namespace = {"Any": object}
     exec(source.replace(old, new), namespace)
@@ -296,10 +296,10 @@ def sgd_arrays(rng, size, dtype, momentum, first):
 
 
 def run_fast_and_reference(name, arrays, **scalars):
-    from tinygrad_adam.backend.kernels import cpu
+    from tinygrad_adam.backend.kernels import cpu_optim
 
     results = []
-    for kernel in (getattr(cpu, name), partial(getattr(reference, name), np)):
+    for kernel in (getattr(cpu_optim, name), partial(getattr(reference_optim, name), np)):
         copies = [None if a is None else a.copy() for a in arrays]
         with np.errstate(all="ignore"):
             kernel(*copies, **scalars)

@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import unknown_name
-from . import reference, reference_windows
+from . import reference, reference_optim, reference_windows
 
 KERNEL_SETS = ("fast", "reference")
+_REFERENCE = (reference, reference_optim, reference_windows)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
 
 
@@ -37,17 +38,22 @@ class KernelTable:
         self._override = override
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        textbook = None if name.startswith("__") else _find(name, _REFERENCE)
+        if textbook is None:
             raise AttributeError(name)
-        home = reference if hasattr(reference, name) else reference_windows
-        kernel = partial(getattr(home, name), self._xp)
+        kernel = partial(textbook, self._xp)
         # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
         if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu, cpu_windows
+            from . import cpu, cpu_optim, cpu_windows
 
-            kernel = getattr(cpu, name, getattr(cpu_windows, name, kernel))
+            kernel = _find(name, (cpu, cpu_optim, cpu_windows)) or kernel
         setattr(self, name, kernel)
         return kernel
+
+
+def _find(name: str, modules: tuple[ModuleType, ...]) -> Any:
+    """Return the kernel of the name from the first module that has one, or None."""
+    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
 def chosen_kernels() -> str:
