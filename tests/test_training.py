@@ -814,7 +814,8 @@ def test_headers_that_lack_keys_or_have_wrong_types(tmp_path, victim, good):
     whole = json.loads(load_tensors(good)[1]["tinygrad_adam"])
     free = {("extra", "user"), ("optimizer", "groups", 0, "amsgrad")}
     optional = {("extra", "trainer", "loader"), *free}  # a run that has not begun has no position
-    optional |= {("optimizer", "groups", 0, name) for name in ("lr", "betas", "eps", "weight_decay")}
+    hyper_parameters = set(whole["optimizer"]["groups"][0]) - {"params"}
+    optional |= {("optimizer", "groups", 0, name) for name in hyper_parameters}
     numbers = ("loss_sum", "seconds", "total", "waited", "count", "has_uint32")
     legal = {**dict.fromkeys(numbers, (-1, 1e400)), "best": (None, -1, 1e400)}
     legal |= {"history": ([],), "callbacks": ([], [[1, 2]])}

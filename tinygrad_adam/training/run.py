@@ -150,7 +150,8 @@ class Run:
         model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
             config.device
         )
-        optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        optimizer = build_optimizer(config.optimizer, trained, **config.settings)
         schedule: Schedule | None = None
         if config.schedule == "cosine":
             schedule = CosineAnnealingLR(optimizer, config.epochs or 1)
