@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .adaptive import weight_decay_scalars
 from .optimizer import Optimizer
 
 
@@ -85,7 +84,8 @@ class Lion(Optimizer):
     def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
         lr, (beta1, beta2) = settings["lr"], settings["betas"]
         return {
-            **weight_decay_scalars({**settings, "decoupled_weight_decay": True}, lr),
+            "l2": 0.0,
+            "shrink": 1.0 - lr * settings["weight_decay"],
             "lr": lr,
             "beta1": beta1,
             "beta2": beta2,

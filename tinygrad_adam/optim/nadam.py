@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -122,16 +123,17 @@ class NAdam(Optimizer):
 
 def momentum(beta1: float, decay: float, step: int) -> float:
     r"""Return the momentum of a step, :math:`\mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \cdot decay})`."""
-    return float(beta1 * (1.0 - 0.5 * 0.96 ** (step * decay)))
+    return beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
 
 
 @lru_cache(maxsize=16)
 def momentum_products(beta1: float, decay: float) -> tuple[float, ...]:
     """Return the products of the momenta of the first 0, 1, 2, ... steps.
 
-    They fall by more than `beta1` a step, and end where they are too small to change ``1 - product``.
+    No momentum is above `beta1`, so the products end where they are too small to change ``1 - product``.
     """
+    count = math.ceil(math.log(1e-17) / math.log(beta1)) if beta1 else 1
     products = [1.0]
-    while products[-1] > 1e-17:
-        products.append(products[-1] * momentum(beta1, decay, len(products)))
+    for past in range(1, count + 1):
+        products.append(products[-1] * momentum(beta1, decay, past))
     return tuple(products)
