@@ -134,8 +134,9 @@ def adam(
     return path
 
 
-def adamw(theta, gradients, lrs, weight_decay=0.01, **options):
-    return adam(theta, gradients, lrs, weight_decay=weight_decay, decoupled_weight_decay=True, **options)
+def adamw(theta, gradients, lrs, weight_decay=0.01, decoupled_weight_decay=True, **options):
+    return adam(theta, gradients, lrs, weight_decay=weight_decay,
+                decoupled_weight_decay=decoupled_weight_decay, **options)  # fmt: skip
 
 
 def adamax(theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
@@ -348,7 +349,6 @@ ADAM_REFUSED = {
     "lr_decay": NOT_NUMBERS,
     "beta1_decay": (*NOT_NUMBERS, 1.5),
 }
-ADAMW_REFUSED = {key: value for key, value in ADAM_REFUSED.items() if key != "decoupled_weight_decay"}
 BOUND_OPTIONS = [
     {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 0.02, "gamma": 0.05},  # above, within and below
     {"betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.3},
@@ -481,8 +481,8 @@ ROWS = {
     "adamw": Row(
         optim.AdamW,
         adamw,
-        ADAM_OPTIONS,
-        ADAMW_REFUSED,
+        [*ADAM_OPTIONS, {"weight_decay": 0.3, "decoupled_weight_decay": False}],
+        ADAM_REFUSED,
         {"amsgrad": True},
         torch="AdamW",
         torch_runs=[

@@ -58,7 +58,7 @@ class Adam(Optimizer):
         Whether the maximum of AMSGrad is taken of v_hat, the corrected moment.
     bias_correction : bool
         Whether to divide the moments by ``1 - beta**t``. Without, and with AMSGrad, this is Algorithm
-        2 of Reddi et al. to the letter.
+        2 of Reddi et al., who have no eps either.
     lr_decay : float
         The learning rate of step t is ``lr / (1 + lr_decay * (t - 1))``.
     beta1_decay : float
@@ -203,7 +203,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    r"""Adam with decoupled weight decay.
+    """Adam with decoupled weight decay.
 
     `Adam` with ``decoupled_weight_decay=True``: the decay acts on the parameters themselves, ``param -=
     lr * weight_decay * param`` before the step, instead of on the gradient (Algorithm 2 of the
@@ -212,11 +212,14 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps, amsgrad, eps_at, amsgrad_after_correction, bias_correction, lr_decay, \
-beta1_decay, on_nonfinite
+    params, lr, betas, eps, amsgrad
         As for `Adam`.
     weight_decay : float
         The share of each parameter that a step takes away, over `lr`.
+    decoupled_weight_decay, eps_at, amsgrad_after_correction, bias_correction, lr_decay, beta1_decay
+        As for `Adam`.
+    on_nonfinite : {"ignore", "skip", "raise"}
+        What to do about gradients that are not finite; see `Optimizer`.
 
     References
     ----------
@@ -245,6 +248,7 @@ beta1_decay, on_nonfinite
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
         *,
+        decoupled_weight_decay: bool = True,
         eps_at: str = "outside",
         amsgrad_after_correction: bool = False,
         bias_correction: bool = True,
@@ -259,7 +263,7 @@ beta1_decay, on_nonfinite
             eps,
             weight_decay,
             amsgrad,
-            decoupled_weight_decay=True,
+            decoupled_weight_decay=decoupled_weight_decay,
             eps_at=eps_at,
             amsgrad_after_correction=amsgrad_after_correction,
             bias_correction=bias_correction,
