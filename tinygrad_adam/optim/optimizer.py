@@ -103,7 +103,9 @@ class Optimizer:
             )
         entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         if not entries:
-            raise OptionError(self._name, "a group has no parameters", group=len(self.param_groups))
+            raise OptionError(
+                self._name, "a group has no parameters; leave it out", group=len(self.param_groups)
+            )
         named = [e if isinstance(e, tuple) else (str(len(self._names) + i), e) for i, e in enumerate(entries)]
         seen, names = set(self._names), set(self._names.values())
         for name, p in named:
@@ -119,7 +121,9 @@ class Optimizer:
                     name=name,
                 )
             if id(p) in seen or name in names:
-                raise OptionError(self._name, "a parameter appears twice", name=name)
+                raise OptionError(
+                    self._name, "a parameter or a name appears twice; list each once, in one group", name=name
+                )
             seen.add(id(p))
             names.add(name)
         settings = {**self.defaults, **{key: value for key, value in group.items() if key != "params"}}
