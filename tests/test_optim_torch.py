@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from optim_cases import ROWS
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
@@ -15,37 +16,26 @@ TOLERANCE = 1e-10
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
+def _one_thread_and_float64():
+    """PyTorch counts steps, and keeps NAdam's product of momenta, in the default dtype."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
 
 
-OPTIONS = {
-    "sgd": [
-        {},
-        {"momentum": 0.9},
-        {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01},
-        {"momentum": 0.9, "nesterov": True},
-        {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1},
-    ],
-    "adam": [
-        {},
-        {"amsgrad": True},
-        {"weight_decay": 0.1},
-        {"amsgrad": True, "weight_decay": 0.01, "betas": (0.5, 0.9)},
-        {"eps": 0.1},
-        {"betas": (0.0, 0.99)},
-    ],
-    "adamw": [
-        {},
-        {"amsgrad": True, "weight_decay": 0.5},
-        {"eps": 0.1, "weight_decay": 0.1, "betas": (0.8, 0.95)},
-    ],
-}
-PEERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-CASES = [(name, options) for name, table in OPTIONS.items() for options in table]
+PEERS = {name: getattr(torch.optim, row.torch) for name, row in ROWS.items() if row.torch}
+RUNS = [
+    (name, fixed, options)
+    for name, row in ROWS.items()
+    for fixed, table in row.torch_runs
+    for options in (table,)
+]
+
+
+KINDS = ("fast", "reference", "fast")  # the last is PyTorch, to which it says nothing
 
 
 class Lockstep:
@@ -66,8 +56,8 @@ class Lockstep:
 
     def step(self, loss, scale=(1,)):
         """Call ``loss(params, as_tensor, i)`` once for each accumulated gradient, and step."""
-        kinds = (("fast", tg.tensor), ("reference", tg.tensor), ("fast", torch.tensor))
-        for (kernels, as_tensor), params, opt in zip(kinds, self.params, self.optimizers, strict=True):
+        makers = (tg.tensor, tg.tensor, torch.tensor)
+        for kernels, as_tensor, params, opt in zip(KINDS, makers, self.params, self.optimizers, strict=True):
             with tg.use_kernels(kernels):
                 opt.zero_grad()
                 for i in scale:
@@ -115,34 +105,43 @@ def small_mlp(seed=0):
     return [rng.standard_normal(s) * 0.5 for s in shapes], loss
 
 
-def test_every_exported_optimizer_is_compared():
-    assert set(OPTIONS) == set(PEERS) == set(optim.OPTIMIZERS)
+def test_every_optimizer_that_pytorch_has_is_compared():
+    theirs = {name.lower() for name in vars(torch.optim)}
+    assert set(PEERS) == set(ROWS) & theirs
+    assert {name for name, _, _ in RUNS} == set(PEERS)
 
 
-@pytest.mark.parametrize("problem", [noisy_quadratic, small_mlp], ids=lambda f: f.__name__)
-@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_trajectories(name, options, problem):
-    arrays, loss = problem()
-    run = Lockstep(name, arrays, lr=0.01, **options)
+@pytest.mark.parametrize(("name", "fixed", "table"), RUNS, ids=[f"{name}-{fixed}" for name, fixed, _ in RUNS])
+def test_all_combinations_of_options(name, fixed, table):
+    """Each combination is a group with a parameter of its own, all on one noisy quadratic."""
+    rng = np.random.default_rng(0)
+    curvature, noise = np.array([0.1, 1.0, 10.0, 0.01, 3.0]), rng.standard_normal((STEPS, 5))
+    groups = [{"params": [i], **options} for i, options in enumerate(table)]
+    start = np.array([1.0, -2.0, 3.0, -4.0, 0.5])
+    run = Lockstep(name, [start] * len(table), groups, lr=ROWS[name].lr, **fixed)
     for t in range(STEPS):
-        run.step(loss(t))
+        for kernels, params, opt in zip(KINDS, run.params, run.optimizers, strict=True):
+            for p in params:
+                gradient = curvature * p.detach().numpy() + noise[t]
+                p.grad = torch.from_numpy(gradient) if isinstance(p, torch.Tensor) else gradient
+            with tg.use_kernels(kernels):
+                opt.step()
         if t < 3 or t % 250 == 0:
             run.check()
     run.check()
 
 
-GROUPS = {
-    "sgd": [{"lr": 0.05}, {"lr": 0.01, "momentum": 0.5, "nesterov": True}, {"weight_decay": 0.1}],
-    "adam": [{"lr": 0.05}, {"betas": (0.5, 0.9), "eps": 0.01}, {"weight_decay": 0.1, "amsgrad": True}],
-    "adamw": [
-        {"lr": 0.05},
-        {"betas": (0.5, 0.9), "weight_decay": 0.0},
-        {"weight_decay": 0.5, "amsgrad": True},
-    ],
-}
+@pytest.mark.parametrize("name", PEERS)
+def test_trajectories_of_a_network(name):
+    fixed, table = ROWS[name].torch_runs[-1]
+    arrays, loss = small_mlp()
+    run = Lockstep(name, arrays, lr=ROWS[name].lr, **fixed, **table[-1])
+    for t in range(STEPS):
+        run.step(loss(t))
+    run.check()
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", PEERS)
 def test_groups_frozen_tied_unused_and_sometimes_used(name):
     """Parameters 0 to 5: tied, plain, frozen, unused, used every third step, used from step 500 on.
 
@@ -152,10 +151,12 @@ def test_groups_frozen_tied_unused_and_sometimes_used(name):
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(s) for s in ((4, 4), (4,), (4,), (3,), (4,), (2, 2))]
     members = ([0, 3], [1, 4], [2, 5])
-    groups = [{"params": m, **g} for m, g in zip(members, GROUPS[name], strict=True)]
-    run = Lockstep(name, arrays, groups, lr=0.02, **({"momentum": 0.9} if name == "sgd" else {}))
+    fixed, table = ROWS[name].torch_runs[-1]
+    own = (table[0], table[len(table) // 2 - 1], table[-1])
+    groups = [{"params": m, **options} for m, options in zip(members, own, strict=True)]
+    run = Lockstep(name, arrays, groups, lr=0.02, **fixed)
     for params in run.params:
-        params[2].requires_grad_(False)
+        params[2].requires_grad_(False)  # after the optimizers were made
     x = rng.standard_normal((STEPS, 4))
 
     def loss(t):

@@ -802,6 +802,38 @@ def test_a_loss_that_is_not_finite(tmp_path, value):
     assert (bits(other), rows(other)) == finished("adam")[1:]
 
 
+@pytest.mark.parametrize("choice", ["skip", "raise"])
+def test_gradients_that_are_not_finite_though_the_loss_is(choice):
+    """The root of 0 has no slope. The optimizer judges the gradients, as the trainer does the loss."""
+    calls = []
+
+    def parameters(trainer):
+        return [p.data.tobytes() for p in trainer.model.parameters()], bits(trainer)[1]
+
+    def loss(output, target):
+        calls.append(1)
+        return (
+            cross_entropy(output, target) + (output * (0.0 if len(calls) == 3 else 1e-9)).abs().sqrt().sum()
+        )
+
+    trainer, loader = make(loss=loss, max_grad_norm=None)
+    trainer.optimizer.on_nonfinite = choice
+    before = []
+    trainer.callbacks.append(At(lambda t: before.append(parameters(t)), step=2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if choice == "skip":
+            trainer.fit(loader, EPOCHS)
+            assert trainer.optimizer.skipped == 1
+            assert np.isfinite(trainer.history["loss"]).all()
+        else:
+            with pytest.raises(
+                NonFiniteError, match=r"Adam\.step: a gradient is not finite(?s:.*)name  0\.weight"
+            ):
+                trainer.fit(loader, EPOCHS)
+            assert trainer.step == 2
+            assert parameters(trainer) == before[0]
+
+
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path, interrupt):
     def poison(trainer):
@@ -954,7 +986,8 @@ def test_headers_that_lack_keys_or_have_wrong_types(tmp_path, victim, good):
     whole = json.loads(load_tensors(good)[1]["tinygrad_adam"])
     free = {("extra", "user"), *(("optimizer", "groups", 0, name) for name in ("amsgrad", "initial_lr"))}
     optional = {("extra", "trainer", "loader"), *free}  # a run that has not begun has no position
-    optional |= {("optimizer", "groups", 0, name) for name in ("lr", "betas", "eps", "weight_decay")}
+    hyper_parameters = set(whole["optimizer"]["groups"][0]) - {"params"}
+    optional |= {("optimizer", "groups", 0, name) for name in hyper_parameters}
     numbers = ("loss_sum", "seconds", "total", "waited", "count", "has_uint32")
     legal = {**dict.fromkeys(numbers, (-1, 1e400)), "best": (None, -1, 1e400)}
     legal |= {"history": ([],), "callbacks": ([], [[1, 2]])}

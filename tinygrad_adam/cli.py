@@ -35,16 +35,18 @@ def _say(text: str, style: str | None = None) -> None:
 
 
 def _settings(option: str, pairs: list[str], **others: float | None) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value is a number, a truth value, or numbers with commas."""
+    """Read ``name=value`` pairs; a value is a number, a truth value, a word, or numbers with commas."""
     settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
     for pair in pairs:
         name, sign, text = pair.partition("=")
         try:
             settings[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-            raise OptionError(
-                option, "write name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True", got=pair
-            ) from error
+            if not text.isidentifier():
+                raise OptionError(
+                    option, "write name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True", got=pair
+                ) from error
+            settings[name] = text
         if not sign:
             raise OptionError(option, "write name=value", got=pair)
     return settings
@@ -57,7 +59,13 @@ def train(
     model: Annotated[
         str, typer.Option(help="mlp:256,128 with the hidden sizes, cnn, cnn:paper, or file.py:function.")
     ] = "mlp:256,256",
-    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd.")] = "adam",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="sgd, adagrad, adadelta, rmsprop, adam, adamw, adamax, nadam, radam, adabound, amsbound, "
+            "adabelief or lion."
+        ),
+    ] = "adam",
     lr: Annotated[
         float | None,
         typer.Option(help="Learning rate.  [default for adam and adamw: 0.004, for a cnn 0.001]"),

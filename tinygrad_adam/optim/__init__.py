@@ -1,11 +1,22 @@
 """Optimizers, schedules, averages of weights, and what is done to gradients before a step."""
 
+from .adabelief import AdaBelief
+from .adabound import AdaBound, AMSBound
+from .adadelta import Adadelta
+from .adagrad import Adagrad
 from .adam import Adam, AdamW
+from .adamax import Adamax
 from .averaging import ExponentialMovingAverage, PolyakAverage, WeightAverage
 from .clipping import clip_grad_adaptive_, clip_grad_norm_, clip_grad_value_
+from .comparison import DialectComparison, compare_dialects
+from .dialects import DIALECTS
+from .lion import Lion
+from .nadam import NAdam
 from .noise import add_grad_noise_
 from .optimizer import Optimizer
+from .radam import RAdam
 from .registry import OPTIMIZERS, build_optimizer
+from .rmsprop import RMSprop
 from .schedules import (
     SCHEDULES,
     ChainedScheduler,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
-from .optimizer import Optimizer, _is_number
+from ..errors import unknown_name
+from .adaptive import bias_correction, decayed_lr, weight_decay_scalars
+from .dialects import DIALECTS
+from .optimizer import Optimizer
+
+EPS_AT = ("outside", "hat", "inside")
 
 
 class Adam(Optimizer):
@@ -42,18 +48,36 @@ class Adam(Optimizer):
     amsgrad : bool
         Whether to use the variant of Reddi et al. As in their paper and in PyTorch the maximum is
         taken before the bias correction.
+    decoupled_weight_decay : bool
+        Whether the decay acts on the parameters themselves, as in `AdamW`.
+    eps_at : {"outside", "hat", "inside"}
+        Where eps stands: outside the root of v_hat, as in Algorithm 1; outside the root of v, which
+        is the epsilon hat of the faster order of computation at the end of section 2; or inside the
+        root of v_hat.
+    amsgrad_after_correction : bool
+        Whether the maximum of AMSGrad is taken of v_hat, the corrected moment.
+    bias_correction : bool
+        Whether to divide the moments by ``1 - beta**t``. Without, and with AMSGrad, this is Algorithm
+        2 of Reddi et al., who have no eps either.
+    lr_decay : float
+        The learning rate of step t is ``lr / (1 + lr_decay * (t - 1))``.
+    beta1_decay : float
+        The first beta of step t is ``beta1 * beta1_decay**(t - 1)``, the lambda of section 4.
+    on_nonfinite : {"ignore", "skip", "raise"}
+        What to do about gradients that are not finite; see `Optimizer`.
 
     Raises
     ------
     OptionError
         If a hyper-parameter is out of its domain.
 
+    See Also
+    --------
+    Adam.like : Adam as another library defines it.
+    compare_dialects : where their paths part.
+
     Notes
     -----
-    Dialects differ. TensorFlow 1 and Chainer fold the corrections into the step size, which makes
-    of eps the "epsilon hat" of section 2 of the paper; Keras' default for eps is 1e-7; optax takes
-    the maximum of AMSGrad after the correction.
-
     The memory beside the parameters and their gradients is two numbers for each parameter.
 
     References
@@ -75,8 +99,8 @@ class Adam(Optimizer):
     array([0.9, 1.1], dtype=float32)
     """
 
-    moment_names = ("m", "v")
-    _decoupled = False
+    kernel = "adam"
+    moment_names = ("m", "v", "v_max")
 
     def __init__(
         self,
@@ -86,59 +110,105 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        *,
+        decoupled_weight_decay: bool = False,
+        eps_at: str = "outside",
+        amsgrad_after_correction: bool = False,
+        bias_correction: bool = True,
+        lr_decay: float = 0.0,
+        beta1_decay: float = 1.0,
+        on_nonfinite: str = "ignore",
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "eps_at": eps_at,
+                "amsgrad_after_correction": amsgrad_after_correction,
+                "bias_correction": bias_correction,
+                "lr_decay": lr_decay,
+                "beta1_decay": beta1_decay,
+            },
+            on_nonfinite,
         )
+
+    @classmethod
+    def like(cls, params: Iterable[Any], dialect: str, **settings: Any) -> Self:
+        """Make an Adam with the update and the published defaults of another library.
+
+        Parameters
+        ----------
+        params : iterable
+            Parameters, pairs of name and Parameter, or groups; see `Optimizer`.
+        dialect : str
+            A key of `DIALECTS`, such as ``"paper"``, ``"pytorch"``, ``"tensorflow"`` or ``"keras"``.
+        **settings
+            Hyper-parameters that differ from the library's defaults.
+
+        Raises
+        ------
+        OptionError
+            If the dialect is not known, with the nearest that is.
+
+        Examples
+        --------
+        Keras puts eps elsewhere, and has another default for it:
+
+        >>> import tinygrad_adam as tg
+        >>> opt = tg.optim.Adam.like([tg.nn.Parameter([1.0])], "keras", lr=0.1)
+        >>> opt.param_groups[0]["eps_at"], opt.param_groups[0]["eps"]
+        ('hat', 1e-07)
+        """
+        if dialect not in DIALECTS:
+            raise unknown_name(f"{cls.__name__}.like", "dialect", dialect, DIALECTS)
+        return cls(params, **{**DIALECTS[dialect], **settings})
 
     def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        betas = settings["betas"]
-        self._require(
-            settings,
-            "betas",
-            "two numbers in [0, 1)",
-            isinstance(betas, tuple | list)
-            and len(betas) == 2
-            and all(_is_number(b) and 0 <= b < 1 for b in betas),
+        self._require_not_negative(settings, "lr", "eps", "weight_decay", "lr_decay")
+        self._require_betas(settings)
+        self._require_switch(
+            settings, "amsgrad", "decoupled_weight_decay", "amsgrad_after_correction", "bias_correction"
         )
-        self._require(settings, "amsgrad", "True or False", isinstance(settings["amsgrad"], bool))
+        self._require(settings, "eps_at", "'outside', 'hat' or 'inside'", settings["eps_at"] in EPS_AT)
+        self._require_not_negative(settings, "beta1_decay")
+        self._require(settings, "beta1_decay", "at most 1", settings["beta1_decay"] <= 1)
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        return (*self.moment_names, "v_max") if settings["amsgrad"] else self.moment_names
+    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
+        return ("m", "v", "v_max" if settings["amsgrad"] else None)
 
-    def _update(
-        self,
-        kernels: Any,
-        param: Any,
-        grad: Any,
-        moments: dict[str, Any],
-        step: int,
-        settings: dict[str, Any],
-    ) -> None:
+    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+        lr = decayed_lr(settings["lr"], settings["lr_decay"], step)
         beta1, beta2 = settings["betas"]
-        kernels.adam(
-            param,
-            grad,
-            moments["m"],
-            moments["v"],
-            moments.get("v_max"),
-            lr=settings["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            eps=settings["eps"],
-            weight_decay=settings["weight_decay"],
-            decoupled=self._decoupled,
-            step=step,
-        )
+        correction1 = bias_correction(beta1, step) if settings["bias_correction"] else 1.0
+        correction2 = bias_correction(beta2, step) if settings["bias_correction"] else 1.0
+        eps, place = settings["eps"], settings["eps_at"]
+        if place == "hat":  # m_hat / (sqrt(v_hat) + eps / c) is m_hat * c / (sqrt(v) + eps)
+            eps = eps / math.sqrt(correction2)
+        return {
+            **weight_decay_scalars(settings, lr),
+            "lr": lr,
+            "beta1": beta1 * settings["beta1_decay"] ** (step - 1),
+            "beta2": beta2,
+            "eps": 0.0 if place == "inside" else eps,
+            "eps_root": eps if place == "inside" else 0.0,
+            "correction1": correction1,
+            "correction2": correction2,
+            "corrected_max": settings["amsgrad_after_correction"],
+        }
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay.
 
-    As `Adam`, but the decay acts on the parameters themselves, ``param -= lr * weight_decay * param``
-    before the step, instead of on the gradient (Algorithm 2 of the reference, with the decay
-    scaled by `lr` as in PyTorch). So it is not divided by the root of the second moment.
+    `Adam` with ``decoupled_weight_decay=True``: the decay acts on the parameters themselves, ``param -=
+    lr * weight_decay * param`` before the step, instead of on the gradient (Algorithm 2 of the
+    reference, with the decay scaled by `lr` as in PyTorch). So it is not divided by the root of the
+    second moment.
 
     Parameters
     ----------
@@ -146,6 +216,10 @@ class AdamW(Adam):
         As for `Adam`.
     weight_decay : float
         The share of each parameter that a step takes away, over `lr`.
+    decoupled_weight_decay, eps_at, amsgrad_after_correction, bias_correction, lr_decay, beta1_decay
+        As for `Adam`.
+    on_nonfinite : {"ignore", "skip", "raise"}
+        What to do about gradients that are not finite; see `Optimizer`.
 
     References
     ----------
@@ -165,8 +239,6 @@ class AdamW(Adam):
     tensor([0.95])
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -175,5 +247,27 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
+        *,
+        decoupled_weight_decay: bool = True,
+        eps_at: str = "outside",
+        amsgrad_after_correction: bool = False,
+        bias_correction: bool = True,
+        lr_decay: float = 0.0,
+        beta1_decay: float = 1.0,
+        on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            decoupled_weight_decay=decoupled_weight_decay,
+            eps_at=eps_at,
+            amsgrad_after_correction=amsgrad_after_correction,
+            bias_correction=bias_correction,
+            lr_decay=lr_decay,
+            beta1_decay=beta1_decay,
+            on_nonfinite=on_nonfinite,
+        )

@@ -6,7 +6,7 @@ place. Optimizers keep their moments in flat arrays of the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..backend.device import Array, backend_of, device_of, to_device
@@ -80,10 +80,27 @@ class FlatStorage:
             flat = self.moments[name] = backend_of((self.data,)).xp.zeros_like(self.data)
         return flat
 
+    def gather(self) -> None:
+        """Bring gradients into place that were assigned by the user, or that carry a graph."""
+        for p, place in zip(self.params, self._gradients, strict=True):
+            if p._grad is not None and p._grad is not place:
+                place[...] = _raw(p._grad)
+                p._grad = place
+
+    def first_not_finite(self, all_finite: Callable[[Array], bool]) -> Any:
+        """Return the first parameter whose gradient, once gathered, is not finite, or None."""
+        if all_finite(self.grad):
+            return None
+        # What is not finite may be the old gradient of a parameter that has none now.
+        for p, gradient in zip(self.params, self._gradients, strict=True):
+            if p._grad is not None and not all_finite(gradient.reshape(-1)):
+                return p
+        return None
+
     def runs(self) -> Iterator[tuple[slice, int]]:
         """Yield stretches of neighbors that have a gradient and one step count, which is advanced.
 
-        Usually one stretch: all. What has no gradient is left out.
+        Usually one stretch: all. What has no gradient is left out. Gradients must have been gathered.
 
         Yields
         ------
@@ -96,9 +113,6 @@ class FlatStorage:
         for i, p in enumerate(self.params):
             if p._grad is None:
                 continue
-            if p._grad is not self._gradients[i]:  # assigned by the user, or carrying a graph
-                self._gradients[i][...] = _raw(p._grad)
-                p._grad = self._gradients[i]
             p._version[0] += 1
             self.steps[i] += 1
             if self.starts[i] == end and self.steps[i] == step:
@@ -112,7 +126,10 @@ class FlatStorage:
 
     def follow(self) -> None:
         """Lay everything out again if a value was moved away, to another device say."""
-        if all(p._data is value for p, value in zip(self.params, self._values, strict=True)):
+        for p, value in zip(self.params, self._values, strict=True):  # all() would take twice as long
+            if p._data is not value:
+                break
+        else:
             return
         before = {name: self.views(flat) for name, flat in self.moments.items()}
         self._bind()

@@ -10,15 +10,18 @@ import numpy
 
 from ..backend.device import asarray, backend_of, to_host
 from ..backend.kernels import chosen_kernels
-from ..errors import DTypeError, GraphError, OptionError, StateError
+from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
 from ..tensor import Tensor
 from .flat import FlatStorage
+
+ON_NONFINITE = ("ignore", "skip", "raise")
 
 
 class Optimizer:
     """Changes parameters by their gradients.
 
-    A subclass names its moments, checks its hyper-parameters and calls its kernel in `_update`.
+    A subclass names its kernel and its moments, checks its hyper-parameters, and computes the scalars
+    of a step in `_scalars`.
 
     Parameters
     ----------
@@ -28,26 +31,41 @@ class Optimizer:
         state is saved under the parameters' numbers.
     defaults : dict
         The hyper-parameters of groups that do not set them.
+    on_nonfinite : {"ignore", "skip", "raise"}
+        What `step` does about a gradient that is NaN or infinite: takes it as it is, takes no step
+        but counts it in `skipped`, or raises a NonFiniteError that names the parameter. The last two
+        read all gradients once more, and change nothing where they find one.
 
     Attributes
     ----------
     param_groups : list of dict
         The parameters and hyper-parameters of each group. Hyper-parameters may be changed
         between steps; schedules do.
+    skipped : int
+        How many steps were not taken, for a gradient that was not finite.
 
     Raises
     ------
     OptionError
-        If there is no parameter, one appears twice, or a hyper-parameter is out of its domain.
+        If there is no parameter, one appears twice or needs no gradient, or a hyper-parameter is out
+        of its domain.
     DTypeError
         If something is not a leaf Tensor of floats.
     """
 
-    moment_names: ClassVar[tuple[str, ...]] = ()
+    kernel: ClassVar[str]
+    """The name of the kernel that changes a stretch of the flat arrays."""
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    moment_names: ClassVar[tuple[str, ...]] = ()
+    """The arrays that the kernel takes after parameter and gradient."""
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], on_nonfinite: str = "ignore") -> None:
         self._name = type(self).__name__
+        if on_nonfinite not in ON_NONFINITE:
+            raise unknown_name(self._name, "choice for on_nonfinite", on_nonfinite, ON_NONFINITE)
         self.defaults = defaults
+        self.on_nonfinite = on_nonfinite
+        self.skipped = 0
         self.param_groups: list[dict[str, Any]] = []
         self._storages: list[list[FlatStorage]] = []
         self._names: dict[int, str] = {}
@@ -85,7 +103,9 @@ class Optimizer:
             )
         entries = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         if not entries:
-            raise OptionError(self._name, "a group has no parameters", group=len(self.param_groups))
+            raise OptionError(
+                self._name, "a group has no parameters; leave it out", group=len(self.param_groups)
+            )
         named = [e if isinstance(e, tuple) else (str(len(self._names) + i), e) for i, e in enumerate(entries)]
         seen, names = set(self._names), set(self._names.values())
         for name, p in named:
@@ -93,8 +113,17 @@ class Optimizer:
                 raise DTypeError(
                     self._name, "only leaf Tensors of floats can be optimized", name=name, got=_kind(p)
                 )
+            if not p.requires_grad:
+                raise OptionError(
+                    self._name,
+                    "a parameter needs no gradient; leave frozen ones out: "
+                    "[(n, p) for n, p in model.named_parameters() if p.requires_grad]",
+                    name=name,
+                )
             if id(p) in seen or name in names:
-                raise OptionError(self._name, "a parameter appears twice", name=name)
+                raise OptionError(
+                    self._name, "a parameter or a name appears twice; list each once, in one group", name=name
+                )
             seen.add(id(p))
             names.add(name)
         settings = {**self.defaults, **{key: value for key, value in group.items() if key != "params"}}
@@ -111,20 +140,12 @@ class Optimizer:
         """Raise an OptionError for a hyper-parameter out of its domain."""
         raise NotImplementedError
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        """Name the moments that these settings need."""
+    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
+        """Name the moments that these settings need, with None in place of those they do not."""
         return self.moment_names
 
-    def _update(
-        self,
-        kernels: Any,
-        param: Any,
-        grad: Any,
-        moments: dict[str, Any],
-        step: int,
-        settings: dict[str, Any],
-    ) -> None:
-        """Change a stretch of the flat arrays in place."""
+    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+        """Return the scalars of step number `step`, from 1, in the order of the kernel's parameters."""
         raise NotImplementedError
 
     def _require(self, settings: dict[str, Any], name: str, domain: str, inside: bool) -> None:
@@ -136,43 +157,102 @@ class Optimizer:
             value = settings[name]
             self._require(settings, name, "a finite number >= 0", _is_number(value) and 0 <= value < math.inf)
 
+    def _require_below_one(self, settings: dict[str, Any], *names: str) -> None:
+        for name in names:
+            value = settings[name]
+            self._require(settings, name, "a number in [0, 1)", _is_number(value) and 0 <= value < 1)
+
+    def _require_betas(self, settings: dict[str, Any]) -> None:
+        betas = settings["betas"]
+        self._require(
+            settings,
+            "betas",
+            "two numbers in [0, 1)",
+            isinstance(betas, tuple | list)
+            and len(betas) == 2
+            and all(_is_number(b) and 0 <= b < 1 for b in betas),
+        )
+
+    def _require_switch(self, settings: dict[str, Any], *names: str) -> None:
+        for name in names:
+            self._require(settings, name, "True or False", isinstance(settings[name], bool))
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
         for group in self.param_groups:
             for p in group["params"]:
                 p._grad = None
 
-    def step(self) -> None:
+    def step(self, grad_scale: float = 1.0) -> None:
         """Take one step along the gradients.
 
         A parameter that got no gradient since `zero_grad` is left as it is, moments and all.
+
+        Parameters
+        ----------
+        grad_scale : float
+            What the gradients are too large by: the number of backward passes that they are the sum
+            of, or the factor that the loss was multiplied by. The step is taken along the gradients
+            divided by it; `p.grad` stays as it is.
 
         Raises
         ------
         GraphError
             If no parameter has a gradient.
+        NonFiniteError
+            If a gradient is NaN or infinite, and `on_nonfinite` is ``"raise"``.
+        OptionError
+            If `grad_scale` is not a positive number.
         """
-        stepped = False
+        if not 0 < grad_scale < math.inf:
+            raise OptionError(
+                f"{self._name}.step", "grad_scale must be a positive number", grad_scale=grad_scale
+            )
+        if self.on_nonfinite != "ignore" and not self._finite():
+            return
+        scale, stepped = 1.0 / grad_scale, False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             names = self._moments(settings)
             for storage in storages:
                 storage.follow()
-                moments = {name: storage.moment(name) for name in names}
+                storage.gather()
+                kernel = getattr(backend_of((storage.data,)).tables[chosen_kernels()], self.kernel)
+                arrays = [storage.data, storage.grad]
+                arrays += [None if name is None else storage.moment(name) for name in names]
                 for stretch, step in storage.runs():
                     stepped = True
-                    self._update(
-                        backend_of((storage.data,)).tables[chosen_kernels()],
-                        storage.data[stretch],
-                        storage.grad[stretch],
-                        {name: flat[stretch] for name, flat in moments.items()},
-                        step,
-                        settings,
+                    kernel(
+                        *[None if flat is None else flat[stretch] for flat in arrays],
+                        scale=scale,
+                        **self._scalars(settings, step),
                     )
         if not stepped:
             raise GraphError(
                 f"{self._name}.step",
                 "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
+
+    def _finite(self) -> bool:
+        """Tell whether all gradients are finite; if not, count or raise."""
+        for storages in self._storages:
+            for storage in storages:
+                storage.follow()
+                storage.gather()
+                kernels = backend_of((storage.data,)).tables[chosen_kernels()]
+                p = storage.first_not_finite(kernels.all_finite)
+                if p is None:
+                    continue
+                if self.on_nonfinite == "raise":
+                    raise NonFiniteError(
+                        f"{self._name}.step",
+                        "a gradient is not finite; lower the learning rate, clip gradients, look for "
+                        "log(0) and division by 0, or skip such steps with on_nonfinite='skip'. "
+                        "The parameters are as they were before this step",
+                        name=self._names[id(p)],
+                    )
+                self.skipped += 1
+                return False
+        return True
 
     # --- State ---------------------------------------------------------------------------
 
@@ -189,7 +269,7 @@ class Optimizer:
         state = {}
         for storages, settings in zip(self._storages, self.param_groups, strict=True):
             for storage in storages:
-                views = {name: storage.views(storage.moment(name)) for name in self._moments(settings)}
+                views = self._views(storage, settings)
                 for i, p in enumerate(storage.params):
                     if storage.steps[i]:
                         moments = {name: to_host(view[i]).copy() for name, view in views.items()}
@@ -203,41 +283,32 @@ class Optimizer:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Take over a state that `state_dict` returned; parameters are matched by name.
 
-        The hyper-parameters of a group are taken over where the saved groups have the same
-        members; nothing is changed if something does not fit.
+        Order and groups may differ from those saved. A group takes over the hyper-parameters that its
+        members were saved with. Nothing is changed if something does not fit.
 
         Raises
         ------
         StateError
-            If it is of another optimizer, or names or shapes of parameters differ.
+            If it is of another optimizer, if names or shapes of parameters differ, or if the members
+            of a group were saved with hyper-parameters that differ.
         """
         if saved.get("optimizer") != self._name:
             raise StateError(
-                self._name, "the state was saved by another optimizer", saved=saved.get("optimizer")
-            )
-        members = [[self._names[id(p)] for p in settings["params"]] for settings in self.param_groups]
-        saved_members = [list(group["params"]) for group in saved["groups"]]
-        if [sorted(names) for names in members] != [sorted(names) for names in saved_members]:
-            here = {name for names in members for name in names}
-            there = {name for names in saved_members for name in names}
-            raise StateError(
                 self._name,
-                "the groups of parameters differ from those saved",
-                missing=sorted(here - there),
-                unexpected=sorted(there - here),
-                group_sizes=[len(names) for names in members],
-                saved_group_sizes=[len(names) for names in saved_members],
+                "the state was saved by another optimizer; make that one, or start without its state",
+                saved=saved.get("optimizer"),
             )
-        for settings, group in zip(self.param_groups, saved["groups"], strict=True):
-            self._validate({**settings, **{key: value for key, value in group.items() if key != "params"}})
-        problems = list(self._misfits(saved["state"], [{**g, "params": []} for g in saved["groups"]]))
+        groups = self._saved_settings(saved["groups"])
+        for settings in groups:
+            self._validate(settings)
+        problems = list(self._misfits(saved["state"], groups))
         if problems:
             raise StateError(self._name, "moments do not fit", problems="; ".join(problems))
-        for settings, storages, group in zip(self.param_groups, self._storages, saved["groups"], strict=True):
-            settings.update({key: value for key, value in group.items() if key in self.defaults})
+        for settings, storages, taken in zip(self.param_groups, self._storages, groups, strict=True):
+            settings.update(taken)
             for storage in storages:
                 storage.follow()
-                views = {name: storage.views(storage.moment(name)) for name in self._moments(settings)}
+                views = self._views(storage, settings)
                 for i, p in enumerate(storage.params):
                     entry = saved["state"].get(self._names[id(p)], {"step": 0})
                     storage.steps[i] = int(entry["step"])
@@ -245,15 +316,48 @@ class Optimizer:
                         value = entry.get(name, 0)
                         view[i][...] = asarray(value, dtype=p.dtype, device=p.device)
 
+    def _saved_settings(self, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the hyper-parameters that each group of this optimizer takes over from saved groups."""
+        there = {name: group for group in saved for name in group["params"]}
+        here = set(self._names.values())
+        if here != set(there):
+            raise StateError(
+                self._name,
+                "the parameters differ from those saved",
+                missing=sorted(here - set(there)),
+                unexpected=sorted(set(there) - here),
+            )
+        groups = []
+        for settings in self.param_groups:
+            first, *others = [self._names[id(p)] for p in settings["params"]]
+            taken = {key: there[first].get(key, settings[key]) for key in self.defaults}
+            for name in others:
+                for key, value in taken.items():
+                    other = there[name].get(key, settings[key])
+                    if other != value:
+                        raise StateError(
+                            self._name,
+                            f"parameters of one group were saved with another {key} each; "
+                            "put them in groups of their own",
+                            **{first: value, name: other},
+                        )
+            groups.append(taken)
+        return groups
+
+    def _views(self, storage: FlatStorage, settings: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return the views of each moment that the settings need."""
+        names = [name for name in self._moments(settings) if name is not None]
+        return {name: storage.views(storage.moment(name)) for name in names}
+
     def _misfits(self, state: dict[str, Any], groups: list[dict[str, Any]]) -> Iterable[str]:
         for settings, storages in zip(groups, self._storages, strict=True):
-            for storage in storages:
-                for p in storage.params:
-                    name = self._names[id(p)]
-                    entry = state.get(name)
-                    if entry is None:
-                        continue
-                    for moment in self._moments(settings):
+            for p in (p for storage in storages for p in storage.params):
+                name = self._names[id(p)]
+                entry = state.get(name)
+                if entry is None:
+                    continue
+                for moment in self._moments(settings):
+                    if moment is not None:
                         shape = None if moment not in entry else numpy.shape(entry[moment])
                         if shape != p.shape:
                             yield f"{name}.{moment}: here {p.shape}, there {shape}"

@@ -18,6 +18,10 @@ class SGD(Optimizer):
         theta_t = theta_{t-1} - lr * u_t                        without nesterov
         theta_t = theta_{t-1} - lr * (g_t + momentum * u_t)     with nesterov
 
+    These are equations 1 and 2, and 3 and 4, of Sutskever et al., with two changes that PyTorch made
+    usual: the learning rate multiplies the velocity instead of being part of it, and for Nesterov
+    theta is the point that was already looked ahead to.
+
     Parameters
     ----------
     params : iterable
@@ -32,6 +36,8 @@ class SGD(Optimizer):
         Added to the gradient as ``weight_decay * param``: L2 regularization.
     nesterov : bool
         Whether to look ahead; it needs momentum and no dampening.
+    on_nonfinite : {"ignore", "skip", "raise"}
+        What to do about gradients that are not finite; see `Optimizer`.
 
     Raises
     ------
@@ -42,8 +48,7 @@ class SGD(Optimizer):
     ----------
     B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and
-    momentum in deep learning", ICML 2013: the form above, in which the learning rate multiplies
-    the velocity.
+    momentum in deep learning", ICML 2013.
 
     Examples
     --------
@@ -56,6 +61,7 @@ class SGD(Optimizer):
     tensor([0.75])
     """
 
+    kernel = "sgd"
     moment_names = ("velocity",)
 
     def __init__(
@@ -66,6 +72,8 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        on_nonfinite: str = "ignore",
     ) -> None:
         super().__init__(
             params,
@@ -76,13 +84,14 @@ class SGD(Optimizer):
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
             },
+            on_nonfinite,
         )
 
     def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "momentum", "dampening", "weight_decay")
-        self._require(settings, "momentum", "below 1", settings["momentum"] < 1)
+        self._require_not_negative(settings, "lr", "dampening", "weight_decay")
+        self._require_below_one(settings, "momentum")
         self._require(settings, "dampening", "at most 1", settings["dampening"] <= 1)
-        self._require(settings, "nesterov", "True or False", isinstance(settings["nesterov"], bool))
+        self._require_switch(settings, "nesterov")
         self._require(
             settings,
             "nesterov",
@@ -90,26 +99,15 @@ class SGD(Optimizer):
             not settings["nesterov"] or (settings["momentum"] > 0 and settings["dampening"] == 0),
         )
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        return self.moment_names if settings["momentum"] else ()
+    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
+        return ("velocity" if settings["momentum"] else None,)
 
-    def _update(
-        self,
-        kernels: Any,
-        param: Any,
-        grad: Any,
-        moments: dict[str, Any],
-        step: int,
-        settings: dict[str, Any],
-    ) -> None:
-        kernels.sgd(
-            param,
-            grad,
-            moments.get("velocity"),
-            lr=settings["lr"],
-            momentum=settings["momentum"],
-            dampening=settings["dampening"],
-            weight_decay=settings["weight_decay"],
-            nesterov=settings["nesterov"],
-            first=step == 1,
-        )
+    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+        return {
+            "l2": settings["weight_decay"],
+            "lr": settings["lr"],
+            "momentum": settings["momentum"],
+            # The first velocity is the gradient: the one before is zero, and nothing is dampened.
+            "undamped": 1.0 if step == 1 else 1.0 - settings["dampening"],
+            "nesterov": settings["nesterov"],
+        }

@@ -149,7 +149,8 @@ class Trainer:
         Raises
         ------
         NonFiniteError
-            If the loss is NaN or infinite; the step is named, and no parameter was changed by it.
+            If the loss is NaN or infinite; the step is named, and no parameter was changed by it. Also
+            if a gradient is, and the optimizer was made with ``on_nonfinite="raise"``.
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise OptionError("Trainer.fit", "epochs must be an integer >= 0", epochs=epochs)

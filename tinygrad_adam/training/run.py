@@ -156,7 +156,8 @@ class Run:
         model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
             config.device
         )
-        optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        optimizer = build_optimizer(config.optimizer, trained, **config.settings)
         self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
         callbacks: list[Callback] = [_Metrics(folder / "metrics.jsonl"), self.checkpoints]
         if config.patience is not None:

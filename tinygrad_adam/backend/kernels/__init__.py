@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import unknown_name
-from . import reference, reference_windows
+from . import reference, reference_optim, reference_windows
 
 KERNEL_SETS = ("fast", "reference")
+_REFERENCE = (reference, reference_optim, reference_windows)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
 
 
@@ -37,18 +38,23 @@ class KernelTable:
         self._override = override
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        textbook = None if name.startswith("__") else _find(name, _REFERENCE)
+        if textbook is None:
             raise AttributeError(name)
-        home = reference if hasattr(reference, name) else reference_windows
-        kernel = partial(getattr(home, name), self._xp)
+        kernel = partial(textbook, self._xp)
         # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
         if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu, cpu_channels, cpu_convolution, cpu_pooling, cpu_products
+            from . import cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products
 
-            for home in (cpu, cpu_channels, cpu_convolution, cpu_pooling, cpu_products):
-                kernel = getattr(home, name, kernel)
+            homes = (cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products)
+            kernel = _find(name, homes) or kernel
         setattr(self, name, kernel)
         return kernel
+
+
+def _find(name: str, modules: tuple[ModuleType, ...]) -> Any:
+    """Return the kernel of the name from the first module that has one, or None."""
+    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
 def chosen_kernels() -> str:

@@ -7,112 +7,16 @@ from typing import Any
 
 import numpy
 
-from ..threads import in_pieces
 from . import reference
 from .layout import flat_alike
-from .loops import compiled
+from .loops import compiled, in_flat_pieces
 
-_PIECE = 1 << 18
+_FEW = 1 << 12
+"""Elements below which NumPy's own operations are as fast as a compiled loop."""
+_LEAST = 1 << 18
 """Elements that a thread must get for its share to be worth the handing over."""
-
-
-def _in_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any) -> None:
-    """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), in parallel."""
-    size = arrays[0].size
-    if size < 2 * _PIECE:
-        kernel(*arrays, *scalars)
-        return
-    in_pieces(
-        lambda start, stop: kernel(*[None if a is None else a[start:stop] for a in arrays], *scalars),
-        size,
-        _PIECE,
-        align=64,  # no two threads write to one cache line
-    )
-
-
-# --- Optimizers ------------------------------------------------------------------------------
-
-
-@compiled
-def _adam(p, g, m, v, v_max, lr, beta1, beta2, eps, decay_factor, l2, correction1, correction2):  # type: ignore[no-untyped-def]
-    # Scalars arrive as float64; cast once, or every element would be computed in float64.
-    kind = p.dtype.type
-    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
-    lr, beta1, beta2, eps = kind(lr), kind(beta1), kind(beta2), kind(eps)
-    decay_factor, l2 = kind(decay_factor), kind(l2)
-    decayed = l2 != 0  # 0 times an infinite parameter would be NaN
-    correction1, correction2 = kind(correction1), kind(correction2)
-    for i in range(p.size):
-        gradient = g[i] + l2 * p[i] if decayed else g[i]
-        m[i] = beta1 * m[i] + rest1 * gradient
-        v[i] = beta2 * v[i] + rest2 * gradient * gradient
-        second = v[i]
-        if v_max is not None:
-            if second > v_max[i] or second != second:  # NaN stays visible
-                v_max[i] = second
-            second = v_max[i]
-        p[i] = p[i] * decay_factor - lr * (m[i] * correction1) / (math.sqrt(second * correction2) + eps)
-
-
-def adam(
-    param: Any,
-    grad: Any,
-    m: Any,
-    v: Any,
-    v_max: Any,
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    step: int,
-) -> None:
-    """Step number `step` of Adam; see `reference.adam`."""
-    _in_pieces(
-        _adam,
-        (param, grad, m, v, v_max),
-        lr,
-        beta1,
-        beta2,
-        eps,
-        1.0 - lr * weight_decay if decoupled else 1.0,
-        0.0 if decoupled else weight_decay,
-        1.0 / (1.0 - beta1**step),
-        1.0 / (1.0 - beta2**step),
-    )
-
-
-@compiled
-def _sgd(p, g, velocity, lr, momentum, undamped, weight_decay, nesterov):  # type: ignore[no-untyped-def]
-    kind = p.dtype.type
-    lr, momentum, undamped, weight_decay = kind(lr), kind(momentum), kind(undamped), kind(weight_decay)
-    decayed = weight_decay != 0
-    for i in range(p.size):
-        gradient = g[i] + weight_decay * p[i] if decayed else g[i]
-        if velocity is not None:
-            velocity[i] = momentum * velocity[i] + undamped * gradient
-            gradient = gradient + momentum * velocity[i] if nesterov else velocity[i]
-        p[i] -= lr * gradient
-
-
-def sgd(
-    param: Any,
-    grad: Any,
-    velocity: Any,
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    first: bool,
-) -> None:
-    """Step of SGD; see `reference.sgd`."""
-    # The first velocity is the gradient: the one before is zero, and nothing is dampened.
-    undamped = 1.0 if first else 1.0 - dampening
-    _in_pieces(_sgd, (param, grad, velocity), lr, momentum, undamped, weight_decay, nesterov)
+_LEAST_OF_ERF = 1 << 13
+"""Likewise, for a function that takes longer."""
 
 
 # --- Softmax cross-entropy -------------------------------------------------------------------
@@ -220,20 +124,20 @@ def _relu_vjp(g, y, out):  # type: ignore[no-untyped-def]
 
 def relu(x: Any) -> Any:
     """Greater of `x` and 0; see `reference.relu`."""
-    if x.size < _PIECE or x.dtype.kind != "f":
+    if x.size < _FEW or x.dtype.kind != "f":
         return reference.relu(numpy, x)
     out = numpy.empty_like(x)
-    _in_pieces(_relu, flat_alike(out, x)[::-1])
+    in_flat_pieces(_relu, flat_alike(out, x)[::-1], least=_LEAST)
     return out
 
 
 def relu_vjp(g: Any, y: Any) -> Any:
     """``g`` where `y` is positive; see `reference.relu_vjp`."""
-    if g.size < _PIECE or g.shape != y.shape or g.dtype.kind != "f":
+    if g.size < _FEW or g.shape != y.shape or g.dtype.kind != "f":
         return reference.relu_vjp(numpy, g, y)
     out = numpy.empty_like(y, g.dtype)
     flat, g, y = flat_alike(out, g, y)
-    _in_pieces(_relu_vjp, (g, y, flat))
+    in_flat_pieces(_relu_vjp, (g, y, flat), least=_LEAST)
     return out
 
 
@@ -247,7 +151,7 @@ def erf(x: Any) -> Any:
     """Error function; see `reference.erf`."""
     flat = numpy.ascontiguousarray(x).reshape(-1)
     out = numpy.empty(flat.size, numpy.result_type(flat, numpy.float32))
-    _in_pieces(_erf, (flat, out))
+    in_flat_pieces(_erf, (flat, out), least=_LEAST_OF_ERF)
     return out.reshape(numpy.shape(x))
 
 

@@ -6,10 +6,28 @@ does instead of checking every divisor. ``fastmath`` stays off: it assumes there
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy
 
+from ..threads import in_pieces
+
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+def in_flat_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any, least: int) -> list[Any]:
+    """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), side by side."""
+    size = arrays[0].size
+    if size < 2 * least:
+        return [kernel(*arrays, *scalars)]
+    return in_pieces(
+        lambda start, stop: kernel(*[None if a is None else a[start:stop] for a in arrays], *scalars),
+        size,
+        least,
+        align=64,  # no two threads write to one cache line
+    )
+
 
 # Unsigned indices: Numba checks a signed one for its sign, which keeps a loop from vectorizing.
 

@@ -1,0 +1,64 @@
+"""Every optimizer's step alone: against the machine's copy rate where it is large, and on a small network.
+
+Run with ``python -m benchmarks.optimizers``.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+from .machine import rates
+from .peers import limit_threads
+
+SIZE = 20_000_000
+VARIANTS = {
+    "sgd": [{}, {"momentum": 0.9}],
+    "adam": [{}, {"amsgrad": True}],
+    "rmsprop": [{}, {"momentum": 0.9, "centered": True}],
+}
+"""Options that change how many arrays are kept; the others have one variant."""
+
+
+def median(step: Callable[[], None], count: int) -> float:
+    """Return the seconds of a call."""
+    for _ in range(3):
+        step()
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Measure and print."""
+    import numpy as np
+
+    from tinygrad_adam import nn, optim, tensor
+
+    copy = rates()["bytes"]
+    print(f"copying {copy / 1e9:.1f} GB/s; {SIZE:,} float32 parameters, and an MLP 64-32-10; medians\n")
+    print("| optimizer | large, ms | time of its bytes, ms | ratio | MLP, us |\n|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    large, gradient = rng.random(SIZE, np.float32), rng.random(SIZE, np.float32)
+    for name, cls in optim.OPTIMIZERS.items():
+        for options in VARIANTS.get(name, [{}]):
+            p = nn.Parameter(large)
+            p.grad = gradient
+            optimizer = cls([p], **options)
+            seconds = median(optimizer.step, 9)
+            arrays = len(optimizer._storages[0][0].moments)
+            least = 4 * SIZE * (2 * (1 + arrays) + 1) / copy  # the gradient is only read
+            model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+            model(tensor(rng.random((32, 64), np.float32))).sum().backward()
+            small = median(cls(model.parameters(), **options).step, 5000)
+            times = f"{seconds * 1e3:.1f} | {least * 1e3:.1f} | {seconds / least:.2f} | {small * 1e6:.1f}"
+            print(f"| {', '.join([name, *options])} | {times} |", flush=True)
+
+
+if __name__ == "__main__":
+    limit_threads()
+    main()

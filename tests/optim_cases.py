@@ -1,0 +1,593 @@
+"""One row for each optimizer: its rule in plain Python, its options, its peer in PyTorch.
+
+The rules are transcriptions of the papers for one element, in Python floats, written without a look at
+the package. Each takes the start, the gradients and the learning rate of each step, and returns the path.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+from tinygrad_adam import nn, optim
+
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
+needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="Numba is not installed: there are no fast kernels")
+KERNELS = ["reference", pytest.param("fast", marks=needs_numba)]
+
+
+def parameter(*values, dtype=np.float64):
+    return nn.Parameter(np.array(values, dtype))
+
+
+def give(p, gradient):
+    p.grad = np.broadcast_to(np.asarray(gradient, p.dtype), p.shape).copy()
+
+
+def take_steps(opt, p, gradients):
+    for g in gradients:
+        give(p, g)
+        opt.step()
+
+
+# --- The rules, transcribed --------------------------------------------------------------------
+
+
+def sgd(theta, gradients, lrs, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
+    """PyTorch's form of Polyak's and Nesterov's momentum."""
+    u, path = None, []
+    for g, lr in zip(gradients, lrs, strict=True):
+        g = g + weight_decay * theta
+        u = g if u is None else momentum * u + (1 - dampening) * g
+        theta = theta - lr * (g + momentum * u if nesterov else u if momentum else g)
+        path.append(theta)
+    return path
+
+
+def adagrad(
+    theta, gradients, lrs, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
+):  # fmt: skip
+    """Duchi et al., the diagonal case."""
+    total, path = initial_accumulator_value, []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True)):
+        g = g + weight_decay * theta
+        total += g**2
+        theta = theta - lr / (1 + t * lr_decay) * g / (math.sqrt(total) + eps)
+        path.append(theta)
+    return path
+
+
+def adadelta(theta, gradients, lrs, rho=0.9, eps=1e-6, weight_decay=0.0):
+    """Zeiler, Algorithm 1."""
+    mean_g2 = mean_dx2 = 0.0
+    path = []
+    for g, lr in zip(gradients, lrs, strict=True):
+        g = g + weight_decay * theta
+        mean_g2 = rho * mean_g2 + (1 - rho) * g**2
+        dx = -math.sqrt(mean_dx2 + eps) / math.sqrt(mean_g2 + eps) * g
+        mean_dx2 = rho * mean_dx2 + (1 - rho) * dx**2
+        theta = theta + lr * dx
+        path.append(theta)
+    return path
+
+
+def rmsprop(
+    theta, gradients, lrs, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False
+):  # fmt: skip
+    """Hinton's lecture; Graves, equations 38 to 41, in PyTorch's form."""
+    n = mean = u = 0.0
+    path = []
+    for g, lr in zip(gradients, lrs, strict=True):
+        g = g + weight_decay * theta
+        n = alpha * n + (1 - alpha) * g**2
+        mean = alpha * mean + (1 - alpha) * g
+        spread = n - mean**2 if centered else n
+        u = momentum * u + g / (math.sqrt(spread) + eps)
+        theta = theta - lr * u
+        path.append(theta)
+    return path
+
+
+def adam(
+    theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False,
+    decoupled_weight_decay=False, eps_at="outside", amsgrad_after_correction=False, bias_correction=True,
+    lr_decay=0.0, beta1_decay=1.0,
+):  # fmt: skip
+    """Kingma & Ba, Algorithm 1 and section 2; Reddi et al.; Loshchilov & Hutter."""
+    m = v = v_max = 0.0
+    path = []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        lr = lr / (1 + lr_decay * (t - 1))
+        if decoupled_weight_decay:
+            theta = theta - lr * weight_decay * theta
+        else:
+            g = g + weight_decay * theta
+        beta = betas[0] * beta1_decay ** (t - 1)
+        m = beta * m + (1 - beta) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        c1, c2 = (1 - betas[0] ** t, 1 - betas[1] ** t) if bias_correction else (1, 1)
+        if amsgrad and amsgrad_after_correction:
+            v_max = max(v_max, v / c2)
+            v_hat = v_max
+        elif amsgrad:
+            v_max = max(v_max, v)
+            v_hat = v_max / c2
+        else:
+            v_hat = v / c2
+        if eps_at == "outside":
+            step = lr * (m / c1) / (math.sqrt(v_hat) + eps)
+        elif eps_at == "hat":
+            step = lr * math.sqrt(c2) / c1 * m / (math.sqrt(v_hat * c2) + eps)
+        else:
+            step = lr * (m / c1) / math.sqrt(v_hat + eps)
+        theta = theta - step
+        path.append(theta)
+    return path
+
+
+def adamw(theta, gradients, lrs, weight_decay=0.01, decoupled_weight_decay=True, **options):
+    return adam(theta, gradients, lrs, weight_decay=weight_decay,
+                decoupled_weight_decay=decoupled_weight_decay, **options)  # fmt: skip
+
+
+def adamax(theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    """Kingma & Ba, Algorithm 2, with PyTorch's eps."""
+    m = u = 0.0
+    path = []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        g = g + weight_decay * theta
+        m = betas[0] * m + (1 - betas[0]) * g
+        u = max(betas[1] * u, abs(g) + eps)
+        theta = theta - lr / (1 - betas[0] ** t) * m / u
+        path.append(theta)
+    return path
+
+
+def nadam(
+    theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=0.004,
+    decoupled_weight_decay=False,
+):  # fmt: skip
+    """Dozat, Algorithm 2, with the schedule of section 3."""
+    m = v = 0.0
+    product, path = 1.0, []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        if decoupled_weight_decay:
+            theta = theta - lr * weight_decay * theta
+        else:
+            g = g + weight_decay * theta
+        mu = betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay))
+        mu_next = betas[0] * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))
+        product *= mu
+        g_hat = g / (1 - product)
+        m = betas[0] * m + (1 - betas[0]) * g
+        m_hat = m / (1 - product * mu_next)
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        v_hat = v / (1 - betas[1] ** t)
+        m_bar = (1 - mu) * g_hat + mu_next * m_hat
+        theta = theta - lr * m_bar / (math.sqrt(v_hat) + eps)
+        path.append(theta)
+    return path
+
+
+def radam(
+    theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False
+):  # fmt: skip
+    """Liu et al., Algorithm 2, with the threshold and the eps of the authors' code."""
+    m = v = 0.0
+    rho_inf, path = 2 / (1 - betas[1]) - 1, []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        if decoupled_weight_decay:
+            theta = theta - lr * weight_decay * theta
+        else:
+            g = g + weight_decay * theta
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        m_hat = m / (1 - betas[0] ** t)
+        rho = rho_inf - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+        if rho > 5:
+            adaptive = math.sqrt(1 - betas[1] ** t) / (math.sqrt(v) + eps)
+            r = math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+            theta = theta - lr * r * m_hat * adaptive
+        else:
+            theta = theta - lr * m_hat
+        path.append(theta)
+    return path
+
+
+def adabound(
+    theta, gradients, lrs, betas=(0.9, 0.999), final_lr=0.1, gamma=1e-3, eps=1e-8, weight_decay=0.0,
+    base_lr=None, amsbound=False,
+):  # fmt: skip
+    """Luo et al., Algorithms 2 and 3, with the bounds and the corrections of the authors' code."""
+    m = v = v_max = 0.0
+    path = []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        g = g + weight_decay * theta
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        v_max = max(v, v_max)
+        rate = lr * math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+        rate /= math.sqrt(v_max if amsbound else v) + eps
+        final = final_lr * lr / (base_lr or lrs[0])
+        rate = max(rate, final * (1 - 1 / (gamma * t + 1)))
+        rate = min(rate, final * (1 + 1 / (gamma * t)))
+        theta = theta - rate * m
+        path.append(theta)
+    return path
+
+
+def amsbound(theta, gradients, lrs, **options):
+    return adabound(theta, gradients, lrs, amsbound=True, **options)
+
+
+def adabelief(
+    theta, gradients, lrs, betas=(0.9, 0.999), eps=1e-16, weight_decay=0.0, decoupled_weight_decay=False
+):  # fmt: skip
+    """Zhuang et al., Algorithm 2."""
+    m = s = 0.0
+    path = []
+    for t, (g, lr) in enumerate(zip(gradients, lrs, strict=True), 1):
+        if decoupled_weight_decay:
+            theta = theta - lr * weight_decay * theta
+        else:
+            g = g + weight_decay * theta
+        m = betas[0] * m + (1 - betas[0]) * g
+        s = betas[1] * s + (1 - betas[1]) * (g - m) ** 2 + eps
+        m_hat, s_hat = m / (1 - betas[0] ** t), s / (1 - betas[1] ** t)
+        theta = theta - lr * m_hat / (math.sqrt(s_hat) + eps)
+        path.append(theta)
+    return path
+
+
+def lion(theta, gradients, lrs, betas=(0.9, 0.99), weight_decay=0.0):
+    """Chen et al., Algorithm 2."""
+    m, path = 0.0, []
+    for g, lr in zip(gradients, lrs, strict=True):
+        c = betas[0] * m + (1 - betas[0]) * g
+        theta = theta - lr * ((c > 0) - (c < 0) + weight_decay * theta)
+        m = betas[1] * m + (1 - betas[1]) * g
+        path.append(theta)
+    return path
+
+
+# --- The table ---------------------------------------------------------------------------------
+
+
+def combinations(**choices: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """List every combination of the choices."""
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+NOT_NUMBERS = (-0.5, math.nan, math.inf, "x", None, True)
+NOT_BETAS = ((1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9,), 0.9, (0.9, math.nan), ("a", 0.9), None)
+NOT_SWITCHES = ("False", None, 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the tests know of an optimizer.
+
+    Attributes
+    ----------
+    cls : type
+        The optimizer.
+    rule : callable
+        Its transcription.
+    options : list of dict
+        What closed forms are checked with; together they must catch every mutant.
+    stateful : dict
+        Options that make it keep every moment that it knows.
+    refused : dict of str to tuple
+        For each hyper-parameter, values that are refused whatever the others are.
+    refused_together : list of (dict, str)
+        Options that are refused only together, and the one that the error names.
+    torch : str or None
+        Its name in ``torch.optim``.
+    torch_runs : list of (dict, list of dict)
+        Options of the constructor, and those of one group each, to follow PyTorch with.
+    lr : float
+        A learning rate of a size that suits it.
+    """
+
+    cls: type[optim.Optimizer]
+    rule: Callable[..., list[float]]
+    options: list[dict[str, Any]]
+    refused: dict[str, tuple[Any, ...]]
+    stateful: dict[str, Any] = field(default_factory=dict)
+    refused_together: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    torch: str | None = None
+    torch_runs: list[tuple[dict[str, Any], list[dict[str, Any]]]] = field(default_factory=list)
+    lr: float = 0.01
+
+
+ADAM_OPTIONS = [
+    {"betas": (0.9, 0.999), "eps": 0.1},
+    {"betas": (0.5, 0.7), "eps": 0.1},
+    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad": True},
+    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3},
+    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3, "amsgrad": True},
+    {"betas": (0.0, 0.9), "eps": 1e-8},
+    {"betas": (0.9, 0.0), "eps": 0.1},
+    {"betas": (0.5, 0.7), "eps": 0.0},
+    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "hat"},
+    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "inside"},
+    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "hat", "amsgrad": True, "bias_correction": False},
+    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad": True, "amsgrad_after_correction": True},
+    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad_after_correction": True, "bias_correction": False},
+    {"betas": (0.5, 0.7), "eps": 0.1, "lr_decay": 0.5, "weight_decay": 0.3},
+    {"betas": (0.5, 0.7), "eps": 0.1, "beta1_decay": 0.5},
+]
+FAMILY = [  # of Adam's relatives, which have no options but these
+    {"betas": (0.9, 0.999), "eps": 0.1},
+    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3},
+    {"betas": (0.0, 0.9), "eps": 0.01},
+    {"betas": (0.5, 0.9), "eps": 1e-8},
+]
+DECOUPLED = [{**options, "decoupled_weight_decay": True} for options in FAMILY]
+FAMILY_REFUSED = {
+    "lr": NOT_NUMBERS,
+    "betas": NOT_BETAS,
+    "eps": NOT_NUMBERS,
+    "weight_decay": NOT_NUMBERS,
+}
+ADAM_REFUSED = {
+    **FAMILY_REFUSED,
+    "amsgrad": NOT_SWITCHES,
+    "decoupled_weight_decay": NOT_SWITCHES,
+    "eps_at": ("between", None, 1),
+    "amsgrad_after_correction": NOT_SWITCHES,
+    "bias_correction": NOT_SWITCHES,
+    "lr_decay": NOT_NUMBERS,
+    "beta1_decay": (*NOT_NUMBERS, 1.5),
+}
+BOUND_OPTIONS = [
+    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 0.02, "gamma": 0.05},  # above, within and below
+    {"betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.3},
+    {"betas": (0.5, 0.7), "eps": 0.01, "final_lr": 0.5, "gamma": 0.5, "base_lr": 0.2},
+    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 0.01, "gamma": 1.0},
+    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 1.0, "gamma": 1e-6},
+]
+BOUND_REFUSED = {
+    **FAMILY_REFUSED,
+    "final_lr": NOT_NUMBERS,
+    "gamma": (*NOT_NUMBERS, 0.0),
+    "base_lr": tuple(value for value in (*NOT_NUMBERS, 0.0) if value is not None),
+}
+TORCH_FAMILY = combinations(weight_decay=(0.0, 0.1), eps=(1e-8, 0.1), betas=((0.9, 0.999), (0.5, 0.9)))
+TORCH_DECOUPLED = [
+    {**options, "decoupled_weight_decay": switch} for options in TORCH_FAMILY for switch in (False, True)
+]
+
+ROWS = {
+    "sgd": Row(
+        optim.SGD,
+        sgd,
+        [
+            {},
+            {"weight_decay": 0.3},
+            {"momentum": 0.8},
+            {"momentum": 0.8, "dampening": 0.4},
+            {"momentum": 0.8, "nesterov": True, "weight_decay": 0.3},
+            {"momentum": 0.8, "dampening": 1.0, "weight_decay": 0.1},
+        ],
+        {
+            "lr": NOT_NUMBERS,
+            "momentum": (*NOT_NUMBERS, 1.0),
+            "dampening": (*NOT_NUMBERS, 1.5),
+            "weight_decay": NOT_NUMBERS,
+            "nesterov": (*NOT_SWITCHES, True),
+        },
+        {"momentum": 0.9, "nesterov": True},
+        [({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov")],
+        "SGD",
+        [
+            (
+                {},
+                [
+                    *combinations(momentum=(0.0, 0.5, 0.9), dampening=(0.0, 0.5), weight_decay=(0.0, 0.1)),
+                    *combinations(momentum=(0.5, 0.9), nesterov=(True,), weight_decay=(0.0, 0.1)),
+                ],
+            )
+        ],
+    ),
+    "adagrad": Row(
+        optim.Adagrad,
+        adagrad,
+        [
+            {"eps": 0.1},
+            {"eps": 0.1, "lr_decay": 0.5},
+            {"eps": 0.1, "weight_decay": 0.3},
+            {"eps": 0.1, "initial_accumulator_value": 0.7},
+        ],
+        dict.fromkeys(("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"), NOT_NUMBERS),
+        torch="Adagrad",
+        torch_runs=[
+            (
+                {"initial_accumulator_value": start},
+                combinations(lr_decay=(0.0, 0.01), weight_decay=(0.0, 0.1), eps=(1e-10, 0.1)),
+            )
+            for start in (0.0, 0.1)
+        ],
+        lr=0.1,
+    ),
+    "adadelta": Row(
+        optim.Adadelta,
+        adadelta,
+        [{"eps": 0.1}, {"eps": 0.1, "rho": 0.5, "weight_decay": 0.3}, {"eps": 0.01, "rho": 0.0}],
+        {
+            "lr": NOT_NUMBERS,
+            "rho": (*NOT_NUMBERS, 1.0),
+            "eps": (*NOT_NUMBERS, 0.0),
+            "weight_decay": NOT_NUMBERS,
+        },
+        torch="Adadelta",
+        torch_runs=[({}, combinations(rho=(0.9, 0.5), eps=(1e-6, 0.1), weight_decay=(0.0, 0.1)))],
+        lr=1.0,
+    ),
+    "rmsprop": Row(
+        optim.RMSprop,
+        rmsprop,
+        [
+            {"eps": 0.1},
+            {"eps": 0.1, "alpha": 0.5, "weight_decay": 0.3},
+            {"eps": 0.1, "alpha": 0.5, "momentum": 0.8},
+            {"eps": 0.1, "alpha": 0.5, "centered": True},
+            {"eps": 0.1, "alpha": 0.5, "momentum": 0.8, "centered": True, "weight_decay": 0.3},
+        ],
+        {
+            "lr": NOT_NUMBERS,
+            "alpha": (*NOT_NUMBERS, 1.0),
+            "eps": NOT_NUMBERS,
+            "weight_decay": NOT_NUMBERS,
+            "momentum": (*NOT_NUMBERS, 1.0),
+            "centered": NOT_SWITCHES,
+        },
+        {"momentum": 0.9, "centered": True},
+        [({"centered": True, "eps": 0.0}, "eps")],
+        "RMSprop",
+        [
+            (
+                {},
+                combinations(
+                    alpha=(0.99, 0.5),
+                    eps=(1e-8, 0.1),
+                    weight_decay=(0.0, 0.1),
+                    momentum=(0.0, 0.9),
+                    centered=(False, True),
+                ),
+            )
+        ],
+    ),
+    "adam": Row(
+        optim.Adam,
+        adam,
+        [*ADAM_OPTIONS, *({**options, "decoupled_weight_decay": True} for options in ADAM_OPTIONS)],
+        ADAM_REFUSED,
+        {"amsgrad": True},
+        torch="Adam",
+        torch_runs=[
+            ({}, [{**options, "amsgrad": switch} for options in TORCH_DECOUPLED for switch in (False, True)])
+        ],
+    ),
+    "adamw": Row(
+        optim.AdamW,
+        adamw,
+        [*ADAM_OPTIONS, {"weight_decay": 0.3, "decoupled_weight_decay": False}],
+        ADAM_REFUSED,
+        {"amsgrad": True},
+        torch="AdamW",
+        torch_runs=[
+            ({}, [{**options, "amsgrad": switch} for options in TORCH_FAMILY for switch in (False, True)])
+        ],
+    ),
+    "adamax": Row(
+        optim.Adamax, adamax, FAMILY, FAMILY_REFUSED, torch="Adamax", torch_runs=[({}, TORCH_FAMILY)]
+    ),
+    "nadam": Row(
+        optim.NAdam,
+        nadam,
+        [*FAMILY, *DECOUPLED, {"eps": 0.1, "momentum_decay": 0.5}],
+        {**FAMILY_REFUSED, "momentum_decay": NOT_NUMBERS, "decoupled_weight_decay": NOT_SWITCHES},
+        torch="NAdam",
+        torch_runs=[
+            ({}, [{**options, "momentum_decay": d} for options in TORCH_DECOUPLED for d in (4e-3, 0.1)])
+        ],
+    ),
+    "radam": Row(
+        optim.RAdam,
+        radam,
+        [*FAMILY, *DECOUPLED],
+        {**FAMILY_REFUSED, "decoupled_weight_decay": NOT_SWITCHES},
+        torch="RAdam",
+        torch_runs=[({}, TORCH_DECOUPLED)],
+    ),
+    "adabound": Row(optim.AdaBound, adabound, BOUND_OPTIONS, BOUND_REFUSED),
+    "amsbound": Row(optim.AMSBound, amsbound, BOUND_OPTIONS, BOUND_REFUSED),
+    "adabelief": Row(
+        optim.AdaBelief,
+        adabelief,
+        [*FAMILY, *DECOUPLED],
+        {**FAMILY_REFUSED, "eps": (*NOT_NUMBERS, 0.0), "decoupled_weight_decay": NOT_SWITCHES},
+    ),
+    "lion": Row(
+        optim.Lion,
+        lion,
+        [{}, {"betas": (0.5, 0.7)}, {"betas": (0.8, 0.2), "weight_decay": 0.3}, {"betas": (0.3, 0.9)}],
+        {"lr": NOT_NUMBERS, "betas": NOT_BETAS, "weight_decay": NOT_NUMBERS},
+    ),
+}
+
+# Gradients that shrink and then grow tell a maximum from none, and one of corrected moments from one
+# before the correction; a large eps tells where it stands.
+GRADIENTS = [4.0, -2.0, 1.0, 0.5, 0.25, -0.125, 4.5, 1.0]
+LRS = [0.1, 0.1, 0.05, 0.05, 0.2, 0.02, 0.1, 0.05]
+THETA = 1.5
+
+CLOSED_FORMS = [(name, options) for name, row in ROWS.items() for options in row.options]
+
+
+def check_closed_form(name, options):
+    row = ROWS[name]
+    path = row.rule(THETA, GRADIENTS, LRS, **options)
+    p = parameter(THETA, -THETA)  # two elements: the second must mirror the first
+    opt = row.cls([p], lr=LRS[0], **options)
+    for g, lr, wanted in zip(GRADIENTS, LRS, path, strict=True):
+        opt.param_groups[0]["lr"] = lr
+        # What grad_scale divides by, and a sum that is too large by that much.
+        give(p, [3 * g, -3 * g])
+        opt.step(grad_scale=3)
+        np.testing.assert_allclose(p.data, [wanted, -wanted], rtol=1e-12)
+
+
+def exported_optimizers() -> Iterator[type[optim.Optimizer]]:
+    for value in vars(optim).values():
+        if inspect.isclass(value) and issubclass(value, optim.Optimizer) and value is not optim.Optimizer:
+            yield value
+
+
+# --- A model to train ----------------------------------------------------------------------------
+
+
+def model_and_optimizer(cls=optim.Adam, dtype=np.float64, **options):
+    with tg.default_dtype(dtype), tg.fork_rng(0):
+        model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
+    return model, cls(model.named_parameters(), **{"lr": 0.05, **options})
+
+
+def train(model, opt, steps=3, seed=0):
+    rng = np.random.default_rng(seed)
+    dtype = next(model.parameters()).dtype
+    for _ in range(steps):
+        loss = (model(tg.tensor(rng.standard_normal((4, 3)).astype(dtype))) ** 2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+def values(model):
+    return {name: p.data.copy() for name, p in model.named_parameters()}
+
+
+def assert_same(left, right, **tolerance):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_allclose(
+            left[name], right[name], err_msg=name, **{"rtol": 0, "atol": 0, **tolerance}
+        )
+
+
+def moments_of(opt):
+    return {
+        f"{name}.{key}": value
+        for name, entry in opt.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
