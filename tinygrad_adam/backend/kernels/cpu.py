@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from .. import memory
 from . import reference
 from .layout import flat_alike
 from .loops import compiled, in_flat_pieces
@@ -126,7 +127,7 @@ def relu(x: Any) -> Any:
     """Greater of `x` and 0; see `reference.relu`."""
     if x.size < _FEW or x.dtype.kind != "f":
         return reference.relu(numpy, x)
-    out = numpy.empty_like(x)
+    out = memory.empty_like(x)
     in_flat_pieces(_relu, flat_alike(out, x)[::-1], least=_LEAST)
     return out
 
@@ -135,7 +136,7 @@ def relu_vjp(g: Any, y: Any) -> Any:
     """``g`` where `y` is positive; see `reference.relu_vjp`."""
     if g.size < _FEW or g.shape != y.shape or g.dtype.kind != "f":
         return reference.relu_vjp(numpy, g, y)
-    out = numpy.empty_like(y, g.dtype)
+    out = memory.empty_like(y, g.dtype)
     flat, g, y = flat_alike(out, g, y)
     in_flat_pieces(_relu_vjp, (g, y, flat), least=_LEAST)
     return out

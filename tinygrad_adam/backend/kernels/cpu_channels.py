@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from .. import memory
 from ..threads import in_pieces
 from . import reference
 from .layout import channels_last
@@ -97,7 +98,7 @@ class _Channels:
 
     def like(self) -> tuple[Any, Any]:
         """Return a new array (N, C, ...) in the same memory order, and its flat view."""
-        made = numpy.empty_like(self.images)
+        made = memory.empty(self.images.shape, self.images.dtype)
         return numpy.moveaxis(made, -1, 1), made.reshape(-1)
 
 

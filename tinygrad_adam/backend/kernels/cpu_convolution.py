@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from .. import memory
 from ..threads import products_in_pieces
 from . import cpu_winograd
 from .layout import channels_first, channels_last
@@ -122,7 +123,7 @@ class _Columns:
             yield first, min(first + self._at_once, stop)
 
     def buffer(self) -> Any:
-        return numpy.empty(self._at_once * self.windows.columns * self.length, self.dtype)
+        return memory.empty((self._at_once * self.windows.columns * self.length,), self.dtype)
 
     def of(self, x: Any, group: int, first: int, last: int, buffer: Any) -> Any:
         """Return the windows of some lines of x, shape (N, H, W, C), as rows of a matrix."""
@@ -173,7 +174,7 @@ def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: 
         windows_of(x.shape[1:3], count, kernel, stride, padding, dilation), x.shape[3], groups, dtype
     )
     matrices = _matrices(weight, groups)
-    y = numpy.empty((len(x) * count[0], count[1], out), dtype)
+    y = memory.empty((len(x) * count[0], count[1], out), dtype)
     share = out // groups
 
     def work(start: int, stop: int) -> None:
@@ -208,7 +209,7 @@ def conv2d_input(
     windows = windows_of(size, gy.shape[1:3], kernel, stride, padding, dilation)
     columns = _Columns(windows, groups * inner, groups, dtype)
     matrices = numpy.ascontiguousarray(_matrices(weight, groups).swapaxes(1, 2))
-    x = numpy.zeros((len(gy), *size, groups * inner), dtype)
+    x = memory.zeros((len(gy), *size, groups * inner), dtype)
     lines, share = gy.reshape(-1, gy.shape[2], out), out // groups
 
     def work(start: int, stop: int) -> None:  # whole images: windows of neighboring lines overlap

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from .. import memory
 from ..threads import in_pieces
 from .cpu_convolution import Windows, windows_of
 from .layout import channels_first, channels_last
@@ -119,7 +120,7 @@ def _sum_back(gy, w, channels, first, last, total):  # type: ignore[no-untyped-d
 def _forward(kernel: Any, x: Any, windows: Windows) -> Any:
     """Call a kernel on lines of windows, side by side."""
     n, _, _, channels = x.shape
-    y = numpy.empty((n, windows.rows, windows.columns, channels), x.dtype)
+    y = memory.empty((n, windows.rows, windows.columns, channels), x.dtype)
     flat, out = x.reshape(-1), y.reshape(-1)
     in_pieces(
         lambda start, stop: kernel(flat, windows, channels, start, stop, out),
@@ -133,7 +134,7 @@ def _backward(
     kernel: Any, arrays: tuple[Any, ...], windows: Windows, shape: tuple[int, ...], dtype: Any
 ) -> Any:
     """Call a kernel on whole images, side by side: windows of neighboring lines overlap."""
-    total = numpy.zeros(shape, dtype)
+    total = memory.zeros(shape, dtype)
     flat, out = [a.reshape(-1) for a in arrays], total.reshape(-1)
     taps = windows.rows * windows.columns * windows.kernel_height * windows.kernel_width
     in_pieces(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from .. import memory
 from ..threads import products_in_pieces
 
 _ONE_THREAD = 1 << 18
@@ -22,7 +23,7 @@ def matmul(a: Any, b: Any, into: Any = None) -> Any:
         return numpy.matmul(a, b, out=into)
     if into is None:
         leading = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        into = numpy.empty((*leading, a.shape[-2], b.shape[-1]), numpy.result_type(a, b))
+        into = memory.empty((*leading, a.shape[-2], b.shape[-1]), numpy.result_type(a, b))
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and into.flags.c_contiguous:
         matmul(a.reshape(-1, a.shape[-1]), b, into.reshape(-1, b.shape[-1]))
         return into

@@ -26,6 +26,7 @@ from typing import Any
 import numpy
 from numpy.polynomial.polynomial import polyfromroots
 
+from .. import memory
 from ..threads import products_in_pieces
 from .cpu_products import matmul
 from .loops import clear, compiled, copy
@@ -110,6 +111,10 @@ def _combine(source, places, factors, target, to, length):  # type: ignore[no-un
     p0, p1, p2, p3, p4, p5 = places
     f0, f1, f2, f3, f4, f5 = factors
     to = numpy.uint64(to)
+    if f2 == 0 and f3 == 0 and f4 == 0 and f5 == 0:  # gradients of 5x5 filters: tiles of two rows
+        for q in range(numpy.uint64(length)):
+            target[to + q] = f0 * source[p0 + q] + f1 * source[p1 + q]
+        return
     for q in range(numpy.uint64(length)):
         target[to + q] = (
             (f0 * source[p0 + q] + f1 * source[p1 + q])
@@ -219,7 +224,7 @@ class _Tiling:
         return strip // self.strips * self.height + min(strip % self.strips * self.m, self.height)
 
     def to_values(self, x: Any, before: Any, first: int, last: int, matrix: Any) -> Any:
-        values = numpy.empty((TILE**2, (last - first) * self.tiles, x.shape[3]), x.dtype)
+        values = memory.empty((TILE**2, (last - first) * self.tiles, x.shape[3]), x.dtype)
         _to_values(x, before, self.m, self.strips, self.tiles, first, last, matrix, values)
         return values
 
@@ -232,7 +237,7 @@ def conv2d(x: Any, weight: Any, bias: Any, padding: Any) -> Any:
     b_t, g, a = matrices(r)
     b_t, a_t = b_t.astype(x.dtype), numpy.ascontiguousarray(a.T, x.dtype)
     u = matmul(_both_ways(g, x.dtype), weight.reshape(r * r, -1)).reshape(TILE**2, channels, out)
-    y = numpy.empty((len(x), *size, out), x.dtype)
+    y = memory.empty((len(x), *size, out), x.dtype)
     lines = y.reshape(-1, size[1], out)
     before = padding[0][0], padding[1][0]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from .. import memory
 from ..threads import in_pieces
 from .loops import transpose
 
@@ -25,7 +26,7 @@ def channels_last(x: Any, dtype: Any = None) -> Any:
     moved = numpy.moveaxis(x, 1, -1)
     if moved.flags.c_contiguous or not x.flags.c_contiguous or not x.size or x.dtype != (dtype or x.dtype):
         return numpy.ascontiguousarray(moved, dtype)
-    last = numpy.empty(moved.shape, x.dtype)
+    last = memory.empty(moved.shape, x.dtype)
     n, channels = x.shape[:2]
     source, target = x.reshape(n, channels, -1), last.reshape(n, -1, channels)
     in_pieces(lambda start, stop: transpose(source, target, start, stop), n, 1 + _LEAST * n // max(1, x.size))
