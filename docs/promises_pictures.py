@@ -1,0 +1,169 @@
+"""The pictures of docs/promises.md, from the names that its blocks leave; `promises.py` calls `draw`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+# The palette of Okabe and Ito, which people see apart whatever their color vision; lines differ in dashes too.
+BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
+GRAY = "#777777"
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "xtick.minor.visible": False,
+}
+OPTIMIZERS = {
+    "Adam": {"color": BLUE},
+    "Adagrad": {"color": ORANGE, "linestyle": "--"},
+    "RMSprop": {"color": GREEN, "linestyle": "-."},
+    "SGD, Nesterov": {"color": RED, "linestyle": (0, (1, 1))},
+}
+
+
+def steps(page: dict[str, Any]) -> Figure:
+    """Draw section 2: the last step for each kind of gradients; section 3: first steps uncorrected."""
+    figure = Figure(figsize=(8.4, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    took, place = page["took"][0.9, 0.999], np.arange(4)
+    left.bar(place, took, width=0.6, color=[SKY, SKY, BLUE, BLUE])
+    for x, step in zip(place, took, strict=True):
+        left.text(x, step + 0.12, f"{step:.2f}", ha="center")
+    left.axhline(took[1], color=RED, linestyle="--", linewidth=1.2)
+    left.text(-0.4, took[1] + 0.12, "the paper's bound", color=RED)
+    left.axhline(took[3], color=BLACK, linewidth=1)
+    left.text(-0.4, took[3] + 0.12, "Cauchy-Schwarz")
+    left.set_xticks(place, ["steady", "one\nafter zeros", "ten\nafter zeros", "growing"])
+    left.set(title="Last step, usual betas, by kind of gradients", ylabel="step / lr", ylim=(0, 8.3))
+    left.grid(visible=False, axis="x")
+    t = np.arange(1, 3001)
+    for (beta2, wrong), color, dash in zip(
+        page["uncorrected"].items(), (SKY, BLUE, ORANGE), (":", "-", "--"), strict=True
+    ):
+        right.plot(t, wrong, dash, color=color, label=f"uncorrected, β2 = {beta2}")
+    right.plot(t, np.ones_like(t), color=BLACK, linewidth=1.2, label="corrected")
+    right.set(title="Steps along a steady gradient, β1 = 0.9", ylabel="step / lr", xlabel="step", xscale="log")
+    right.set_ylim(0, 23)
+    right.legend()
+    return figure
+
+
+def bias(page: dict[str, Any]) -> Figure:
+    """Draw figure 4 of the paper, of section 3."""
+    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
+    for i, beta1 in enumerate((0.0, 0.9)):
+        for panel, beta2 in zip(panels[i], (0.99, 0.999, 0.9999), strict=True):
+            rates = 10.0 ** np.arange(-4, -0.9, 0.5)
+            panel.plot(rates, page["figure4"][beta1, beta2, False], "s--", color=ORANGE, markersize=4)
+            panel.plot(rates, page["figure4"][beta1, beta2, True], "o-", color=BLUE, markersize=4)
+            panel.set(title=f"β1 = {beta1:g}, β2 = {beta2}", xscale="log", yscale="log")
+            panel.set_yticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
+            panel.minorticks_off()
+    panels[0, 0].text(1.3e-3, 1.3, "corrected", color=BLUE)
+    panels[0, 0].text(1.1e-4, 0.42, "uncorrected", color=ORANGE)
+    figure.supxlabel("learning rate", fontsize=9)
+    figure.supylabel("loss after three epochs", fontsize=9)
+    return figure
+
+
+def cost(page: dict[str, Any]) -> Figure:
+    """Draw section 5."""
+    figure = Figure(figsize=(6.2, 3.0), layout="constrained")
+    panel = figure.subplots()
+    n = np.array([*page["cost"]])
+    adam, copy = np.array([*page["cost"].values()]).T / n * 1e9
+    panel.fill_between(n, 7 / 3 * copy, 3.5 * copy, color=GRAY, alpha=0.25, linewidth=0)
+    panel.loglog(n, adam, "o-", color=BLUE, markersize=4)
+    panel.loglog(n, copy, "s--", color=GRAY, markersize=4)
+    panel.text(n[0] * 1.3, adam[0] * 1.05, "a step of Adam", color=BLUE)
+    panel.text(n[0], copy[0] * 0.35, "a copy of one array", color=GRAY)
+    panel.text(n[-3] * 0.6, copy[-3] * 8, "2.3 to\n3.5 copies", color=GRAY)
+    panel.set(title="Time for each parameter, one thread", xlabel="parameters", ylabel="ns for each parameter")
+    return figure
+
+
+def tracking(page: dict[str, Any]) -> Figure:
+    """Draw section 6."""
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    t, target, last = page["t"], page["target"], len(page["t"])
+    for panel, begin, end, title in zip(
+        panels, (0, last - 6000), (6000, last), ("The first 6,000 steps", "The last 6,000"), strict=True
+    ):
+        window = slice(begin, end)
+        panel.plot(t[window], target[window], color=BLACK, linewidth=3.5, alpha=0.25, label="target")
+        for name in ("Adagrad", "Adam"):
+            panel.plot(t[window], page["follow"][name][1:][window], **OPTIMIZERS[name], label=name, linewidth=1.1)
+        panel.set(title=title, xlabel="step")
+        panel.margins(x=0)
+    panels[0].set_ylabel("x")
+    panels[1].legend(*panels[1].get_legend_handles_labels(), loc="upper left", ncols=3)
+    panels[0].set_ylim(-1.8, 4.6)
+    return figure
+
+
+def regret(page: dict[str, Any]) -> Figure:
+    """Draw section 8."""
+    figure = Figure(figsize=(8.4, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    marks, falls, stays = page["marks"], page["regret"]["lr / sqrt(t)"], page["regret"]["lr"]
+    left.loglog(marks, stays, "s--", color=ORANGE, markersize=4)
+    left.loglog(marks, falls, "o-", color=BLUE, markersize=4)
+    left.loglog(marks, falls[2] * (marks / marks[2]) ** -0.5 * 1.5, color=GRAY, linewidth=1)
+    left.text(marks[3], falls[3] * 2.1, "slope -1/2", color=GRAY)
+    left.text(marks[-1], stays[-1] * 1.2, "lr", color=ORANGE, ha="right")
+    left.text(marks[-1], falls[-1] * 0.62, "lr / sqrt(t)", color=BLUE, ha="right")
+    left.set(title="Average regret on |x - a_t|", xlabel="T", ylim=(1e-3, 0.4))
+    styles = {
+        "Adam": {"color": RED},
+        "AMSGrad": {"color": GREEN, "linestyle": "--"},
+        "Adam, usual betas": {"color": BLUE, "linestyle": ":"},
+    }
+    for name, style in styles.items():
+        x = page["reddi"][name][0][::3]  # the places before each large gradient
+        right.plot(1 + 3 * np.arange(len(x)), x, **style, label=name)
+    right.axhline(-1, color=GRAY, linewidth=0.8)
+    right.text(1.2, -0.93, "best place", color=GRAY)
+    right.set(title="The counterexample of Reddi et al.: x", xlabel="step", xscale="log", ylim=(-1.1, 1.15))
+    right.legend(loc="center right", bbox_to_anchor=(1, 0.6))
+    return figure
+
+
+def race(page: dict[str, Any]) -> Figure:
+    """Draw sections 7 and 9: the losses of the best run of each optimizer."""
+    figure = Figure(figsize=(8.4, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for panel, runs, title in (
+        (left, page["race"], "Sparse words with dropout (section 7)"),
+        (right, page["logistic"], "Digits of 8x8 pixels (section 9)"),
+    ):
+        for name, losses in runs.items():
+            panel.plot(1 + np.arange(len(losses)), losses, **OPTIMIZERS[name], label=name)
+        panel.set(title=title, xlabel="epoch", ylabel="loss", yscale="log")
+        panel.set_xticks(range(1, 6) if panel is left else (1, 5, 10, 15, 20))
+        ticks = (0.25, 0.3, 0.4, 0.5, 0.7) if panel is left else (0.05, 0.1, 0.2, 0.4)
+        panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.minorticks_off()
+        panel.legend()
+    return figure
+
+
+def draw(page: dict[str, Any], folder: Path) -> None:
+    """Save all pictures in a folder."""
+    for picture in (steps, bias, cost, tracking, regret, race):
+        with rc_context(STYLE):
+            picture(page).savefig(folder / f"promises-{picture.__name__}.png", dpi=110)
