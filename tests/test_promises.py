@@ -130,12 +130,14 @@ def test_the_sparsest_case(betas, kernels):
     assert not steps[:999].any()
 
 
+@each_kernel_set
 @pytest.mark.parametrize("betas", [b for b in BETAS if b[0]], ids=str)
-def test_the_worst_case_is_a_growing_gradient_and_exceeds_the_bound_of_the_paper(betas):
+def test_the_worst_case_is_a_growing_gradient_and_exceeds_the_bound_of_the_paper(betas, kernels):
     beta1, beta2 = betas
     t = 400
     g = ((beta1 / beta2) ** np.arange(t - 1.0, -1.0, -1.0))[:, None]
-    steps = steps_of(g, betas=betas, eps=0.0)[:, 0]
+    with tg.use_kernels(kernels):
+        steps = steps_of(g, betas=betas, eps=0.0)[:, 0]
     np.testing.assert_allclose(steps, [true_bound(betas, n + 1) for n in range(t)], rtol=1e-9)
     limit = math.sqrt(1 + (beta1 - beta2) ** 2 / ((1 - beta2) * (beta2 - beta1**2)))
     assert true_bound(betas, 20_000) == pytest.approx(limit, rel=1e-8)
@@ -143,23 +145,27 @@ def test_the_worst_case_is_a_growing_gradient_and_exceeds_the_bound_of_the_paper
     assert limit == pytest.approx(papers) if beta1 == beta2 else limit > 1.1 * papers
 
 
-def test_ten_gradients_after_zeros_exceed_the_bound_of_the_paper():
+@each_kernel_set
+def test_ten_gradients_after_zeros_exceed_the_bound_of_the_paper(kernels):
     """Closed form with the usual betas: (1 - 0.9^10) / sqrt(1 - 0.999^10) lr, about twice the bound."""
     g = np.zeros((20_000, 1))
     g[-10:] = 1.0
-    (last,) = steps_of(g, eps=1e-200)[-1]
+    with tg.use_kernels(kernels):
+        (last,) = steps_of(g, eps=1e-200)[-1]
     assert last == pytest.approx((1 - 0.9**10) / math.sqrt(1 - 0.999**10), rel=1e-8)
     assert last > 2 * (1 - 0.9) / math.sqrt(1 - 0.999)
 
 
+@each_kernel_set
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=40),
-    st.floats(0.0, 0.95),
-    st.floats(0.5, 0.9999),
+    gradients=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=40),
+    beta1=st.floats(0.0, 0.95),
+    beta2=st.floats(0.5, 0.9999),
 )
-def test_no_step_exceeds_the_true_bound(gradients, beta1, beta2):
-    steps = np.abs(steps_of(np.array(gradients)[:, None], betas=(beta1, beta2), eps=1e-150)[:, 0])
+def test_no_step_exceeds_the_true_bound(kernels, gradients, beta1, beta2):
+    with tg.use_kernels(kernels):
+        steps = np.abs(steps_of(np.array(gradients)[:, None], betas=(beta1, beta2), eps=1e-150)[:, 0])
     bounds = np.array([true_bound((beta1, beta2), n + 1) for n in range(len(steps))])
     assert np.all(steps <= bounds * (1 + 1e-9))
 
@@ -305,15 +311,20 @@ def follow(speed, steps, lr):
     return np.array(behind)
 
 
-def test_a_target_is_followed_if_it_is_slower_than_lr():
-    assert np.abs(follow(0.005, 5000, lr=0.01)[100:]).max() < 0.1
-    np.testing.assert_allclose(follow(0.015, 1000, lr=0.01), 0.005 * np.arange(1, 1001), rtol=1e-6)
+@each_kernel_set
+def test_a_target_is_followed_if_it_is_slower_than_lr(kernels):
+    with tg.use_kernels(kernels):
+        slow, fast = follow(0.005, 5000, lr=0.01), follow(0.015, 1000, lr=0.01)
+    assert np.abs(slow[100:]).max() < 0.1
+    np.testing.assert_allclose(fast, 0.005 * np.arange(1, 1001), rtol=1e-6)
 
 
-def test_smaller_gradients_wait_until_the_large_ones_are_forgotten():
+@each_kernel_set
+def test_smaller_gradients_wait_until_the_large_ones_are_forgotten(kernels):
     """v is beta2^k + 1e-4 (1 - beta2^k) after k steps, from which AMSGrad keeps the greatest."""
     g = np.concatenate([np.ones(8000), np.full(12_000, 0.01)])[:, None]
-    adam, amsgrad = (steps_of(g, eps=0.0, amsgrad=a)[8000:, 0] for a in (False, True))
+    with tg.use_kernels(kernels):
+        adam, amsgrad = (steps_of(g, eps=0.0, amsgrad=a)[8000:, 0] for a in (False, True))
     k = np.arange(400, 12_001)
     forgotten = 0.999**k
     np.testing.assert_allclose(adam[399:], 0.01 / np.sqrt(forgotten + 1e-4 * (1 - forgotten)), rtol=2e-3)
@@ -356,24 +367,28 @@ def test_rmsprop_is_adam_without_the_correction(kernels):
     np.testing.assert_allclose(raw / right, 1 / np.sqrt(1 - 0.999**t), rtol=1e-11)
 
 
-def test_rare_features_go_as_far_as_the_root_of_their_frequency():
+@each_kernel_set
+def test_rare_features_go_as_far_as_the_root_of_their_frequency(kernels):
     """Adagrad: lr * (1 + 1/sqrt(2) + ... + 1/sqrt(visits)) exactly. Adam with lr / sqrt(t) goes along."""
     every, steps = np.array([1, 4, 16, 64]), 6400
     g = np.arange(1, steps + 1)[:, None] % every == 0
-    adagrad = -walk(g, optim.Adagrad, lr=0.01)[-1]
-    adam = -walk(g, lr=0.01, decay=True)[-1]
-    sgd = -walk(g, optim.SGD, lr=0.01)[-1]
+    with tg.use_kernels(kernels):
+        adagrad = -walk(g, optim.Adagrad, lr=0.01)[-1]
+        adam = -walk(g, lr=0.01, decay=True)[-1]
+        sgd = -walk(g, optim.SGD, lr=0.01)[-1]
     exact = [0.01 * np.sum(1 / np.sqrt(np.arange(1, steps // k + 1))) for k in every]
     np.testing.assert_allclose(adagrad, exact, rtol=1e-6)
     np.testing.assert_allclose(adam, adagrad, rtol=0.05)
     np.testing.assert_allclose(sgd, 0.01 * steps / every, rtol=1e-9)
 
 
+@each_kernel_set
 @pytest.mark.parametrize("ratio", [2.0, 0.5, 0.1])
-def test_noise_makes_steps_short(ratio):
+def test_noise_makes_steps_short(ratio, kernels):
     """The drift is lr / sqrt(1 + 1 / ratio^2); section 2.1 calls it a form of automatic annealing."""
     g = ratio + some_gradients(4000, 400)
-    drift = steps_of(g, eps=0.0)[1000:].mean()
+    with tg.use_kernels(kernels):
+        drift = steps_of(g, eps=0.0)[1000:].mean()
     assert drift == pytest.approx(ratio / math.sqrt(ratio**2 + 1), rel=0.02, abs=0.002)
 
 
@@ -396,12 +411,14 @@ def average_regrets(marks, lr, **options):
     return np.array([losses[:m].sum(axis=0).mean() - b for m, b in zip(marks, best, strict=True)]) / marks
 
 
-def test_average_regret_falls_like_one_over_the_root_of_t():
+@each_kernel_set
+def test_average_regret_falls_like_one_over_the_root_of_t(kernels):
     marks = np.array([250, 1000, 4000])
-    falling = average_regrets(marks, 0.5, decay=True, beta1_decay=0.999)
+    with tg.use_kernels(kernels):
+        falling = average_regrets(marks, 0.5, decay=True, beta1_decay=0.999)
+        staying = average_regrets(marks, 0.5)
     slopes = np.diff(np.log(falling)) / np.log(4)
     assert np.all((slopes > -0.65) & (slopes < -0.4)), slopes
-    staying = average_regrets(marks, 0.5)
     assert staying[-1] > 0.9 * staying[-2]
 
 
@@ -445,12 +462,14 @@ def test_the_counterexample_with_period_three(C, bias_correction, kernels):
     assert small < regret / 10
 
 
-def test_the_counterexample_of_their_section_5():
+@each_kernel_set
+def test_the_counterexample_of_their_section_5(kernels):
     """1010 x in one step of 101 and -10 x in the others, with betas 0.9 and 0.99."""
     slopes = np.where(np.arange(15_000) % 101 == 0, 1010.0, -10.0)[:, None]
     options = {"lr": 0.5, "betas": (0.9, 0.99)}
-    assert on_the_segment(slopes, **options)[0][-1] > 0.9
-    assert on_the_segment(slopes, amsgrad=True, **options)[0][-1] < -0.5
+    with tg.use_kernels(kernels):
+        assert on_the_segment(slopes, **options)[0][-1] > 0.9
+        assert on_the_segment(slopes, amsgrad=True, **options)[0][-1] < -0.5
 
 
 @each_kernel_set
