@@ -10,7 +10,7 @@ import numba
 _sched_yield = numba.types.ExternalFunction("sched_yield", numba.types.int32())
 
 
-_POLITELY = 20
+_POLITELY = 12
 
 
 @numba.njit(cache=True, nogil=True)

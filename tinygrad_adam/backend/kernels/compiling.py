@@ -1,4 +1,4 @@
-"""Who waits for a compiler should know it: a word when Numba compiles, which it does once for each machine."""
+"""A word when Numba compiles, which it does once for each machine: who waits should know why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def told_of_compilation(tell: Callable[[], object]) -> Iterator[None]:
 
     told = False
 
-    class Listener(event.Listener):  # type: ignore[misc]
+    class Listener(event.Listener):
         def on_start(self, _event: Any) -> None:
             nonlocal told
             if not told:
