@@ -19,7 +19,7 @@ image_library = pytest.importorskip("PIL.Image")
 from typer.testing import CliRunner  # noqa: E402
 
 import tinygrad_adam as tg  # noqa: E402
-from tinygrad_adam import cli  # noqa: E402
+from tinygrad_adam import cli, optim  # noqa: E402
 from tinygrad_adam.data import load_digits  # noqa: E402
 from tinygrad_adam.serialization import load_tensors  # noqa: E402
 from tinygrad_adam.training import Run, RunConfig  # noqa: E402
@@ -277,7 +277,8 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--set", "beta=0.9,0.9"], "did you mean 'betas'"),
         (["--set", "momentum=0.9"], "unknown hyper-parameter 'momentum'"),
         (["--set", "betas"], "name=value"),
-        (["--set", "eps=tiny"], "name=value.*eps=tiny"),
+        (["--set", "eps=tiny"], "eps must be a finite number >= 0.*tiny"),
+        (["--set", "eps=1e"], "name=value.*eps=1e"),
         (["--set", "eps={[]:1}"], "name=value"),
         (["--set", "betas=0.9"], "betas must be two numbers"),
         (["--set", "betas=0.9,1"], r"betas must be two numbers in \[0, 1\).*\(0\.9, 1\)"),
@@ -327,7 +328,14 @@ def test_help(command):
 
 def test_help_names_every_option_and_default():
     text = CliRunner().invoke(cli.app, ["train", "--help"], env={"COLUMNS": "200"}).stdout
-    for word in ("--set", "--resume", "--overwrite", "[default: digits]", "betas=0.9,0.99"):
+    for word in (
+        "--set",
+        "--resume",
+        "--overwrite",
+        "[default: digits]",
+        "betas=0.9,0.99",
+        *optim.OPTIMIZERS,
+    ):
         assert word in text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..optim import SCHEDULES
+from ..optim import OPTIMIZERS, SCHEDULES
 from .shared import read_settings, typer
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ Data = Annotated[str, typer.Option(help="Data set; see the command 'datasets'.")
 Model = Annotated[
     str, typer.Option(help="mlp:256,128 with the hidden sizes, cnn, cnn:paper, or file.py:function.")
 ]
-Optimizer = Annotated[str, typer.Option(help="adam, adamw or sgd.")]
+Optimizer = Annotated[str, typer.Option(help=f"{', '.join(OPTIMIZERS)}.")]
 LearningRate = Annotated[
     float | None,
     typer.Option("--lr", help="Learning rate.  [default for adam and adamw: 0.004, for a cnn 0.001]"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
+from ..values import read_value
 
 try:
     import typer
@@ -37,16 +37,12 @@ def say_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], wrapped
 
 
 def read_settings(option: str, pairs: list[str], **others: float | None) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value is a number, a truth value, or numbers with commas."""
+    """Read ``name=value`` pairs; a value is a number, a truth value, a word, or numbers with commas."""
     settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
     for pair in pairs:
         name, sign, text = pair.partition("=")
-        try:
-            settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-            raise OptionError(
-                option, "write name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True", got=pair
-            ) from error
+        example = "name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True"
+        settings[name] = read_value(option, text, pair, example)
         if not sign:
             raise OptionError(option, "write name=value", got=pair)
     return settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import numpy
 
 from ..errors import OptionError, unknown_name
 from ..optim import OPTIMIZERS
+from ..values import read_value
 from .run import RunConfig
 from .space import optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -83,17 +83,11 @@ class Entry:
         if name not in RECIPES and name not in OPTIMIZERS:
             raise unknown_name("compare", "optimizer", name, {**RECIPES, **OPTIMIZERS})
         optimizer, recipe = RECIPES.get(name, (name, {}))
-        changes = {}
+        changes: dict[str, Any] = {}
         for pair in rest.split(",") if rest else []:
             setting, _, value = pair.partition("=")
-            try:
-                changes[setting] = ast.literal_eval(value)
-            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-                raise OptionError(
-                    "compare",
-                    "write name:setting=value,setting=value, as in adam:lr=0.01,beta1=0.8",
-                    got=text,
-                ) from error
+            example = "name:setting=value,setting=value, as in adam:lr=0.01,beta1=0.8"
+            changes[setting] = read_value("compare", value, text, example)
         return cls(text, optimizer, optimizer_settings(optimizer, recipe, changes))
 
     def describe(self) -> str:

@@ -167,7 +167,8 @@ class Experiment:
         model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
             config.device
         )
-        optimizer = build_optimizer(config.optimizer, model.named_parameters(), **config.settings)
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        optimizer = build_optimizer(config.optimizer, trained, **config.settings)
         stopping = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
         self.trainer = Trainer(
             model,

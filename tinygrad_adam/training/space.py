@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import itertools
 import math
@@ -15,6 +14,7 @@ import numpy
 from ..errors import OptionError, unknown_name
 from ..nn import Parameter
 from ..optim import OPTIMIZERS, build_optimizer
+from ..values import read_value
 
 SCALES = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "final_lr"), "log"),
@@ -110,17 +110,12 @@ def parse_space(texts: Sequence[str]) -> dict[str, Range | list[Any]]:
         if name in space:
             raise OptionError("search space", f"{name} is there twice; write it once", got=text)
         low, dots, high = values.partition("..")
-        try:
-            if dots:
-                space[name] = Range(name, float(low), float(high))
-            else:
-                space[name] = [ast.literal_eval(value) for value in values.split(",")]
-        except OptionError:
-            raise
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-            raise OptionError(
-                "search space", "write a range, lr=1e-4..1e-1, or values, beta1=0.8,0.9,0.95", got=text
-            ) from error
+        example = "a range, as lr=1e-4..1e-1, or values, as beta1=0.8,0.9,0.95"
+        parts = [low, high] if dots else values.split(",")
+        found = [read_value("search space", part, text, example) for part in parts]
+        if dots and not all(isinstance(end, int | float) for end in found):
+            raise OptionError("search space", f"write {example}", got=text)
+        space[name] = Range(name, *map(float, found)) if dots else found
     return space
 
 
