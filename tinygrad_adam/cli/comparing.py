@@ -27,7 +27,7 @@ def compare(
     schedule: options.Schedule = "constant",
     schedule_set: options.ScheduleSet = [],  # noqa: B006
     schedule_per: options.SchedulePer = "epoch",
-    epochs: options.Epochs = 15,
+    epochs: options.Epochs = 12,
     batch_size: options.BatchSize = 64,
     dropout: options.Dropout = 0.3,
     augment: options.Augment = None,

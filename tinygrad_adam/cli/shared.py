@@ -26,11 +26,12 @@ def say(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
-def say_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], wrapped: str = "") -> None:
-    """Print a table; of the columns that get too little room one is wrapped, the others are not broken."""
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str = "") -> None:
+    """Print a table; only the column named is wrapped, if it gets too little room."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=column != wrapped, overflow="fold")
+        heading = column if column == wrapped else column.replace(" ", "\n")  # narrow, above narrow cells
+        table.add_column(heading, no_wrap=column != wrapped, vertical="top", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)

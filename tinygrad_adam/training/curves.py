@@ -75,7 +75,7 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
         for row, name in enumerate(("loss", "val_accuracy")):
             values = result.curve(name) if name == "loss" else errors(result.curve(name))
             for panel, along in zip(panels[row], ("step", "seconds"), strict=True):
-                x = result.curve(along).mean(axis=0)
+                x = result.seconds() if along == "seconds" else result.curve("step").mean(axis=0)
                 label = result.entry.label if row == 0 and along == "step" else None
                 panel.plot(x, values.mean(axis=0), style, color=color, linewidth=1.7, label=label)
                 panel.fill_between(
