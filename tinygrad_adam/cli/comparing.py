@@ -46,7 +46,7 @@ def compare(
     training; give each worker a core of its own. The folder holds comparison.png, table.md and results.json.
     """
     from ..training import Entry, Experiment, Outcome, RunConfig, plot_comparison, process_pool
-    from ..training.comparison import STANDARD, as_json, table
+    from ..training.comparison import STANDARD, as_json, check_entries, table
     from ..training.comparison import compare as compare_optimizers
     from ..training.display import summary_line
     from ..training.run import next_path
@@ -66,6 +66,7 @@ def compare(
         device=device,
     )
     entries = [Entry.parse(text) for text in optimizer or STANDARD]
+    check_entries(entries, range(seed, seed + seeds))
     folder = new_folder("compare", out or next_path("compare-", config))
     example = Experiment(config)  # what cannot be trained is refused here, not by each training
     total, done = len(entries) * seeds, 0

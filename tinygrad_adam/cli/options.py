@@ -35,9 +35,10 @@ MaxGradNorm = Annotated[float | None, typer.Option(help="Scale gradients down to
 Seed = Annotated[int, typer.Option(help="Fixes weights, shuffles and dropout.")]
 Device = Annotated[str, typer.Option(help="cpu")]
 Workers = Annotated[
-    int | None, typer.Option(help="How many trainings run at once, each in a process.  [default: one a core]")
+    int | None,
+    typer.Option(min=1, help="How many trainings run at once, each in a process.  [default: one a core]"),
 ]
-Threads = Annotated[int, typer.Option(help="How many threads compute in each of them.")]
+Threads = Annotated[int, typer.Option(min=1, help="How many threads compute in each of them.")]
 
 OTHERS = ("dropout", "schedule", "schedule_per", "batch_size", "max_grad_norm", "patience", "seed", "device")
 """Names of a RunConfig that `train_command` leaves out where they are as usual."""

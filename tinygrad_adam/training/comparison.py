@@ -37,8 +37,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "lion": ("lion", {"lr": 5e-4}),
 }
 """What each label stands for. The learning rates are those of 1, 2 and 5 times powers of ten that left the
-lowest validation loss after 12 epochs of the digits with mlp:256,256, a constant rate and two seeds: a fair start
-for small networks. Others may need another for each optimizer."""
+lowest validation loss after 12 epochs of the digits with mlp:256,256, a constant rate and two seeds: a fair
+start for small networks. Others may need another for each optimizer."""
 
 STANDARD = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "nadam")
 
@@ -156,16 +156,17 @@ class Result:
         Returns
         -------
         mean, deviation : float
-            Of the trainings that ended well, NaN if none did; the deviation is that of a sample (divided by
-            one less than their number), 0 for one.
+            Of the trainings that ended well; NaN if none did. The deviation is that of a sample (divided by
+            one less than their number), NaN for one.
         """
         if name.startswith("test_"):
             values = [outcome.test[name.removeprefix("test_")] for outcome in self.ended]
         else:
             values = [outcome.rows[-1][name] for outcome in self.ended]
-        if not values:
-            return math.nan, math.nan
-        return float(numpy.mean(values)), float(numpy.std(values, ddof=1)) if len(values) > 1 else 0.0
+        return (
+            float(numpy.mean(values)) if values else math.nan,
+            float(numpy.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        )
 
     def note(self) -> str:
         """Tell what did not end well, in a few words."""
@@ -173,6 +174,17 @@ class Result:
         bad = [outcome for outcome in self.outcomes.values() if outcome.status != "ok"]
         kinds = sorted({outcome.status for outcome in bad})
         return f"{len(bad)} of {count} {' or '.join(kinds)}" if bad else ""
+
+
+def check_entries(entries: Sequence[Entry], seeds: Sequence[int]) -> None:
+    """Refuse a comparison of nothing, and one with a label twice."""
+    labels = [entry.label for entry in entries]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if not entries or not seeds or twice:
+        raise OptionError(
+            "compare", "there must be at least one optimizer and one seed, and no optimizer twice",
+            optimizers=", ".join(labels), twice=", ".join(twice), seeds=list(seeds),
+        )  # fmt: skip
 
 
 def compare(
@@ -211,13 +223,7 @@ def compare(
     OptionError
         If there is no optimizer or seed, or two labels are the same.
     """
-    labels = [entry.label for entry in entries]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if not entries or not seeds or twice:
-        raise OptionError(
-            "compare", "there must be at least one optimizer and one seed, and no optimizer twice",
-            optimizers=", ".join(labels), twice=", ".join(twice), seeds=list(seeds),
-        )  # fmt: skip
+    check_entries(entries, seeds)
     results = {entry.label: Result(entry) for entry in entries}
     # Seed by seed: what a machine does meanwhile falls on all optimizers alike.
     jobs = {
@@ -273,8 +279,8 @@ def table(results: Sequence[Result]) -> tuple[Sequence[str], Sequence[Sequence[s
 
 
 def _mean_and_deviation(values: tuple[float, float], form: str) -> str:
-    mean, deviation = (f"{value:{form}}" for value in values)
-    return "" if mean.startswith("nan") else f"{mean.removesuffix('%')} ± {deviation}"
+    mean, deviation = ("" if math.isnan(value) else f"{value:{form}}" for value in values)
+    return f"{mean.removesuffix('%')} ± {deviation}" if deviation else mean
 
 
 def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:

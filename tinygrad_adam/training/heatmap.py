@@ -85,10 +85,17 @@ class _Axis:
             )
             axis.set_view_interval(-0.5, len(self.values) - 0.5, ignore=True)
             return
-        if self.range.scale != "linear":
+        ends = numpy.array([self.range.low, self.range.high])
+        if self.range.scale == "linear":
+            margin = 0.04 * (ends[1] - ends[0])
+            ends += (-margin, margin)
+        else:
+            ends = 1 - ends if self.mirrored else ends
+            margin = 0.04 * numpy.log(ends[1] / ends[0])
+            ends *= numpy.exp((-margin, margin))
             getattr(panel, f"set_{which}scale")("log")
-        if self.mirrored:  # 0.9, 0.99, 0.999 at equal distances, growing to the right
-            axis.set_inverted(True)
+        getattr(panel, f"set_{which}lim")(*ends)
+        if self.mirrored:  # 0.9, 0.99, 0.999 at equal distances, growing to the right: the ends are turned
             axis.set_major_formatter(lambda rest, _: f"{1 - rest:.6g}")
             axis.set_minor_formatter("")
 
