@@ -144,6 +144,8 @@ def _cells(figure: Any, search: Search, trials: list[Trial], x: str, y: str) -> 
 def _points(figure: Any, search: Search, trials: list[Trial], x: str, y: str) -> None:
     across, up = _Axis(search, trials, x), _Axis(search, trials, y)
     panel = figure.subplots()
+    across.label(panel, "x")
+    up.label(panel, "y")
     good = sorted((trial for trial in trials if trial.status == "ok"), key=_error, reverse=True)
     bad = [trial for trial in trials if trial.status != "ok"]
     panel.scatter([across(t) for t in bad], [up(t) for t in bad], marker="x", c=BAD, s=60)
@@ -158,8 +160,6 @@ def _points(figure: Any, search: Search, trials: list[Trial], x: str, y: str) ->
         panel.scatter(*place, s=240, facecolors="none", edgecolors=BEST, linewidths=2)
         panel.annotate(f"{winner.val_accuracy:.1%}", place, (12, 10), textcoords="offset points", fontsize=9)
         accuracy_axis(figure.colorbar(dots).ax.yaxis)
-    across.label(panel, "x")
-    up.label(panel, "y")
     panel.grid(alpha=0.25)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
@@ -168,6 +168,7 @@ def _points(figure: Any, search: Search, trials: list[Trial], x: str, y: str) ->
 def _curve(figure: Any, search: Search, trials: list[Trial], name: str) -> None:
     axis = _Axis(search, trials, name)
     panel = figure.subplots()
+    axis.label(panel, "x")
     good = sorted((trial for trial in trials if trial.status == "ok"), key=axis)
     bad = [trial for trial in trials if trial.status != "ok"]
     found = [_error(t) for t in good]
@@ -179,7 +180,6 @@ def _curve(figure: Any, search: Search, trials: list[Trial], name: str) -> None:
         panel.plot(*place, "o", color=BEST, markersize=9)
         text = f"{name}={winner.settings[name]}: {winner.val_accuracy:.1%}"
         panel.annotate(text, place, (0, 9), textcoords="offset points", ha="center", fontsize=9)
-    axis.label(panel, "x")
     panel.margins(y=0.15)
     accuracy_axis(panel.yaxis)
     panel.grid(alpha=0.25)
