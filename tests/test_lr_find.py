@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim
+from tinygrad_adam import data, nn, optim, training
 from tinygrad_adam.errors import OptionError
 from tinygrad_adam.training import Sweep, Trainer, lr_find
 from tinygrad_adam.training.lr_finder import WINDOW
