@@ -20,7 +20,7 @@ def compare(
         list[str],
         typer.Option(
             help="An optimizer, as adam or adam:lr=0.01,beta1=0.8; once for each of them.  "
-            "[default: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamw and nadam]",
+            "\\[default: sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamw and nadam]",
         ),
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="How many times each is trained.")] = 3,
@@ -37,13 +37,14 @@ def compare(
     workers: options.Workers = None,
     threads: options.Threads = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results.  [default: a new one in runs/]")
+        Path | None, typer.Option(help="Folder for the results.  \\[default: a new one in runs/]")
     ] = None,
 ) -> None:
     """Train a model with several optimizers: same initial weights, same batches, several seeds.
 
-    Each has a learning rate that suits small networks, if you name no other. Seconds are those of one
-    training; give each worker a core of its own. The folder holds comparison.png, table.md and results.json.
+    Each has a learning rate that suits small networks, if you name no other.
+    Seconds are those of one training; give each worker a core of its own. The
+    folder holds comparison.png, table.md and results.json.
     """
     from ..training import Entry, Experiment, Outcome, RunConfig, plot_comparison, process_pool
     from ..training.comparison import STANDARD, as_json, check_entries, table

@@ -18,7 +18,7 @@ Model = Annotated[
 Optimizer = Annotated[str, typer.Option(help=f"{', '.join(OPTIMIZERS)}.")]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--lr", help="Learning rate.  [default for adam and adamw: 0.004, for a cnn 0.001]"),
+    typer.Option("--lr", help="Learning rate.  \\[default for adam and adamw: 0.004, for a cnn 0.001]"),
 ]
 WeightDecay = Annotated[float | None, typer.Option(help="Weight decay.")]
 Set = Annotated[list[str], typer.Option("--set", help="Another setting of the optimizer: betas=0.9,0.99")]
@@ -29,14 +29,14 @@ Epochs = Annotated[int, typer.Option(help="Passes over the data, of each trainin
 BatchSize = Annotated[int, typer.Option(help="Images a step.")]
 Dropout = Annotated[float, typer.Option(help="Share of hidden units dropped in training.")]
 Augment = Annotated[
-    bool | None, typer.Option(help="Shift and mirror training images.  [default: on cifar10]")
+    bool | None, typer.Option(help="Shift and mirror training images.  \\[default: on cifar10]")
 ]
 MaxGradNorm = Annotated[float | None, typer.Option(help="Scale gradients down to this norm.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, shuffles and dropout.")]
 Device = Annotated[str, typer.Option(help="cpu")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="How many trainings run at once, each in a process.  [default: one a core]"),
+    typer.Option(min=1, help="How many trainings run at once, each in a process.  \\[default: one a core]"),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="How many threads compute in each of them.")]
 

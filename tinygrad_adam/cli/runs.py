@@ -28,7 +28,7 @@ def train(
     schedule_per: options.SchedulePer = "epoch",
     epochs: Annotated[
         int | None,
-        typer.Option(help="Passes over the data.  [default: 40 on digits, 5 for a cnn on mnist, else 10]"),
+        typer.Option(help="Passes over the data.  \\[default: 40 on digits, 5 for a cnn on mnist, else 10]"),
     ] = None,
     batch_size: options.BatchSize = 64,
     dropout: options.Dropout = 0.3,
@@ -40,10 +40,10 @@ def train(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     threads: Annotated[
-        int | None, typer.Option(help="How many threads compute.  [default: one a core]")
+        int | None, typer.Option(help="How many threads compute.  \\[default: one a core]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.  [default: a new one in runs/]")
+        Path | None, typer.Option(help="Folder of the run.  \\[default: a new one in runs/]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
     resume: Annotated[

@@ -29,9 +29,9 @@ def lr_find(
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     threads: Annotated[
-        int | None, typer.Option(help="How many threads compute.  [default: one a core]")
+        int | None, typer.Option(help="How many threads compute.  \\[default: one a core]")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The picture.  [default: a new one in runs/]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture.  \\[default: a new one in runs/]")] = None,
 ) -> None:
     """Raise the learning rate batch by batch until the loss diverges, and suggest one to train with."""
     from ..training import Experiment, RunConfig

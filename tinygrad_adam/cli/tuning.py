@@ -30,7 +30,7 @@ def tune(
         ),
     ] = ["lr=1e-4..1e-1"],  # noqa: B006
     trials: Annotated[
-        int | None, typer.Option(help="Draw so many at random.  [default: the whole grid]")
+        int | None, typer.Option(help="Draw so many at random.  \\[default: the whole grid]")
     ] = None,
     points: Annotated[int, typer.Option(help="How many values of each range a grid has.")] = 5,
     lr: options.LearningRate = None,
@@ -49,7 +49,7 @@ def tune(
     workers: options.Workers = None,
     threads: options.Threads = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results.  [default: a new one in runs/]")
+        Path | None, typer.Option(help="Folder for the results.  \\[default: a new one in runs/]")
     ] = None,
     resume: Annotated[
         Path | None,
@@ -58,8 +58,9 @@ def tune(
 ) -> None:
     """Search learning rate, betas, eps and other settings of an optimizer, and tell the best command.
 
-    Trials are compared by validation accuracy. Each is a line of trials.jsonl in the folder as soon as it
-    ends, so a search that was stopped in any way goes on with --resume. The folder also holds heatmap.png.
+    Trials are compared by validation accuracy. Each is a line of trials.jsonl
+    in the folder as soon as it ends, so a search that was stopped in any way
+    goes on with --resume. The folder also holds heatmap.png.
     """
     from ..training import Experiment, RunConfig, Search, parse_space, plot_search, process_pool, rank_trials
     from ..training.run import next_path
