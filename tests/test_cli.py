@@ -317,7 +317,9 @@ def test_misspelled_commands(args, saying):
     assert saying in result.stderr.lower()
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "datasets"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "datasets", "compare", "tune", "lr-find"]
+)
 def test_help(command):
     result = CliRunner().invoke(cli.app, [command, "--help"])
     assert result.exit_code == 0
@@ -334,6 +336,7 @@ def test_help_names_every_option_and_default():
         "--overwrite",
         "[default: digits]",
         "betas=0.9,0.99",
+        "[default: one a core]",
         *optim.OPTIMIZERS,
     ):
         assert word in text

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,23 +135,33 @@ class RunConfig:
         get_backend(self.device)
 
 
-class Run:
-    """A run in its folder; made by `start` or `open`.
+class Experiment:
+    """What a configuration describes, ready to train; it writes no file of its own.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What was asked for. The random generator in use is restarted from its seed.
+    callbacks : sequence of Callback
+        Called besides `EarlyStopping`, which `config` may ask for.
 
     Attributes
     ----------
-    folder : Path
-        Where it lives.
     config : RunConfig
         What was asked for.
     data : ImageData
         The images.
     trainer : Trainer
         The model, optimizer and loop.
+
+    Raises
+    ------
+    OptionError
+        If something in `config` is not known or out of its domain.
     """
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
-        self.folder, self.config = folder, config
+    def __init__(self, config: RunConfig, callbacks: Sequence[Callback] = ()) -> None:
+        self.config = config
         self.data: ImageData = load_dataset(config.data)
         random.manual_seed(config.seed)
         model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
@@ -158,10 +169,7 @@ class Run:
         )
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         optimizer = build_optimizer(config.optimizer, trained, **config.settings)
-        self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
-        callbacks: list[Callback] = [_Metrics(folder / "metrics.jsonl"), self.checkpoints]
-        if config.patience is not None:
-            callbacks.append(EarlyStopping(patience=config.patience))
+        stopping = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
         self.trainer = Trainer(
             model,
             optimizer,
@@ -170,7 +178,7 @@ class Run:
             self._schedule(optimizer),
             schedule_per=config.schedule_per,
             max_grad_norm=config.max_grad_norm,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *stopping],
         )
 
     def _schedule(self, optimizer: Optimizer) -> Schedule:
@@ -186,6 +194,45 @@ class Run:
         }
         settings = {**fitting.get(config.schedule, {}), **config.schedule_settings}
         return build_schedule(config.schedule, optimizer, **settings)
+
+    def loaders(self) -> tuple[DataLoader, DataLoader]:
+        """Return the loaders of the training and the validation images."""
+        config = self.config
+        changes = (random_crop(4), random_flip()) if config.augment else ()
+        whole = self.data.dataset("train", changes)
+        training, validation = split(whole, 1 - config.validation, config.seed)
+        return (
+            DataLoader(training, config.batch_size, shuffle=True, seed=config.seed, device=config.device),
+            DataLoader(validation, 512, device=config.device),
+        )
+
+    def fit(self) -> None:
+        """Train to the end of the last epoch."""
+        training, validation = self.loaders()
+        # A loss that is not finite is an error of its own; NumPy need not warn of it first.
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            self.trainer.fit(training, self.config.epochs or 1, validation)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return loss and accuracy on the test images."""
+        return self.trainer.evaluate(DataLoader(self.data.dataset("test"), 512, device=self.config.device))
+
+
+class Run(Experiment):
+    """A run in its folder; made by `start` or `open`.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lives.
+    checkpoints : Checkpoints
+        What of it is kept.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
+        super().__init__(config, [_Metrics(folder / "metrics.jsonl"), self.checkpoints])
 
     @classmethod
     def start(
@@ -207,7 +254,7 @@ class Run:
         OptionError
             If the folder exists and `overwrite` is not set, or something in it is not of a run.
         """
-        path = next_folder(config) if folder is None else Path(folder)
+        path = next_path("", config) if folder is None else Path(folder)
         old = path.exists() and any(path.iterdir()) if path.is_dir() else path.exists()
         if old and not overwrite:
             raise OptionError(
@@ -272,17 +319,6 @@ class Run:
         """Take over the weights of the best epoch."""
         load_checkpoint(self.checkpoints.best_file, self.trainer.model, restore_random=False)
 
-    def loaders(self) -> tuple[DataLoader, DataLoader]:
-        """Return the loaders of the training and the validation images."""
-        config = self.config
-        changes = (random_crop(4), random_flip()) if config.augment else ()
-        whole = self.data.dataset("train", changes)
-        training, validation = split(whole, 1 - config.validation, config.seed)
-        return (
-            DataLoader(training, config.batch_size, shuffle=True, seed=config.seed, device=config.device),
-            DataLoader(validation, 512, device=config.device),
-        )
-
     def train(self, display: Callback | None = None) -> dict[str, float]:
         """Train to the end, measure on the test images with the best weights, and draw the pictures.
 
@@ -297,13 +333,10 @@ class Run:
             ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training, those before
             an interruption included. Empty if training was interrupted.
         """
-        training, validation = self.loaders()
         if display is not None:
             self.trainer.callbacks.append(display)
         try:
-            # A loss that is not finite is an error of its own; NumPy need not warn of it first.
-            with numpy.errstate(over="ignore", invalid="ignore"):
-                self.trainer.fit(training, self.config.epochs or 1, validation)
+            self.fit()
         finally:
             if display is not None:
                 self.trainer.callbacks.remove(display)
@@ -314,10 +347,6 @@ class Run:
         results = self.evaluate()
         self.draw_predictions()
         return {**results, "seconds": sum(self.trainer.history["seconds"])}
-
-    def evaluate(self) -> dict[str, float]:
-        """Return loss and accuracy on the test images."""
-        return self.trainer.evaluate(DataLoader(self.data.dataset("test"), 512, device=self.config.device))
 
     def predict(self, images: Any) -> numpy.ndarray[Any, Any]:
         """Return the probabilities of the classes.
@@ -354,11 +383,21 @@ class _Metrics(Callback):
         self.path.write_text(trainer.history.to_jsonl())
 
 
-def next_folder(config: RunConfig) -> Path:
-    """Return the first name in ``runs/`` that is free."""
+def next_path(kind: str, config: RunConfig, suffix: str = "") -> Path:
+    """Return the first name in ``runs/`` that is free.
+
+    Parameters
+    ----------
+    kind : str
+        What the name begins with, besides data set and model.
+    config : RunConfig
+        Names data set and model.
+    suffix : str
+        What it ends in, for a file.
+    """
     model = config.model.partition(":")[0].removesuffix(".py").split("/")[-1]
     for number in range(1, 10**6):
-        path = Path("runs") / f"{config.data}-{model}-{number}"
+        path = Path("runs") / f"{kind}{config.data}-{model}-{number}{suffix}"
         if not path.exists():
             return path
-    raise OptionError("train", "there are too many runs; name a folder with --out")
+    raise OptionError("runs", "there are too many of that name; choose another with --out")

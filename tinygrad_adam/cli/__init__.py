@@ -1,0 +1,34 @@
+"""The command line: parses, calls the library, prints."""
+
+from __future__ import annotations
+
+import sys
+
+from ..errors import TinygradAdamError
+from .comparing import compare
+from .runs import datasets, evaluate, predict, train
+from .shared import typer
+from .sweeping import lr_find
+from .tuning import tune
+
+app = typer.Typer(
+    name="tinygrad-adam",
+    help="Train small networks with backpropagation and Adam that you can read.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (train, evaluate, predict, datasets, compare, tune, lr_find):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends in a message, not in a traceback."""
+    try:
+        app()
+    except (TinygradAdamError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError as error:
+        print(f"MemoryError: {error}; a smaller model or batch needs less", file=sys.stderr)
+        sys.exit(1)

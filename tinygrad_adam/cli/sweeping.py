@@ -1,0 +1,75 @@
+"""The command that looks for a learning rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..backend.threads import set_num_threads
+from ..errors import OptionError
+from . import options
+from .shared import read_settings, say
+
+
+def lr_find(
+    data: options.Data = "digits",
+    model: options.Model = "mlp:256,256",
+    optimizer: options.Optimizer = "adam",
+    low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="The last one.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="How many, at equal ratios; one a batch.")] = 100,
+    weight_decay: options.WeightDecay = None,
+    set_: options.Set = [],  # noqa: B006
+    batch_size: options.BatchSize = 64,
+    dropout: options.Dropout = 0.3,
+    augment: options.Augment = None,
+    max_grad_norm: options.MaxGradNorm = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(help="How many threads compute.  \\[default: one a core]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture.  \\[default: a new one in runs/]")] = None,
+) -> None:
+    """Raise the learning rate batch by batch until the loss diverges, and suggest one to train with."""
+    from ..training import Experiment, RunConfig
+    from ..training import lr_find as sweep_learning_rates
+    from ..training.run import next_path
+
+    if threads is not None:
+        set_num_threads(threads)
+    config = RunConfig(
+        data=data,
+        model=model,
+        dropout=dropout,
+        optimizer=optimizer,
+        settings=read_settings("--set", set_, weight_decay=weight_decay),
+        batch_size=batch_size,
+        augment=augment,
+        max_grad_norm=max_grad_norm,
+        seed=seed,
+        device=device,
+    )
+    picture = out or next_path("lr-find-", config, ".png")
+    if picture.exists():
+        raise OptionError("lr-find", "the file exists; choose another with --out", file=picture)
+    experiment = Experiment(config)
+    sweep = sweep_learning_rates(experiment.trainer, experiment.loaders()[0], low, high, steps)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sweep.plot(picture)
+    say(
+        f"{config.optimizer}, {model} on {data}: {len(sweep.lrs)} steps, with learning rates from "
+        f"{sweep.lrs[0]:.2g} to {sweep.lrs[-1]:.2g}" + (", where the loss diverged" if sweep.diverged else "")
+    )
+    say(f"{picture} shows the loss.")
+    if sweep.steepest is None or sweep.decade_below_minimum is None:
+        raise OptionError(
+            "lr-find", "the loss never fell, so there is nothing to suggest; look at the picture, and choose "
+            "another range with --low and --high", low=low, high=high,
+        )  # fmt: skip
+    say(f"The loss falls fastest at {sweep.steepest:.2g}: suggested.", "bold")
+    say(f"A tenth of the learning rate with the lowest loss is {sweep.decade_below_minimum:.2g}.")
+    config.settings["lr"] = float(f"{sweep.steepest:.2g}")
+    say(f"Next, try:\n  {options.train_command(config)}")
