@@ -244,7 +244,8 @@ def test_memory_is_two_numbers_for_each_parameter(optimizer, options, numbers, d
             tracemalloc.stop()
     values = sum(p.data.nbytes for p in params)
     assert moment_bytes(opt) == numbers * values
-    assert left == pytest.approx(numbers * values, abs=8_000)  # gaps, and Python's own small objects
+    # Besides: gaps, Python's own small objects, and up to a page before each flat array.
+    assert left == pytest.approx(numbers * values, abs=8_000 + numbers * 4_096)
 
 
 # --- 5: one pass (abstract, section 2) ---------------------------------------------------------
