@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .machine import rates
-from .peers import limit_threads
+from .measure import hold_cores
 
 SIZE = 20_000_000
 VARIANTS = {
@@ -33,17 +33,14 @@ def median(step: Callable[[], None], count: int) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
-    """Measure and print."""
+def rows(copy: float, size: int = SIZE, calls: int = 5000) -> Iterator[str]:
+    """Yield a row of the table for each optimizer and its variants, given the machine's copy rate."""
     import numpy as np
 
     from tinygrad_adam import nn, optim, tensor
 
-    copy = rates()["bytes"]
-    print(f"copying {copy / 1e9:.1f} GB/s; {SIZE:,} float32 parameters, and an MLP 64-32-10; medians\n")
-    print("| optimizer | large, ms | time of its bytes, ms | ratio | MLP, us |\n|---|---|---|---|---|")
     rng = np.random.default_rng(0)
-    large, gradient = rng.random(SIZE, np.float32), rng.random(SIZE, np.float32)
+    large, gradient = rng.random(size, np.float32), rng.random(size, np.float32)
     for name, cls in optim.OPTIMIZERS.items():
         for options in VARIANTS.get(name, [{}]):
             p = nn.Parameter(large)
@@ -51,14 +48,23 @@ def main() -> None:
             optimizer = cls([p], **options)
             seconds = median(optimizer.step, 9)
             arrays = len(optimizer._storages[0][0].moments)
-            least = 4 * SIZE * (2 * (1 + arrays) + 1) / copy  # the gradient is only read
+            least = 4 * size * (2 * (1 + arrays) + 1) / copy  # the gradient is only read
             model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
             model(tensor(rng.random((32, 64), np.float32))).sum().backward()
-            small = median(cls(model.parameters(), **options).step, 5000)
+            small = median(cls(model.parameters(), **options).step, calls)
             times = f"{seconds * 1e3:.1f} | {least * 1e3:.1f} | {seconds / least:.2f} | {small * 1e6:.1f}"
-            print(f"| {', '.join([name, *options])} | {times} |", flush=True)
+            yield f"| {', '.join([name, *options])} | {times} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    hold_cores()
+    copy = rates()["copy"]
+    print(f"copying {copy / 1e9:.1f} GB/s; {SIZE:,} float32 parameters, and an MLP 64-32-10; medians\n")
+    print("| optimizer | large, ms | time of its bytes, ms | ratio | MLP, us |\n|---|---|---|---|---|")
+    for row in rows(copy):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
-    limit_threads()
     main()

@@ -12,11 +12,12 @@ import signal
 import pytest
 
 from benchmarks import measure as measuring
-from benchmarks import picture, tables
+from benchmarks import optimizers, picture, tables
 from benchmarks.machine import better, limit
 from benchmarks.measure import Failed, Process, agree, environment, import_times, measure
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS
+from tinygrad_adam import optim
 
 RATES = {"flops": 2e11, "copy": 2e10, "moved": [[160_000, 1e11], [28_800_000, 5e10]]}
 MEMORY = {"imported": 30.0, "peak": 90.0}
@@ -268,3 +269,11 @@ def test_the_picture_orders_peers_by_their_speed(tmp_path):
     del rows["W3"]
     picture.draw(results, path)
     assert path.stat().st_size < small  # a panel less
+
+
+def test_each_optimizer_has_a_row():
+    table = [row.strip("| ").split(" | ") for row in optimizers.rows(copy=1e6, size=1000, calls=3)]
+    assert {cells[0].split(",")[0] for cells in table} == set(optim.OPTIMIZERS)
+    milliseconds = {cells[0]: float(cells[2]) for cells in table}
+    # Bytes for each parameter: three numbers without a moment, and two more for each.
+    assert [milliseconds[name] for name in ("sgd", "lion", "adam", "adam, amsgrad")] == [12, 20, 28, 36]
