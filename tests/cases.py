@@ -18,6 +18,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import ops
+from tinygrad_adam.ops.indexing import lookup
 from tinygrad_adam.primitive import PRIMITIVES, Primitive
 
 
@@ -654,6 +655,10 @@ case("getitem", "backwards", lambda x: x[::-1, 2::-2], normal(3, 4), lambda x: x
 case("getitem", "Tensors", lambda x: x[tg.tensor([2, 0, 2]), tg.tensor(1)], normal(3, 4),
      lambda x: x[[2, 0, 2], 1], lambda torch, x: x[torch.tensor([2, 0, 2]), torch.tensor(1)],
 )  # fmt: skip
+# Of what is no leaf the row-sparse gradient is made dense, as the table wants it.
+_FEW = np.array([[2, 0, 2], [4, 4, 2]])
+case("getitem", "rows, row-sparse", lambda x: lookup(x * 1, _FEW, sparse=True), normal(6, 3, 2),
+     lambda x: x[_FEW], lambda torch, x: x[torch.tensor(_FEW)])  # fmt: skip
 case("getitem", "from no elements", lambda x: x[:, 1], normal(0, 3), lambda x: x[:, 1],
      lambda torch, x: x[:, 1])  # fmt: skip
 for _label, _index, _shape in [("slice", (slice(1, 3), 0), (2,)), ("repeated", ([0, 0, 2], [1, 1, 3]), (3,)),

@@ -70,6 +70,29 @@ def labels(classes, *shape):
     return lambda rng: (rng.integers(0, classes, shape),)
 
 
+def sparse_matrix(rows, columns):
+    """A matrix in compressed sparse rows of which about half is stored."""
+
+    def draw(rng):
+        dense = rng.standard_normal((rows, columns)) * rng.integers(0, 2, (rows, columns))
+        return (CSR(dense),)
+
+    return draw
+
+
+class CSR:
+    """Compressed sparse rows, with the attributes of SciPy's `csr_array`."""
+
+    format = "csr"
+
+    def __init__(self, dense):
+        dense = np.asarray(dense)
+        rows, self.indices = np.nonzero(dense)
+        self.data = dense[rows, self.indices]
+        self.indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
+        self.shape = dense.shape
+
+
 def some_ignored(rng):
     chosen = rng.integers(0, 4, 6)
     chosen[2] = -100
@@ -186,6 +209,10 @@ LAYERS = [
     Layer("Dropout", lambda lib, _: lib.Dropout(0.5), normal((3, 4)), train=False),
     Layer("Dropout", lambda lib, _: lib.Dropout(0.0), normal((3, 4)), label="p=0"),
     Layer("Embedding", lambda lib, _: lib.Embedding(7, 3), lambda rng: (), labels(7, 4, 5)),
+    Layer("Embedding", lambda lib, _: lib.Embedding(7, 3, sparse=True), lambda rng: (), labels(7, 4, 5),
+          label="sparse", torch="gradients of another class; test_sparse.py compares them"),
+    Layer("SparseLinear", lambda lib, _: lib.SparseLinear(6, 3), lambda rng: (), sparse_matrix(4, 6),
+          torch="PyTorch has no such layer; test_sparse.py compares with a product"),
     Layer("LayerNorm", lambda lib, _: lib.LayerNorm(4), normal((5, 4))),
     Layer("LayerNorm", lambda lib, _: lib.LayerNorm((3, 4), eps=0.1), normal((2, 3, 4)), label="2 axes"),
     Layer("BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4), normal((6, 4))),

@@ -215,6 +215,8 @@ EQUIVALENT = {
     ("sign.a", "zero"): NO_SLOPE,
     ("zeros_like.a", "negated"): NO_SLOPE,
     ("zeros_like.a", "zero"): NO_SLOPE,
+    ("_gather_rule", "index.size: index -> _moved(index)"): "as many indices",
+    ("_gather_rule", "-1: 1 -> 2"): "NumPy takes any negative size for the one to be found",
     ("maximum.a", "a > b -> a >= b"): TIE,
     ("maximum.b", "b > a -> b >= a"): TIE,
     ("minimum.a", "a < b -> a <= b"): TIE,

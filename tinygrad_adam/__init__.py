@@ -14,6 +14,7 @@ from .gradcheck import gradcheck, gradgradcheck
 from .ops import *  # noqa: F403
 from .primitive import Primitive, enable_grad, is_grad_enabled, no_grad, primitive
 from .random import fork_rng, manual_seed
+from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import Any
 from .backend.device import Array, backend_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, Node, Variable, grad_mode, provided
+from .rowsparse import RowSparse, alike
 
 
 def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
@@ -200,6 +201,9 @@ class _Pass:
             if operation.variadic:
                 environment["index"] = position - len(operation.inputs) + 1
             share = rule.function(*[environment[name] for name in rule.names])
+            # Only `backward` gives row-sparse gradients, and only to leaves: rules take arrays.
+            if isinstance(share, RowSparse) and (type(parent) is Node or self.wanted is not None):
+                share = share.to_dense()
             try:
                 if share.shape != like.shape:
                     share = fit(environment["xp"], share, like.shape, out)
@@ -220,7 +224,9 @@ class _Pass:
             self.pending[parent] = share
             if owned:
                 self.owned.add(parent)
-        elif parent in self.owned:
+            return
+        sum_so_far, share = alike(sum_so_far, share)
+        if parent in self.owned:
             sum_so_far += share
             self.pending[parent] = sum_so_far  # a NumPy scalar is not changed by +=
         else:
@@ -235,15 +241,16 @@ _in_pass: ContextVar[bool] = ContextVar("tinygrad_adam_in_pass", default=False)
 def _run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
     raw = not isinstance(g, Variable)
     for hook in list(hooks.values()):
-        answer = hook(provided.tensor_class(g) if raw else g)
+        answer = hook(g if isinstance(g, Variable | RowSparse) else provided.tensor_class(g))
         if answer is None:
             continue
-        if not isinstance(answer, Variable) or answer._data.shape != g.shape:
+        fits = isinstance(answer, Variable) or (raw and isinstance(answer, RowSparse))
+        if not fits or answer.shape != g.shape:
             raise ShapeError(
                 "hook", "must return None, or a Tensor of the gradient's shape",
                 gradient=g.shape, returned=getattr(answer, "shape", repr(answer)),
             )  # fmt: skip
-        g = answer._data if raw else answer
+        g = answer._data if raw and isinstance(answer, Variable) else answer
     return g
 
 
@@ -299,11 +306,16 @@ def backward(
 def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
     """Add `g` to the gradient of `leaf`, in the place reserved for it if there is one."""
     before = leaf._grad
-    if isinstance(g, Variable) or isinstance(before, Variable):
+    if before is not None:
+        before, g = alike(before, g)
+    if isinstance(g, RowSparse):
+        leaf._grad = g if before is None else before + g
+    elif isinstance(g, Variable) or isinstance(before, Variable):
         # The product is a copy: leaves may not share the memory of their gradients.
         leaf._grad = g * 1 if before is None else provided.ops.add(before, g)
     elif before is not None:
         before += g
+        leaf._grad = before  # dense now, if it was row-sparse
     elif leaf._grad_buffer is not None and not _in_pass.get():
         if g is not leaf._grad_buffer:
             leaf._grad_buffer[...] = g

@@ -11,6 +11,7 @@ from .autograd import grad
 from .creation import tensor
 from .errors import DTypeError, GradcheckError
 from .primitive import enable_grad, no_grad
+from .rowsparse import RowSparse
 from .tensor import Tensor
 
 
@@ -79,6 +80,8 @@ def gradcheck(
         total.backward()
     for i in checked:
         x, gradient = inputs[i], leaves[i].grad
+        if isinstance(gradient, RowSparse):
+            gradient = _beside(gradient.to_dense(), x)
         direction = rng.standard_normal(x.shape)
         with no_grad():
             ends = []

@@ -59,7 +59,7 @@ class Variable:
     ----------
     _data : array
         The raw array.
-    _grad : array, Variable or None
+    _grad : array, RowSparse, Variable or None
         The gradient: raw after an ordinary backward pass, a Variable after one with a graph.
     requires_grad : bool
         Whether a gradient is wanted for this value or for one it was computed from.

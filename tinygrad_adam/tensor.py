@@ -16,6 +16,7 @@ from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .methods import Operand, Operations
 from .ops.indexing import raw_index
 from .primitive import is_grad_enabled, provided
+from .rowsparse import RowSparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,22 +155,26 @@ class Tensor(Operations):
     # --- The gradient --------------------------------------------------------------------
 
     @property
-    def grad(self) -> Tensor | None:
+    def grad(self) -> Tensor | RowSparse | None:
         """The gradient that backward passes have summed up, or None.
 
         Where an optimizer reserved a place for it, the Tensor shares that place: copy it to keep
-        it beyond the next `zero_grad` and backward pass.
+        it beyond the next `zero_grad` and backward pass. Of a leaf that was looked up with
+        ``sparse=True`` and used for nothing else, it is a `RowSparse`.
         """
         g = self._grad
-        return g if g is None or isinstance(g, Tensor) else Tensor(g)
+        return g if g is None or isinstance(g, Tensor | RowSparse) else Tensor(g)
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is None:
             self._grad = None
             return
-        raw = value._data if isinstance(value, Tensor) else value
-        g = asarray(raw, dtype=self.dtype, device=self.device)
+        if isinstance(value, RowSparse):
+            g = value.astype(self.dtype)
+        else:
+            raw = value._data if isinstance(value, Tensor) else value
+            g = asarray(raw, dtype=self.dtype, device=self.device)
         if g.shape != self.shape:
             raise ShapeError(
                 "grad", "a gradient must have the Tensor's shape", tensor=self.shape, grad=g.shape

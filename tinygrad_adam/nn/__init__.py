@@ -17,7 +17,7 @@ from .containers import ModuleList, Sequential
 from .convolution import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
-from .linear import Flatten, Linear
+from .linear import Flatten, Linear, SparseLinear
 from .losses import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,

@@ -22,22 +22,33 @@ class Embedding(Module):
         How many vectors there are.
     embedding_dim : int
         Their size.
+    sparse : bool
+        Whether the gradient is to be a `RowSparse`, which holds only the rows that were looked up; see
+        `functional.embedding`. `SparseAdam` is the optimizer for it, and the only one that takes it.
 
     Attributes
     ----------
     weight : Parameter, shape (num_embeddings, embedding_dim)
         Drawn from the standard normal distribution, as PyTorch does.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> table = tg.nn.Embedding(1000, 4, sparse=True)
+    >>> table([3, 999, 3]).sum().backward()
+    >>> table.weight.grad
+    RowSparse(2 of 1000 rows, shape=(1000, 4), dtype=float32)
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+    def __init__(self, num_embeddings: int, embedding_dim: int, sparse: bool = False) -> None:
         super().__init__()
         require_positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.num_embeddings, self.embedding_dim, self.sparse = num_embeddings, embedding_dim, sparse
         self.weight = Parameter(init.normal_(zeros(num_embeddings, embedding_dim)))
 
     def forward(self, indices: Any) -> Tensor:
         """Look `indices` of any shape up; the result has one more axis, of size embedding_dim."""
-        return F.embedding(indices, self.weight)
+        return F.embedding(indices, self.weight, self.sparse)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{', sparse=True' if self.sparse else ''}"

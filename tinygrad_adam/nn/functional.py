@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend.device import Array, asarray, backend_of, device_of
 from ..creation import ones, tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..ops import (
@@ -20,7 +21,6 @@ from ..ops import (
     cross_entropy,
     elu,
     gelu,
-    getitem,
     global_avg_pool2d,
     group_norm,
     hinge_loss,
@@ -44,6 +44,7 @@ from ..ops import (
     unfold,
 )
 from ..ops import dropout as _dropout
+from ..ops.indexing import add_rows, lookup
 from ..random import random_key
 from ..tensor import Tensor
 
@@ -80,6 +81,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "sparse_linear",
     "tanh",
     "unfold",
 ]
@@ -133,7 +135,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return x if mask is channels else x * mask
 
 
-def embedding(indices: Any, weight: Tensor) -> Tensor:
+def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
     """Look rows of `weight` up.
 
     Parameters
@@ -142,6 +144,10 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
         Any shape, each in ``range(len(weight))``.
     weight : Tensor, shape (num_embeddings, embedding_dim)
         The rows.
+    sparse : bool
+        Whether the gradient of `weight` is to be a `RowSparse`, of the rows that were looked up. It is
+        where `weight` is a leaf that is used for nothing else, after `Tensor.backward` without
+        ``create_graph``; else it is dense.
 
     Returns
     -------
@@ -159,13 +165,81 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
         indices = tensor(indices)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
-    if (
-        indices.size
-        and indices.device == "cpu"
-        and (indices._data.min() < 0 or indices._data.max() >= len(weight))
-    ):
+    _check_range("embedding", indices._data, len(weight))
+    return lookup(weight, indices._data, sparse)
+
+
+def _check_range(where: str, indices: Array, count: int) -> None:
+    """Refuse indices out of range; not on a GPU, where a look at them would wait."""
+    if indices.size and device_of(indices) == "cpu" and (indices.min() < 0 or indices.max() >= count):
         raise IndexingError(
-            "embedding", f"indices must lie in range({len(weight)})",
-            least=indices._data.min(), greatest=indices._data.max(),
+            where, f"indices must lie in range({count})", least=indices.min(), greatest=indices.max()
+        )
+
+
+def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
+    r"""Affine map :math:`x W + b` of a sparse matrix, whose cost follows the numbers that it stores.
+
+    Row i of the result is the sum of the rows of `weight` that row i of `x` stores a column for, each times
+    the number stored. So the gradient of `weight` is row-sparse, with a row for each column that occurs.
+
+    Parameters
+    ----------
+    x : sparse matrix, shape (N, in_features)
+        In compressed sparse rows, as ``scipy.sparse.csr_array`` or CuPy's ``csr_matrix``: what is read are
+        its ``indptr``, ``indices``, ``data`` and ``shape``. The numbers are cast to the dtype of `weight`;
+        they get no gradient.
+    weight : Tensor, shape (in_features, out_features)
+        The transpose of what `linear` takes, for features are rows here.
+    bias : Tensor or array, shape (out_features,), optional
+        Added to every row.
+
+    Returns
+    -------
+    Tensor, shape (N, out_features)
+
+    Raises
+    ------
+    DTypeError
+        If `x` is not such a matrix.
+    ShapeError
+        If the sizes do not match.
+    IndexingError
+        If `x` has a column out of its range.
+
+    Notes
+    -----
+    The gradient is a `RowSparse` under the conditions that `embedding` names. The memory of a call is one
+    number for each output and each number stored.
+    """
+    if getattr(x, "format", "csr") != "csr" or not all(
+        hasattr(x, name) for name in ("indptr", "indices", "data", "shape")
+    ):
+        raise DTypeError(
+            "sparse_linear",
+            "x must be a matrix in compressed sparse rows; convert another sparse one with .tocsr(), and "
+            "give a dense one to linear",
+            x=type(x).__name__,
+        )
+    if len(x.shape) != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[0]:
+        raise ShapeError(
+            "sparse_linear", "x.shape[1] must equal weight.shape[0]", x=tuple(x.shape), weight=weight.shape
+        )
+    if bias is not None and tuple(bias.shape) != weight.shape[1:]:
+        raise ShapeError(
+            "sparse_linear", "bias must have shape weight.shape[1:]", bias=bias.shape, weight=weight.shape
+        )
+    columns, starts = (asarray(part, device=weight.device) for part in (x.indices, x.indptr))
+    numbers = asarray(x.data, dtype=weight.dtype, device=weight.device)
+    if columns.shape != numbers.shape or starts.shape != (x.shape[0] + 1,):
+        raise ShapeError(
+            "sparse_linear", "x must have as many indices as data, and an indptr for each row and the end",
+            x=x.shape, indices=columns.shape, data=numbers.shape, indptr=starts.shape,
         )  # fmt: skip
-    return getitem(weight, indices)
+    _check_range("sparse_linear", columns, weight.shape[0])
+    xp = backend_of((columns,)).xp
+    row_of = xp.searchsorted(starts, xp.arange(len(columns)), side="right") - 1
+    _check_range("sparse_linear", row_of, x.shape[0])
+    terms = lookup(weight, columns, sparse=True) * numbers[:, None]
+    y = add_rows(terms, row_of, x.shape[0])
+    return y if bias is None else y + bias

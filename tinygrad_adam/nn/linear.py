@@ -60,6 +60,60 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
 
 
+class SparseLinear(Module):
+    """Affine map ``x @ weight + bias`` of a sparse matrix, such as word counts or one-hot features.
+
+    Its cost follows the numbers that `x` stores, and the gradient of the weight is a `RowSparse`, with a
+    row for each feature that occurs. `SparseAdam` is the optimizer for it, and takes the bias as well.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The number of columns of the input, and the size of the last axis of the output.
+    bias : bool
+        Whether to add a bias.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_features, out_features)
+        The transpose of the weight of a `Linear`. Drawn uniformly within ``1 / sqrt(in_features)``.
+    bias : Parameter, shape (out_features,), or None
+        Drawn from the same interval.
+
+    Examples
+    --------
+    Anything with the attributes of SciPy's ``csr_array`` will do:
+
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> import tinygrad_adam as tg
+    >>> x = SimpleNamespace(  # [[0, 0, 2], [1, 0, 3]]
+    ...     shape=(2, 3),
+    ...     indptr=np.array([0, 1, 3]),
+    ...     indices=np.array([2, 0, 2]),
+    ...     data=np.array([2.0, 1.0, 3.0]),
+    ... )
+    >>> layer = tg.nn.SparseLinear(3, 4)
+    >>> layer(x).sum().backward()
+    >>> layer.weight.grad
+    RowSparse(2 of 3 rows, shape=(3, 4), dtype=float32)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        require_positive("SparseLinear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(init.fan_in_uniform_(zeros(in_features, out_features), in_features))
+        self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        """Map `x`, compressed sparse rows of shape (N, in_features), to shape (N, out_features)."""
+        return F.sparse_linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
+
+
 class Flatten(Module):
     """Merge all axes but the first into one."""
 

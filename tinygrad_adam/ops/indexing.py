@@ -8,6 +8,7 @@ from typing import Any
 from ..backend.device import backend_of, is_array
 from ..errors import ShapeError
 from ..primitive import Variable, primitive
+from ..rowsparse import RowSparse
 from .reduction import normalize_axes
 
 # Reading a part and adding into a part of zeros are each other's transposes as linear maps, so
@@ -20,8 +21,15 @@ def _slice(xp: Any, a: Any, *, index: Any) -> Any:
     return a[index]
 
 
-@primitive(a=lambda g, a_shape, index: _add_at(g, index=index, shape=a_shape))
-def _gather(xp: Any, a: Any, *, index: Any) -> Any:
+def _gather_rule(g: Any, a_shape: tuple[int, ...], index: Any, sparse: bool) -> Any:
+    """Add `g` at `index`; what is to be differentiated again is dense, for it needs a graph."""
+    if sparse and not isinstance(g, Variable):
+        return RowSparse(index.reshape(-1), g.reshape(index.size, *a_shape[1:]), a_shape)
+    return _add_at(g, index=index, shape=a_shape)
+
+
+@primitive(a=_gather_rule)
+def _gather(xp: Any, a: Any, *, index: Any, sparse: bool = False) -> Any:
     """Elements at an advanced index: a copy, in which elements may repeat."""
     return a[index]
 
@@ -73,6 +81,19 @@ def getitem(a: Any, index: Any) -> Any:
     if _is_basic(index):
         return _slice(a, index=index)
     return _gather(a, index=raw_index(index, a._data if isinstance(a, Variable) else a))
+
+
+def lookup(table: Any, index: Any, sparse: bool) -> Any:
+    """Read rows of `table` by an integer array; with `sparse`, its gradient holds only those rows.
+
+    The index must have been checked: a row-sparse gradient knows no negative ones.
+    """
+    return _gather(table, index=index, sparse=sparse)
+
+
+def add_rows(terms: Any, index: Any, count: int) -> Any:
+    """Sum `terms` into `count` rows: each into the one that the integer array names."""
+    return _add_at(terms, index=index, shape=(count, *terms.shape[1:]))
 
 
 def take_along_axis(a: Any, indices: Any, axis: int) -> Any:

@@ -38,3 +38,4 @@ from .schedules import (
     build_schedule,
 )
 from .sgd import SGD
+from .sparse_adam import SparseAdam

@@ -8,15 +8,21 @@ from typing import Any
 
 from ..backend.device import backend_of
 from ..errors import OptionError
+from ..rowsparse import RowSparse
 from ..tensor import Tensor
 
 
 def _gradients(params: Iterable[Tensor]) -> list[Any]:
-    params = [params] if isinstance(params, Tensor) else params
-    gradients = [p.grad for p in params if p.grad is not None]
-    for gradient in gradients:
-        gradient._version[0] += 1  # what is differentiated through a clipped gradient must say so
-    return [gradient._data for gradient in gradients]
+    """Return the raw gradients, to be changed in place; of row-sparse ones the rows, for the others are 0."""
+    arrays = []
+    for p in [params] if isinstance(params, Tensor) else params:
+        gradient = p.grad
+        if isinstance(gradient, RowSparse):
+            arrays.append(gradient.values)
+        elif gradient is not None:
+            gradient._version[0] += 1  # what is differentiated through a clipped gradient must say so
+            arrays.append(gradient._data)
+    return arrays
 
 
 def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
@@ -126,7 +132,9 @@ def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps
     params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
     for p, g in zip(params, _gradients(params), strict=True):
         xp = backend_of((g,)).xp
-        limit = clip_factor * xp.maximum(_unit_norms(xp, p._data), eps)
+        rows = isinstance(p.grad, RowSparse) and p.ndim > 1
+        weights = p._data[p._grad.rows] if rows else p._data
+        limit = clip_factor * xp.maximum(_unit_norms(xp, weights), eps)
         # The small bound is the published code's; without it a norm of zero would divide by itself.
         g *= xp.minimum(limit / xp.maximum(_unit_norms(xp, g), 1e-6), 1.0)
 

@@ -14,6 +14,7 @@ import numpy
 from ..backend.device import Array, backend_of, device_of, to_device
 from ..errors import DTypeError
 from ..primitive import Variable
+from ..rowsparse import RowSparse
 
 ALIGNMENT = 64
 """Elements; each parameter starts at a multiple, for aligned access on a GPU."""
@@ -57,15 +58,21 @@ class FlatStorage:
                 found=sorted({f"{p._data.dtype} on {p.device}" for p in self.params}),
             )
         self.data = _zeros(total, first, place=0)
-        self.grad = _zeros(total, first, place=1)
-        self.grad += 1  # between parameters, where with zeros eps = 0 would divide 0 by 0
-        self._values, self._gradients = self.views(self.data), self.views(self.grad)
-        for p, value, gradient in zip(self.params, self._values, self._gradients, strict=True):
+        self._values = self.views(self.data)
+        for p, value in zip(self.params, self._values, strict=True):
             value[...] = p._data
-            if p._grad is not None:
+            p._data = value
+        self._bind_gradients()
+
+    def _bind_gradients(self) -> None:
+        self.grad = _zeros(self.data.size, self.data, place=1)
+        self.grad += 1  # between parameters, where with zeros eps = 0 would divide 0 by 0
+        self._gradients = self.views(self.grad)
+        for p, gradient in zip(self.params, self._gradients, strict=True):
+            if p._grad is not None and not isinstance(p._grad, RowSparse):
                 gradient[...] = _raw(p._grad)
                 p._grad = gradient
-            p._data, p._grad_buffer = value, gradient
+            p._grad_buffer = gradient
 
     def views(self, flat: Array) -> list[Array]:
         """Cut a flat array into one view for each parameter, of its shape."""
@@ -81,12 +88,18 @@ class FlatStorage:
             flat = self.moments[name] = _zeros(self.data.size, self.data, place=2 + len(self.moments))
         return flat
 
-    def gather(self) -> None:
-        """Bring gradients into place that were assigned by the user, or that carry a graph."""
+    def gather(self) -> Any:
+        """Bring gradients into place that were assigned by the user, or that carry a graph.
+
+        Returns the first parameter whose gradient has no place here, for it is row-sparse, or None.
+        """
         for p, place in zip(self.params, self._gradients, strict=True):
             if p._grad is not None and p._grad is not place:
+                if isinstance(p._grad, RowSparse):
+                    return p
                 place[...] = _raw(p._grad)
                 p._grad = place
+        return None
 
     def first_not_finite(self, all_finite: Callable[[Array], bool]) -> Any:
         """Return the first parameter whose gradient, once gathered, is not finite, or None."""

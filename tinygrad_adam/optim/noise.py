@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 
 from ..backend.device import asarray
-from ..errors import OptionError
+from ..errors import DTypeError, OptionError
 from ..random import generator
+from ..rowsparse import RowSparse
 from ..tensor import Tensor
 
 
@@ -31,6 +32,8 @@ def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma
     ------
     OptionError
         If `step`, `eta` or `gamma` is negative.
+    DTypeError
+        If a gradient is row-sparse: the noise is in every row.
 
     Notes
     -----
@@ -63,6 +66,13 @@ def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma
     deviation = math.sqrt(eta / (1 + step) ** gamma)
     for p in [params] if isinstance(params, Tensor) else params:
         gradient = p.grad
+        if isinstance(gradient, RowSparse):
+            raise DTypeError(
+                "add_grad_noise_",
+                "a gradient is row-sparse, and noise would be in every row; make it dense with "
+                "Embedding(sparse=False) or Linear in place of SparseLinear, or leave the parameter out",
+                shape=p.shape,
+            )
         if gradient is not None:
             noise = deviation * generator().standard_normal(p.shape)
             gradient._data += asarray(noise, dtype=p.dtype, device=p.device)

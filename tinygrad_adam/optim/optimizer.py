@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy
@@ -58,6 +58,9 @@ class Optimizer:
 
     moment_names: ClassVar[tuple[str, ...]] = ()
     """The arrays that the kernel takes after parameter and gradient."""
+
+    storage: ClassVar[type[FlatStorage]] = FlatStorage
+    """How parameters, gradients and moments lie in memory."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], on_nonfinite: str = "ignore") -> None:
         self._name = type(self).__name__
@@ -134,7 +137,7 @@ class Optimizer:
         alike: dict[Any, list[Any]] = {}
         for p in params:
             alike.setdefault((p.dtype, p.device), []).append(p)
-        self._storages.append([FlatStorage(members) for members in alike.values()])
+        self._storages.append([self.storage(members) for members in alike.values()])
 
     def _validate(self, settings: dict[str, Any]) -> None:
         """Raise an OptionError for a hyper-parameter out of its domain."""
@@ -199,6 +202,8 @@ class Optimizer:
         ------
         GraphError
             If no parameter has a gradient.
+        DTypeError
+            If a gradient is row-sparse; only `SparseAdam` takes those.
         NonFiniteError
             If a gradient is NaN or infinite, and `on_nonfinite` is ``"raise"``.
         OptionError
@@ -208,36 +213,54 @@ class Optimizer:
             raise OptionError(
                 f"{self._name}.step", "grad_scale must be a positive number", grad_scale=grad_scale
             )
+        self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
-        scale, stepped = 1.0 / grad_scale, False
+        stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
-            names = self._moments(settings)
             for storage in storages:
-                storage.follow()
-                storage.gather()
                 kernel = getattr(backend_of((storage.data,)).tables[chosen_kernels()], self.kernel)
-                arrays = [storage.data, storage.grad]
-                arrays += [None if name is None else storage.moment(name) for name in names]
-                for stretch, step in storage.runs():
-                    stepped = True
-                    kernel(
-                        *[None if flat is None else flat[stretch] for flat in arrays],
-                        scale=scale,
-                        **self._scalars(settings, step),
-                    )
+                stepped |= self._change(storage, settings, kernel, 1.0 / grad_scale)
         if not stepped:
             raise GraphError(
                 f"{self._name}.step",
                 "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
 
+    def _gather(self) -> None:
+        """Bring all values and gradients into place."""
+        for storages in self._storages:
+            for storage in storages:
+                storage.follow()
+                p = storage.gather()
+                if p is not None:
+                    raise DTypeError(
+                        f"{self._name}.step",
+                        "a gradient is row-sparse; give the parameter to a SparseAdam, or make the gradient "
+                        "dense with Embedding(sparse=False), or Linear in place of SparseLinear",
+                        name=self._names[id(p)],
+                    )
+
+    def _change(
+        self, storage: FlatStorage, settings: dict[str, Any], kernel: Callable[..., None], scale: float
+    ) -> bool:
+        """Call the kernel where there are gradients, and tell whether there were any."""
+        stepped = False
+        arrays = [storage.data, storage.grad]
+        arrays += [None if name is None else storage.moment(name) for name in self._moments(settings)]
+        for stretch, step in storage.runs():
+            stepped = True
+            kernel(
+                *[None if flat is None else flat[stretch] for flat in arrays],
+                scale=scale,
+                **self._scalars(settings, step),
+            )
+        return stepped
+
     def _finite(self) -> bool:
         """Tell whether all gradients are finite; if not, count or raise."""
         for storages in self._storages:
             for storage in storages:
-                storage.follow()
-                storage.gather()
                 kernels = backend_of((storage.data,)).tables[chosen_kernels()]
                 p = storage.first_not_finite(kernels.all_finite)
                 if p is None:

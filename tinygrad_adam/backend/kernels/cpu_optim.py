@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..threads import in_pieces
 from .loops import compiled, in_flat_pieces
 
 _LEAST = 1 << 16
@@ -158,6 +159,32 @@ def adam(  # type: ignore[no-untyped-def]
         else:
             v_hat = v[i] * to_v_hat
         p[i] = p[i] * shrink - lr * _divided(m[i] * to_m_hat, v_hat, eps, eps_root)
+
+
+@compiled
+def _sparse_adam(  # type: ignore[no-untyped-def]
+    first, last, p, rows, g, m, v, scale, lr, beta1, beta2, eps, correction1, correction2
+):  # fmt: skip
+    kind = p.dtype.type
+    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
+    scale, lr, beta1, beta2, eps, zero = kind(scale), kind(lr), kind(beta1), kind(beta2), kind(eps), kind(0)
+    to_m_hat, to_v_hat = kind(1.0 / correction1), kind(1.0 / correction2)
+    for k in range(first, last):
+        gradients, values, mean, second = g[k], p[rows[k]], m[rows[k]], v[rows[k]]
+        for j in range(gradients.size):
+            gradient = gradients[j] * scale
+            mean[j] = _average(mean[j], gradient, beta1, rest1)
+            second[j] = _average(second[j], gradient * gradient, beta2, rest2)
+            values[j] -= lr * _divided(mean[j] * to_m_hat, second[j] * to_v_hat, eps, zero)
+
+
+def sparse_adam(table: Any, rows: Any, grad: Any, m: Any, v: Any, **scalars: float) -> None:
+    """Step of Adam on some rows; see `reference_optim.sparse_adam`. Each occurs once: threads share none."""
+    in_pieces(
+        lambda first, last: _sparse_adam(first, last, table, rows, grad, m, v, *scalars.values()),
+        len(rows),
+        max(1, _LEAST // max(1, grad.shape[1])),
+    )
 
 
 @_fused

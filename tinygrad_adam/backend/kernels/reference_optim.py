@@ -190,6 +190,31 @@ def adam(
     param -= lr * _divided(xp, m_hat, v_hat, eps, eps_root)
 
 
+def sparse_adam(
+    xp: Any,
+    table: Any,
+    rows: Any,
+    grad: Any,
+    m: Any,
+    v: Any,
+    *,
+    scale: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction1: float,
+    correction2: float,
+) -> None:
+    """Step of Adam on some rows of a table, shape (n, width), and of its moments; `grad` is (k, width)."""
+    grad = _gradient(None, grad, scale, l2=0)
+    m_rows, v_rows = m[rows], v[rows]
+    _average(m_rows, grad, beta1)
+    _average(v_rows, grad * grad, beta2)
+    m[rows], v[rows] = m_rows, v_rows
+    table[rows] -= lr * _divided(xp, m_rows / correction1, v_rows / correction2, eps)
+
+
 def adamax(
     xp: Any,
     param: Any,
