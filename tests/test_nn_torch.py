@@ -230,7 +230,5 @@ def test_files_of_pytorch_that_cannot_be_read_are_refused(tmp_path, how):
         torch.save(torch.nn.Linear(2, 2).state_dict(), path)
     else:
         save_file(torch.nn.Linear(2, 2).bfloat16().state_dict(), path)
-    # Whether bfloat16 can be read at all depends on what else is imported; it is refused by name if so.
-    refusals = errors.CheckpointError, errors.StateError
-    with pytest.raises(refusals, match=r"loading .*m\.safetensors|weight: bfloat16"):
+    with pytest.raises(errors.CheckpointError, match=r"loading .*m\.safetensors"):
         nn.Linear(2, 2).load(path)

@@ -90,7 +90,8 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     try:
         with safe_open(target, framework="numpy") as file:
             # safetensors has no type information.
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except FileNotFoundError as error:
         raise CheckpointError(f"loading {target}", "there is no such file") from error
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
@@ -99,3 +100,10 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
             f"not a whole safetensors file ({error}); it may be truncated, damaged or of another format. "
             "Pickled files are never read: save with .save() or safetensors",
         ) from error
+    # NumPy has no bfloat16, but reads it once another package has brought it.
+    foreign = [f"{name}: {array.dtype}" for name, array in arrays.items() if array.dtype.kind not in "fiub"]
+    if foreign:
+        raise CheckpointError(
+            f"loading {target}", "NumPy has no such numbers; save float32 instead", found="; ".join(foreign)
+        )
+    return arrays, metadata
