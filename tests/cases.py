@@ -713,6 +713,11 @@ for _x in [(3,), (2, 3), (4, 2, 3), (2, 1, 2, 3), (0, 3), (2, 0, 3)]:
     _inputs = (normal(*_x), normal(5, 3), normal(5))
     case("linear", f"{_x}", tg.linear, _inputs[:2], lambda x, w: x @ w.T, _functional("linear"))
     case("linear", f"{_x}, bias", tg.linear, _inputs, lambda x, w, b: x @ w.T + b, _functional("linear"))
+    case("linear", f"{_x}, relu", partial(tg.linear, activation="relu"), _inputs[:2],
+         lambda x, w: np.maximum(x @ w.T, 0), lambda torch, x, w: torch.relu(x @ w.T))  # fmt: skip
+    case("linear", f"{_x}, bias, relu", partial(tg.linear, activation="relu"), _inputs,
+         lambda x, w, b: np.maximum(x @ w.T + b, 0),
+         lambda torch, x, w, b: torch.relu(torch.nn.functional.linear(x, w, b)))  # fmt: skip
 case("linear", "no features", tg.linear, (normal(2, 3, 0), normal(4, 0)), lambda x, w: np.zeros((2, 3, 4)),
      _functional("linear"))  # fmt: skip
 case("linear", "no outputs", tg.linear, (normal(2, 3, 2), normal(0, 2)), lambda x, w: np.zeros((2, 3, 0)),

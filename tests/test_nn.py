@@ -930,3 +930,65 @@ def test_sizes_may_be_numpy_integers():
     assert nn.LayerNorm([2, 3])(tg.ones(5, 2, 3)).shape == (5, 2, 3)
     assert repr(nn.LayerNorm(n)) == "LayerNorm((6,))  # 12 parameters"
     assert nn.Embedding(n, 2)(np.arange(6, dtype=np.uint8)).shape == (6, 2)
+
+
+# --- A layer and the ReLU behind it ------------------------------------------------------------
+
+JOINED = {
+    "small": (lambda: [nn.Linear(5, 4)], (3, 5)),
+    "large": (lambda: [nn.Linear(300, 400)], (100, 300)),  # in pieces
+    "large, no bias": (lambda: [nn.Linear(400, 300, bias=False)], (2, 50, 400)),
+    "tall": (lambda: [nn.Linear(300, 100)], (700, 300)),
+    "columns": (lambda: [nn.Conv2d(3, 5, 3, stride=2)], (2, 3, 9, 8)),
+    "groups": (lambda: [nn.Conv2d(4, 6, 3, padding="same", groups=2)], (2, 4, 5, 5)),
+    "Winograd": (lambda: [nn.Conv2d(16, 16, 3, padding=1)], (2, 16, 9, 7)),
+    "at the end": (lambda: [nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 9)], (5, 1, 2, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kernels", ["fast", "reference"])
+@pytest.mark.parametrize("kind", JOINED)
+def test_a_relu_in_the_same_pass_changes_no_bit(kind, kernels):
+    layers, shape = JOINED[kind]
+    tg.manual_seed(0)
+    net = nn.Sequential(*layers(), nn.ReLU())
+    apart = nn.ModuleList(net)  # the same layers
+    array = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = []
+    for together in (True, False):
+        x = tg.tensor(array, requires_grad=True)
+        net.zero_grad()
+        with tg.use_kernels(kernels):
+            y = x
+            for layer in [net] if together else apart:
+                y = layer(y)
+            (y * y).sum().backward()
+        found.append([y.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in net.parameters())])
+    assert (found[0][0] == 0).any()
+    assert (found[0][0] > 0).any()
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("hooked", [0, 1])
+def test_who_looks_at_a_layer_or_its_relu_sees_both(hooked):
+    net = nn.Sequential(nn.Linear(4, 50), nn.ReLU())
+    x = tg.ones(1, 4)
+    joined = net(x)
+    seen = []
+    net[hooked].register_forward_hook(lambda layer, args, y: seen.extend([args[0], y]))
+    np.testing.assert_array_equal(net(x).detach().numpy(), joined.detach().numpy())
+    assert (seen[1 - hooked].detach().numpy() < 0).any()
+
+
+def test_nan_passes_a_joined_relu():
+    net = nn.Sequential(nn.Linear(2, 300), nn.ReLU())
+    with tg.no_grad():
+        assert np.isnan(net(tg.tensor([[1.0, np.nan]])).numpy()).all()
+        assert np.isnan(net(tg.tensor(np.full((4000, 2), np.nan))).numpy()).all()
+
+
+@pytest.mark.parametrize("call", [F.linear, F.conv2d])
+def test_no_other_activation_is_joined(call):
+    with pytest.raises(errors.OptionError, match=r"the activation must be 'relu' or None[^\n]*\n.*tanh"):
+        call(tg.ones(1, 1, 2, 2), tg.ones(1, 1, 2, 2), activation="tanh")

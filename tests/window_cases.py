@@ -210,6 +210,17 @@ for _label, _x, _w, _settings in [
         case("conv2d", f"{_label}, bias".strip(", "), partial(tg.conv2d, **_settings),
              (normal(*_x), normal(*_w), normal(_w[0])), _expected, torch_conv2d(_settings))  # fmt: skip
 
+for _x, _w, _settings in [
+    ((2, 3, 4, 5), (4, 3, 3, 2), {"padding": 1}),
+    ((1, 4, 5, 5), (4, 2, 3, 3), {"stride": 2, "groups": 2}),
+]:
+    for _bias in ((), (normal(_w[0]),)):
+        case("conv2d", f"{_x} relu{', bias' * len(_bias)}",
+             partial(tg.conv2d, **_settings, activation="relu"),
+             (normal(*_x), normal(*_w), *_bias),
+             lambda *arrays, how=_settings: np.maximum(conv2d(*arrays, **how), 0),
+             lambda torch, *arrays, how=_settings: torch.relu(torch_conv2d(how)(torch, *arrays)))  # fmt: skip
+
 _CONSTANT = np.random.default_rng(8).standard_normal((2, 2, 3, 4))
 case("conv2d", "constant images", lambda w: tg.conv2d(_CONSTANT.astype(w.dtype), w, padding=1),
      normal(3, 2, 2, 3), lambda w: conv2d(_CONSTANT, w, padding=1),

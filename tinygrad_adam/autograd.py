@@ -187,6 +187,8 @@ class _Pass:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
         environment = _environment(node, g, self.create_graph)
         operation = node.primitive
+        if node.tape.first is not None:
+            environment["g"] = node.tape.first.function(*[environment[n] for n in node.tape.first.names])
         for (position, rule), parent in zip(node.tape.pulls, _parents(node), strict=True):
             if self.targets is not None and parent not in self.targets:
                 continue

@@ -235,6 +235,8 @@ class _Tape:
     ----------
     pulls : list of (int, Rule)
         The inputs that get a gradient, by position, with their rules.
+    first : Rule or None
+        What the gradient passes before those rules see it.
     inputs, shapes : list of (str, int)
         The names that those rules use for an input or its shape, and its position.
     settings : list of (str, object)
@@ -243,7 +245,7 @@ class _Tape:
         Whether they use the output.
     """
 
-    __slots__ = ("inputs", "output", "pulls", "settings", "shapes")
+    __slots__ = ("first", "inputs", "output", "pulls", "settings", "shapes")
 
     def __init__(self, primitive: Primitive, mask: int) -> None:
         positions = [i for i in range(mask.bit_length()) if mask >> i & 1]
@@ -252,7 +254,9 @@ class _Tape:
             for i in positions
             if primitive.name_of(i) in primitive.rules
         ]
+        self.first = primitive.rules.get("y")
         names = {name for _, rule in self.pulls for name in rule.names}
+        names.update(self.first.names if self.first else ())
         places = list(enumerate(primitive.inputs))
         self.inputs = [(name, i) for i, name in places if name in names]
         self.shapes = [(f"{name}_shape", i) for i, name in places if f"{name}_shape" in names]
@@ -280,6 +284,9 @@ class Primitive:
     ``out``       where the result may be written, or None
     ============  ======================================================================
 
+    A rule for ``y`` comes first, and what it gives is the ``g`` of the others: so an operation with an
+    activation at its end says once what that does.
+
     A result that is broadcast, or that lacks axes of size one, is summed or spread to the shape
     of its input by the engine, and cast to its dtype.
 
@@ -301,7 +308,7 @@ class Primitive:
         self.first_variadic = len(self.inputs) - 1 if self.variadic else None
         defaults = forward.__kwdefaults__ or {}
         self.static = {name: defaults.get(name) for name in names[arrays : len(names) - self.variadic]}
-        unknown = set(rules) - set(self.inputs)
+        unknown = set(rules) - {*self.inputs, "y"}
         if unknown:
             raise DTypeError(
                 self.name, "rules for inputs that it does not have", rules=unknown, inputs=self.inputs
@@ -438,7 +445,8 @@ def primitive(
     view : bool
         Whether the output shares the memory of the first input.
     **rules
-        For each input that has a gradient, the rule for it; see `Primitive` for what it may name.
+        For each input that has a gradient, the rule for it, and perhaps one for ``y``; see `Primitive`
+        for what a rule may name.
 
     Examples
     --------

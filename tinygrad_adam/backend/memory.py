@@ -57,6 +57,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Any:
 
 def empty_like(array: Any, dtype: Any = None) -> Any:
     """Return a new array whose elements lie in memory in the order of those of `array`, without gaps."""
+    if array.size < _LARGE // 8:
+        return numpy.empty_like(array, dtype, subok=False)
     order = numpy.argsort([-abs(stride) for stride in array.strides], kind="stable")
     made = empty(tuple(array.shape[axis] for axis in order), dtype or array.dtype)
     return made.transpose(numpy.argsort(order))

@@ -108,9 +108,9 @@ class Conv2d(_Convolution):
             in_channels, out_channels, shape, inputs * math.prod(kernel), bias, settings, _DEFAULTS
         )
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Any, activation: str | None = None) -> Tensor:
         """Map `x`, shape (N, in_channels, H, W), to shape (N, out_channels, H', W')."""
-        return F.conv2d(x, self.weight, self.bias, **self.settings)
+        return F.conv2d(x, self.weight, self.bias, **self.settings, activation=activation)
 
 
 class Conv1d(_Convolution):

@@ -52,9 +52,9 @@ class Linear(Module):
         self.weight = Parameter(init.fan_in_uniform_(zeros(out_features, in_features), in_features))
         self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Any, activation: str | None = None) -> Tensor:
         """Map `x`, shape (..., in_features), to shape (..., out_features)."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"

@@ -10,16 +10,25 @@ from ..primitive import primitive
 from .arithmetic import erf
 
 
-@primitive(a=lambda g, y: _relu_vjp(g, y))
+@primitive(a=lambda g, y: relu_vjp(g, y))
 def relu(kernels: Any, a: Any) -> Any:
     """Rectified linear unit ``max(a, 0)``; the gradient at 0 is 0."""
     return kernels.relu(a)
 
 
-@primitive(a=lambda g, output: _relu_vjp(g, output), output=lambda xp, output: xp.zeros_like(output))
-def _relu_vjp(kernels: Any, a: Any, output: Any) -> Any:
+@primitive(a=lambda g, output: relu_vjp(g, output), output=lambda xp, output: xp.zeros_like(output))
+def relu_vjp(kernels: Any, a: Any, output: Any) -> Any:
     """``a`` where the `output` of the ReLU is positive, and 0 elsewhere."""
     return kernels.relu_vjp(a, output)
+
+
+def choose_activation(where: str, activation: str | None) -> str | None:
+    """Return the activation that an operation is to end with, or refuse it in the name of `where`."""
+    if activation not in (None, "relu"):
+        raise OptionError(
+            where, "the activation must be 'relu' or None; apply others to the result", activation=activation
+        )
+    return activation
 
 
 @primitive(a=lambda xp, g, a, negative_slope: xp.where(a > 0, g, g * negative_slope))

@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import OptionError, ShapeError
-from ..primitive import primitive
+from ..primitive import Primitive, primitive
+from .activation import choose_activation, relu_vjp
 from .indexing import getitem
 from .shaping import expand_dims, squeeze
 from .windows import Padding, Pair, Sides, check_images, output_size, pair, sides
@@ -28,15 +29,25 @@ def _channel_sums(kernels: Any, gy: Any) -> Any:
     return kernels.channel_sums(gy)
 
 
-@primitive(
-    x=lambda g, x_shape, weight, stride, padding, dilation, groups: _conv2d_input(
+def _input_rule(
+    g: Any, x_shape: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    """Give the gradient of x."""
+    return _conv2d_input(
         g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
-    ),
-    weight=lambda g, x, weight_shape, stride, padding, dilation, groups: _conv2d_weight(
+    )
+
+
+def _weight_rule(
+    g: Any, x: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    """Give the gradient of w."""
+    return _conv2d_weight(
         x, g, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
-    ),
-    bias=lambda g: _channel_sums(g),
-)
+    )
+
+
+@primitive(x=_input_rule, weight=_weight_rule, bias=lambda g: _channel_sums(g))
 def _conv2d(
     kernels: Any,
     x: Any,
@@ -49,7 +60,23 @@ def _conv2d(
     groups: int,
 ) -> Any:
     """y, from x and w, and a bias for each channel of y."""
-    return kernels.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    return kernels.conv2d(x, weight, bias, False, stride, padding, dilation, groups)
+
+
+@primitive(y=lambda g, y: relu_vjp(g, y), x=_input_rule, weight=_weight_rule, bias=lambda g: _channel_sums(g))
+def _conv2d_relu(
+    kernels: Any,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: tuple[int, int],
+    padding: Sides,
+    dilation: tuple[int, int],
+    groups: int,
+) -> Any:
+    """ReLU of y, in one pass."""
+    return kernels.conv2d(x, weight, bias, True, stride, padding, dilation, groups)
 
 
 @primitive(
@@ -121,6 +148,7 @@ def conv2d(
     padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
+    activation: str | None = None,
 ) -> Any:
     """Slide a bank of filters over images.
 
@@ -141,6 +169,8 @@ def conv2d(
     groups : int
         Into how many independent parts the channels fall; as many as channels is a depthwise
         convolution.
+    activation : {"relu"}, optional
+        What follows, in the same pass over memory.
 
     Returns
     -------
@@ -162,11 +192,13 @@ def conv2d(
     >>> tg.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2)).shape
     (1, 1, 2, 2)
     """
-    return _filtered("conv2d", x, weight, bias, stride, padding, dilation, groups)
+    operation = _conv2d if choose_activation("conv2d", activation) is None else _conv2d_relu
+    return _filtered("conv2d", operation, x, weight, bias, stride, padding, dilation, groups)
 
 
 def _filtered(
     where: str,
+    operation: Primitive,
     x: Any,
     weight: Any,
     bias: Any,
@@ -175,7 +207,7 @@ def _filtered(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Convolve images in the name of `where`."""
+    """Check what is given in the name of `where`, and convolve images by `operation`."""
     check_images(where, x)
     weight_shape = tuple(weight.shape)
     steps = pair(where, "stride", stride)
@@ -185,7 +217,7 @@ def _filtered(
     output_size(where, tuple(x.shape[2:]), weight_shape[2:], steps, around, spread)
     _check_bias(where, bias, weight_shape[0])
     arrays = (x, weight) if bias is None else (x, weight, bias)
-    return _conv2d(*arrays, stride=steps, padding=around, dilation=spread, groups=groups)
+    return operation(*arrays, stride=steps, padding=around, dilation=spread, groups=groups)
 
 
 def _check_groups(where: str, groups: int, channels: int, weight_shape: tuple[int, ...]) -> None:
@@ -237,7 +269,8 @@ def conv1d(
         raise ShapeError("conv1d", "weight must be (O, C // groups, K)", weight=tuple(weight.shape))
     rows = padding if isinstance(padding, str) else (0, padding)
     x, weight = expand_dims(x, 2), expand_dims(weight, 2)
-    return squeeze(_filtered("conv1d", x, weight, bias, (1, stride), rows, (1, dilation), groups), 2)
+    y = _filtered("conv1d", _conv2d, x, weight, bias, (1, stride), rows, (1, dilation), groups)
+    return squeeze(y, 2)
 
 
 def conv_transpose2d(

@@ -10,6 +10,7 @@ from ..backend.convert import array_of
 from ..backend.device import is_array
 from ..errors import ShapeError
 from ..primitive import Variable, primitive
+from .activation import choose_activation, relu_vjp
 from .arithmetic import multiply
 from .indexing import getitem
 from .reduction import normalize_axes, sum
@@ -120,13 +121,21 @@ def _weight_rule(xp: Any, g: Any, x: Any, out: Any) -> Any:
 @primitive(x=lambda g, weight: _matmul(g, weight), weight=_weight_rule, bias=lambda g: g)
 def _linear(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     """Affine map of the last axis."""
-    y = kernels.matmul(x, weight.T)
-    if bias is not None:
-        y += bias
-    return y
+    return kernels.linear(x, weight, bias, relu=False)
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+@primitive(
+    y=lambda g, y: relu_vjp(g, y),
+    x=lambda g, weight: _matmul(g, weight),
+    weight=_weight_rule,
+    bias=lambda g: g,
+)
+def _linear_relu(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    """ReLU of an affine map of the last axis, in one pass."""
+    return kernels.linear(x, weight, bias, relu=True)
+
+
+def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None) -> Any:
     """Affine map ``x @ weight.T + bias`` of the last axis.
 
     Parameters
@@ -137,6 +146,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         The weight, in PyTorch's layout.
     bias : Tensor or array, shape (out_features,), optional
         Added to every row.
+    activation : {"relu"}, optional
+        What follows, in the same pass over memory.
 
     Returns
     -------
@@ -146,14 +157,17 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     ------
     ShapeError
         If the sizes do not match.
+    OptionError
+        If there is no such activation.
     """
+    operation = _linear if choose_activation("linear", activation) is None else _linear_relu
     x_shape, weight_shape = x.shape, weight.shape
     if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
         raise ShapeError(
             "linear", "x.shape[-1] must equal weight.shape[1]", x=tuple(x_shape), weight=tuple(weight_shape)
         )
     if bias is None:
-        return _linear(x, weight)
+        return operation(x, weight)
     if bias.shape != weight_shape[:1]:
         raise ShapeError(
             "linear",
@@ -161,7 +175,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
             bias=tuple(bias.shape),
             weight=tuple(weight_shape),
         )
-    return _linear(x, weight, bias)
+    return operation(x, weight, bias)
 
 
 def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> Any:

@@ -15,6 +15,7 @@ import numpy
 from .. import memory
 from ..threads import products_in_pieces
 from . import cpu_winograd
+from .cpu_products import finishing
 from .layout import channels_first, channels_last
 from .loops import add, clear, compiled, copy
 
@@ -158,13 +159,14 @@ def _matrices(weight: Any, groups: int) -> Any:
     return parts.reshape(groups, kernel[0] * kernel[1] * inner, out // groups)
 
 
-def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d(
+    x: Any, weight: Any, bias: Any, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Convolve; see `reference_windows.conv2d`."""
     dtype = numpy.result_type(x, weight)
     x, weight = channels_last(x, dtype), weight.astype(dtype, copy=False)
-    bias = None if bias is None else bias.astype(dtype, copy=False)
     if cpu_winograd.fits(weight.shape, stride, padding, dilation, groups):
-        return channels_first(cpu_winograd.conv2d(x, weight.transpose(2, 3, 1, 0), bias, padding))
+        return channels_first(cpu_winograd.conv2d(x, weight.transpose(2, 3, 1, 0), bias, relu, padding))
     out, _, *kernel = weight.shape
     count = [
         (n + sum(around) - d * (k - 1) - 1) // s + 1
@@ -176,6 +178,7 @@ def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: 
     matrices = _matrices(weight, groups)
     y = memory.empty((len(x) * count[0], count[1], out), dtype)
     share = out // groups
+    finish = finishing(y.reshape(-1, out), bias, relu)
 
     def work(start: int, stop: int) -> None:
         buffer = columns.buffer()
@@ -187,8 +190,7 @@ def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: 
                     matrices[g],
                     out=lines[:, g * share : (g + 1) * share],
                 )
-            if bias is not None:
-                lines += bias  # while they are in cache
+            finish(first * count[1], last * count[1], 0, out)
 
     products_in_pieces(work, len(y), columns.least(out))
     return channels_first(y.reshape(len(x), *count, out))
@@ -205,7 +207,7 @@ def conv2d_input(
         # The same filters turned by 180 degrees, their inputs and outputs exchanged.
         turned = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
         rest = [(kernel[0] - 1 - before, kernel[0] - 1 - after) for before, after in padding]
-        return channels_first(cpu_winograd.conv2d(gy, turned, None, rest))
+        return channels_first(cpu_winograd.conv2d(gy, turned, None, False, rest))
     windows = windows_of(size, gy.shape[1:3], kernel, stride, padding, dilation)
     columns = _Columns(windows, groups * inner, groups, dtype)
     matrices = numpy.ascontiguousarray(_matrices(weight, groups).swapaxes(1, 2))

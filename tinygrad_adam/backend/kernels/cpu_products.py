@@ -1,13 +1,19 @@
-"""Matrix products, cut in pieces for our own threads; `threads.py` says why."""
+"""Matrix products, cut in pieces for our own threads; `threads.py` says why.
+
+What follows a product element by element, a bias and perhaps a ReLU, is done by each thread on its piece
+while that is in its cache.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from .. import memory
 from ..threads import products_in_pieces
+from .loops import compiled
 
 _ONE_THREAD = 1 << 18
 """Multiplications up to which BLAS libraries use one thread by themselves."""
@@ -26,20 +32,73 @@ def matmul(a: Any, b: Any, into: Any = None) -> Any:
         into = memory.empty((*leading, a.shape[-2], b.shape[-1]), numpy.result_type(a, b))
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and into.flags.c_contiguous:
         matmul(a.reshape(-1, a.shape[-1]), b, into.reshape(-1, b.shape[-1]))
-        return into
-    single = a.ndim == b.ndim == 2
+    elif a.ndim == b.ndim == 2:
+        _of_two(a, b, into, lambda top, bottom, left, right: None)
+    else:
+        alike = a.shape[:-2] == b.shape[:-2]
+
+        def some_members(start: int, stop: int) -> None:  # of the batch, or all if one is broadcast
+            part = slice(start, stop) if alike else slice(None)
+            numpy.matmul(a[part], b[part], out=into[part])
+
+        size = len(into) if alike else 1
+        products_in_pieces(some_members, size, 1 + _LEAST * size // multiplications)
+    return into
+
+
+def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], None]) -> None:
+    """Write the product of two matrices into a third; ``finish(top, bottom, left, right)`` each piece."""
+    height, width = into.shape
 
     def some_columns(start: int, stop: int) -> None:
         numpy.matmul(a, b[:, start:stop], out=into[:, start:stop])
+        finish(0, height, start, stop)
 
-    def some_rows(start: int, stop: int) -> None:  # or members of a batch
-        numpy.matmul(a[start:stop], b if single else b[start:stop], out=into[start:stop])
+    def some_rows(start: int, stop: int) -> None:
+        numpy.matmul(a[start:stop], b, out=into[start:stop])
+        finish(start, stop, 0, width)
 
-    if single and into.shape[1] > into.shape[0]:
-        work, size = some_columns, into.shape[1]
-    elif single or a.shape[:-2] == b.shape[:-2]:
-        work, size = some_rows, into.shape[0]
-    else:  # broadcast
-        work, size = (lambda start, stop: numpy.matmul(a, b, out=into)), 1
-    products_in_pieces(work, size, 1 + _LEAST * size // multiplications)
-    return into
+    work, size = (some_columns, width) if width > height else (some_rows, height)
+    products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
+
+
+def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
+    """Affine map of the last axis; see `reference.linear`."""
+    if x.size * len(weight) <= _ONE_THREAD or not x.dtype.kind == weight.dtype.kind == "f":
+        y = numpy.matmul(x, weight.T)
+        if bias is not None:
+            y += bias
+        return numpy.maximum(y, 0, out=y) if relu else y
+    y = memory.empty((*x.shape[:-1], len(weight)), numpy.result_type(x, weight))
+    rows = y.reshape(-1, len(weight))
+    _of_two(x.reshape(-1, x.shape[-1]), weight.T, rows, finishing(rows, bias, relu))
+    return y
+
+
+def finishing(rows: Any, bias: Any, relu: bool) -> Callable[[int, int, int, int], None]:
+    """Return what adds a bias to a part of the matrix `rows`, and then sets what is negative to 0."""
+    if bias is None and not relu:
+        return lambda top, bottom, left, right: None
+    bias = numpy.zeros(rows.shape[1], rows.dtype) if bias is None else bias.astype(rows.dtype, copy=False)
+    bias = numpy.ascontiguousarray(bias)
+    kernel = _add_and_clamp if relu else _add
+
+    def finish(top: int, bottom: int, left: int, right: int) -> None:
+        kernel(rows, bias, top, bottom, left, right)
+
+    return finish
+
+
+@compiled
+def _add(y, bias, top, bottom, left, right):  # type: ignore[no-untyped-def]
+    for i in range(numpy.uint64(top), numpy.uint64(bottom)):
+        for j in range(numpy.uint64(left), numpy.uint64(right)):
+            y[i, j] += bias[j]
+
+
+@compiled
+def _add_and_clamp(y, bias, top, bottom, left, right):  # type: ignore[no-untyped-def]
+    for i in range(numpy.uint64(top), numpy.uint64(bottom)):
+        for j in range(numpy.uint64(left), numpy.uint64(right)):
+            value = y[i, j] + bias[j]
+            y[i, j] = 0 if value <= 0 else value  # NaN stays NaN

@@ -28,7 +28,7 @@ from numpy.polynomial.polynomial import polyfromroots
 
 from .. import memory
 from ..threads import products_in_pieces
-from .cpu_products import matmul
+from .cpu_products import finishing, matmul
 from .loops import clear, compiled, copy
 
 TILE = 6
@@ -229,7 +229,7 @@ class _Tiling:
         return values
 
 
-def conv2d(x: Any, weight: Any, bias: Any, padding: Any) -> Any:
+def conv2d(x: Any, weight: Any, bias: Any, relu: bool, padding: Any) -> Any:
     """Convolve x, shape (N, H, W, C), with weight, shape (r, r, C, O), to (N, H', W', O)."""
     r, _, channels, out = weight.shape
     size = tuple(n + sum(sides) - r + 1 for n, sides in zip(x.shape[1:3], padding, strict=True))
@@ -238,15 +238,14 @@ def conv2d(x: Any, weight: Any, bias: Any, padding: Any) -> Any:
     b_t, a_t = b_t.astype(x.dtype), numpy.ascontiguousarray(a.T, x.dtype)
     u = matmul(_both_ways(g, x.dtype), weight.reshape(r * r, -1)).reshape(TILE**2, channels, out)
     y = memory.empty((len(x), *size, out), x.dtype)
-    lines = y.reshape(-1, size[1], out)
+    finish = finishing(y.reshape(-1, out), bias, relu)
     before = padding[0][0], padding[1][0]
 
     def work(start: int, stop: int) -> None:
         for first, last in tiling.parts(start, stop):
             products = numpy.matmul(tiling.to_values(x, before, first, last, b_t), u)
             _to_outputs(products, tiling.m, tiling.strips, tiling.tiles, first, last, a_t, y)
-            if bias is not None:
-                lines[tiling.line(first) : tiling.line(last)] += bias  # while they are in cache
+            finish(tiling.line(first) * size[1], tiling.line(last) * size[1], 0, out)
 
     products_in_pieces(work, len(x) * tiling.strips, tiling.least)
     return y

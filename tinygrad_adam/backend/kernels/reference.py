@@ -13,6 +13,14 @@ def matmul(xp: Any, a: Any, b: Any, into: Any = None) -> Any:
     return xp.matmul(a, b) if into is None else xp.matmul(a, b, out=into)
 
 
+def linear(xp: Any, x: Any, weight: Any, bias: Any, relu: bool) -> Any:
+    """``x @ weight.T + bias`` of the last axis, and of that the greater of it and 0 if `relu` is set."""
+    y = xp.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return xp.maximum(y, 0) if relu else y
+
+
 # --- Error function --------------------------------------------------------------------------
 
 # W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969):

@@ -44,9 +44,17 @@ def _windows(size: int, kernel: int, stride: int, padding: tuple[int, int], dila
 
 
 def conv2d(
-    xp: Any, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    xp: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    relu: bool,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
-    """Sum over the taps of ``weight[:, :, i, j] @ x`` shifted by (i, j)."""
+    """Sum over the taps of ``weight[:, :, i, j] @ x`` shifted by (i, j); then bias and ReLU, if there are."""
     kernel = weight.shape[2:]
     rows, columns = map(_windows, x.shape[2:], kernel, stride, padding, dilation)
     count = rows, columns
@@ -58,7 +66,9 @@ def conv2d(
         patch = _grouped(x[place], 1, groups).reshape(n, groups, weight.shape[1], count[0] * count[1])
         y += w[..., i, j] @ patch
     y = y.reshape(n, out, *count)
-    return y if bias is None else y + bias[:, None, None]
+    if bias is not None:
+        y = y + bias[:, None, None]
+    return xp.maximum(y, 0) if relu else y
 
 
 def conv2d_input(
