@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from . import watching
 from .backend.device import Array, backend_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, Node, Variable, grad_mode, provided
@@ -185,6 +186,8 @@ class _Pass:
 
     def _pull(self, node: Node, g: Any) -> None:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
+        if watching.anyone:
+            watching.tell("gradient", node, g)
         environment = _environment(node, g, self.create_graph)
         operation = node.primitive
         if node.tape.first is not None:
@@ -218,6 +221,8 @@ class _Pass:
                     returned=getattr(share, "shape", repr(share)),
                     input=like.shape,
                 ) from error
+            if watching.anyone:
+                watching.tell("share", node, position, parent, share)
             self._add(parent, share, owned=share is out)
 
     def _add(self, parent: Node | Variable, share: Any, owned: bool) -> None:
@@ -295,6 +300,8 @@ def backward(
     See `Tensor.backward` for the parameters.
     """
     gradient = _first_gradient(root, gradient, "backward", create_graph)
+    if watching.anyone:
+        watching.tell("backward_begins", root)
     this_pass = _Pass(create_graph)
     for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
         assert isinstance(leaf, Variable)  # all nodes have passed theirs on
@@ -303,6 +310,8 @@ def backward(
             g = _run_hooks(leaf._hooks, g)
             owned = owned and g is leaf._grad_buffer  # a hook may have kept it
         _accumulate(leaf, g, owned)
+    if watching.anyone:
+        watching.tell("backward_ends", root)
 
 
 def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:

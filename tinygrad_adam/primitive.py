@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from . import watching
 from .backend.convert import operand
 from .backend.device import Array, Backend, backend_of
 from .backend.kernels import chosen_kernels
@@ -375,14 +376,17 @@ class Primitive:
         if kind not in "fiub":
             raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
         version = args[0]._version if self.view and isinstance(args[0], Variable) else [0]
+        node = None
         if mask and kind == "f" and self.rules and _grad_enabled.get():
             tape = self._tapes.get(mask)
             if tape is None:
                 tape = self._tapes[mask] = _Tape(self, mask)
             if tape.pulls:
                 node = Node(self, tape, args, values, y, settings, version)
-                return provided.tensor_class(y, True, node, version)
-        return provided.tensor_class(y, False, None, version)
+        output = provided.tensor_class(y, node is not None, node, version)
+        if watching.anyone:
+            watching.tell("operation", self, args, settings, output)
+        return output
 
     def _inputs_by_keyword(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Any]:
         """Take inputs that were given by name, as in ``where(condition, a=x, b=0)``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, overload
 
+from .. import watching
 from ..errors import IndexingError
 from .activation import ReLU
 from .convolution import Conv2d
@@ -54,7 +55,7 @@ class Sequential(ModuleList):
     """Modules that run one after the other, each on the output of the one before.
 
     A `Linear` or `Conv2d` with a `ReLU` behind it does both in one pass over memory. The numbers are the
-    same; with a forward hook on either, each runs by itself.
+    same; with a forward hook on either, or while anyone watches, each runs by itself.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class Sequential(ModuleList):
         following = next(members, None)
         while following is not None:
             module, following = following, next(members, None)
-            if type(following) is ReLU and _joins(module, following):
+            if type(following) is ReLU and not watching.anyone and _joins(module, following):
                 x = module(x, activation="relu")
                 following = next(members, None)
             else:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy
 
+from .. import watching
 from ..backend.convert import known_dtype
 from ..backend.device import asarray, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
@@ -65,6 +66,17 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output, with the hooks before and after."""
+        if not watching.anyone:
+            return self._call(args, kwargs)
+        output = None
+        watching.tell("module_begins", self, args)
+        try:
+            output = self._call(args, kwargs)
+        finally:
+            watching.tell("module_ends", self, output)
+        return output
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for pre_hook in list(self._forward_pre_hooks.values()):
             answer = pre_hook(self, args)
             if answer is not None:

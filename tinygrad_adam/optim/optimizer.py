@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy
 
+from .. import watching
 from ..backend.device import asarray, backend_of, to_host
 from ..backend.kernels import chosen_kernels
 from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
@@ -216,6 +217,8 @@ class Optimizer:
         self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
+        if watching.anyone:
+            watching.tell("step_begins", self)
         stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             for storage in storages:
@@ -226,6 +229,8 @@ class Optimizer:
                 f"{self._name}.step",
                 "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
+        if watching.anyone:
+            watching.tell("step_ends", self)
 
     def _gather(self) -> None:
         """Bring all values and gradients into place."""

@@ -1,0 +1,82 @@
+"""Watchers of a training step: what the doctor, the film and the ledger are told while it runs.
+
+The engine, modules and optimizers tell whoever watches what they do. They first ask whether there is
+anyone, a look at one number, so that watching costs nothing where nobody does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+anyone = 0
+"""How many watch at this moment, in any thread."""
+
+_lock = threading.Lock()
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tinygrad_adam_watchers", default=())
+
+
+class Watcher:
+    """Is told of each event; a subclass defines the methods of those that it wants to hear of.
+
+    What it is given belongs to the training step: it must not change it, and must copy what it wants to
+    keep, since arrays are used again. What it computes itself is not watched.
+    """
+
+    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+        """Hear that an operation on Tensors has made the Tensor `output`."""
+
+    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Hear that a module was called."""
+
+    def module_ends(self, module: Any, output: Any) -> None:
+        """Hear that its output is there, or None if it failed."""
+
+    def backward_begins(self, root: Any) -> None:
+        """Hear that a backward pass sets out from the Tensor `root`."""
+
+    def backward_ends(self, root: Any) -> None:
+        """Hear that all gradients of that pass are in their places."""
+
+    def gradient(self, node: Any, g: Any) -> None:
+        """Hear that the gradient of the output of `node` is complete; its rules come next."""
+
+    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
+        """Hear what a rule gave for the input at `position`, which `parent` (node or leaf) made."""
+
+    def step_begins(self, optimizer: Any) -> None:
+        """Hear that an optimizer is about to step; gradients are in place, parameters not yet changed."""
+
+    def step_ends(self, optimizer: Any) -> None:
+        """Hear that it has stepped."""
+
+
+@contextmanager
+def watch(watcher: Watcher) -> Iterator[None]:
+    """Let `watcher` be told of what happens in this context (thread) inside the block."""
+    global anyone
+    token = _watchers.set((*_watchers.get(), watcher))
+    with _lock:
+        anyone += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            anyone -= 1
+        _watchers.reset(token)
+
+
+def tell(event: str, *what: Any) -> None:
+    """Call the method named `event` of all who watch in this context."""
+    watchers = _watchers.get()
+    if not watchers:
+        return
+    token = _watchers.set(())
+    try:
+        for watcher in watchers:
+            getattr(watcher, event)(*what)
+    finally:
+        _watchers.reset(token)
