@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,6 +53,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder, as it was set up.")
     ] = None,
+    film: Annotated[
+        Path | None, typer.Option(help="Record the training as a page to look at, film.html.")
+    ] = None,
 ) -> None:
     """Train a model, and leave its curves, predictions and checkpoints in a folder."""
     from ..training import Run, RunConfig, choose_display
@@ -59,7 +63,7 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if resume is not None:
-        others = given(context) - {"--resume", "--threads"}
+        others = given(context) - {"--resume", "--threads", "--film"}
         if others:
             raise OptionError(
                 "--resume", "a run goes on as it was set up; leave out the other options",
@@ -99,7 +103,12 @@ def train(
         f"{run.config.optimizer} on {run.config.device}"
     )
     try:
-        with told_of_compilation(lambda: say(COMPILING)):
+        with contextlib.ExitStack() as around:
+            if film is not None:
+                from ..explain.film import film as recorded
+
+                around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
+            around.enter_context(told_of_compilation(lambda: say(COMPILING)))
             results = run.train(choose_display())
     except TinygradAdamError:
         if run.checkpoints.last.exists():
@@ -111,6 +120,8 @@ def train(
             f"  tinygrad-adam train --resume {shlex.quote(str(run.folder))}"
         )
         raise typer.Exit(130)
+    if film is not None:
+        say(f"The film of the training: {film}")
     if run.trainer.stop_reason:
         say(f"Stopped early: {run.trainer.stop_reason}.")
     say(
