@@ -456,6 +456,27 @@ def test_a_channel_far_from_zero_keeps_its_variance():
     np.testing.assert_allclose(variance, x.astype(np.float64).var(), rtol=1e-4)
 
 
+# --- What all kernels share ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("x", "y"), [(1, 1), (2, 1), (3, 2), (5, 1), (1, 3)])
+def test_threads_put_together_what_they_have(x, y):
+    # Each thread must get the sum of its line every time, however far ahead another one is.
+    source = cuda.Source("""
+        extern "C" __global__ void rounds(int* wrong) {
+            const INDEX n = blockDim.x, line = threadIdx.y;
+            for (int r = 0; r < 1000; ++r) {
+                const double sum = joined(threadIdx.x + r + 0.5 * line, Plus());
+                wrong[line * n + threadIdx.x] += sum != n * (n - 1) / 2 + n * (r + 0.5 * line);
+            }
+        }
+    """)
+    wrong = np.zeros(x * y, np.int32)
+    with cuda_on_host.threads_in_a_block(x, y):
+        source.launch("rounds", np.float64, (wrong,), 1, (x, y))
+    assert wrong.tolist() == [0] * (x * y)
+
+
 # --- All of it -------------------------------------------------------------------------------
 
 

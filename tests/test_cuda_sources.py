@@ -57,12 +57,3 @@ def test_an_error_is_found():
             "90",
             cuda.options("float32", False),
         )
-
-
-def test_the_switch_of_tf32_is_where_cupy_has_it():
-    pytest.importorskip("cupy.cuda.compiler", reason='needs pip install "tinygrad-adam[nvrtc]"')
-    from cupy._core import _routines_linalg as products
-
-    cuda.allow_tf32(False)
-    assert products.get_compute_type("float32") == products.COMPUTE_TYPE_DEFAULT
-    assert products.compute_type_to_str(products.COMPUTE_TYPE_TF32) == "COMPUTE_TYPE_TF32"
