@@ -354,6 +354,12 @@ def test_dropout_has_the_masks_of_the_cpu(key, dtype):
             )
 
 
+def test_dropout_keeps_what_is_just_at_the_threshold():
+    x, key = np.ones(1), 5
+    p = int(reference.random_bits(np, key, 1)[0] >> np.uint64(32)) / 2**32
+    assert reference.dropout(np, x, p, key) == cuda_elementwise.dropout(x, p, key) == 1 / (1 - p)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_error_function(dtype):
     x = np.concatenate([np.linspace(-7, 7, 999), [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
