@@ -9,7 +9,7 @@ from typing import Any
 import tinygrad_adam
 
 project = "tinygrad_adam"
-copyright = "the tinygrad_adam authors"  # noqa: A001
+copyright = "the tinygrad_adam authors"
 version = release = tinygrad_adam.__version__
 
 extensions = [
