@@ -14,6 +14,8 @@ source (``cupy/__init__.py`` for the names, each function's file for its paramet
 - Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
 - Results of functions are C-contiguous, whatever the order of what they were made from.
 
+- What is told to a stream is not done before another waits for it; `streams` has the rules.
+
 There are no kernels of one's own: `RawKernel` and `ElementwiseKernel` are for others to set.
 """
 
@@ -27,10 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from . import devices
+from tinygrad_adam.backend.diagnosis import Driver, Gpu
+
+from . import devices, streams
 from .arrays import UFUNCS, define_operators, module, ndarray, ufunc
 from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, reduction
 from .state import (
+    DEVICES,
     MEMORY,
     DeviceSynchronized,
     counts,
@@ -90,18 +95,30 @@ cupyx.__dict__.update(
 )
 
 
+GPUS = tuple(Gpu(number, "Stand-in", MEMORY, (9, 0)) for number in range(DEVICES))
+PROBES = {
+    "read_driver": lambda: Driver(True, "580.65.06", (13, 0), "", GPUS),
+    "installed_packages": lambda: {"cupy-cuda13x": "14.2.0"},
+    "find_libraries": lambda: dict.fromkeys(("cublas", "nvrtc", "cudart"), "stand-in"),
+}
+"""What a diagnosis finds below CuPy."""
+
+
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
     """Make ``import cupy`` give the stand-in, and the package forget what GPUs it had found."""
-    from tinygrad_adam.backend import cuda
+    from tinygrad_adam.backend import cuda, diagnosis
 
     names = {"cupy": module, "cupy.cuda": devices.module, "cupyx": cupyx}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)
     _forget(cuda)
+    probes = {name: getattr(diagnosis, name) for name in PROBES}
+    vars(diagnosis).update(PROBES)
     try:
         yield module
     finally:
+        vars(diagnosis).update(probes)
         for name, was in before.items():
             if was is None:
                 sys.modules.pop(name, None)
@@ -109,8 +126,9 @@ def installed() -> Iterator[types.ModuleType]:
                 sys.modules[name] = was
         _forget(cuda)
         state.device, counts["used"], limit[0] = 0, 0, MEMORY
+    streams.check()
 
 
 def _forget(cuda: Any) -> None:
-    cuda._library.cache_clear()
+    cuda._sound_gpu.cache_clear()
     cuda.backend_of_gpu.cache_clear()
