@@ -14,7 +14,6 @@ from on_gpu import GPU
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, errors, nn, optim, training
-from tinygrad_adam.backend import cuda
 from tinygrad_adam.backend.device import get_backend
 from tinygrad_adam.nn import functional as F
 
@@ -47,41 +46,6 @@ def test_names(gpu):
         assert tg.zeros(2, device="cuda").device == GPU
         assert tg.zeros(2, device="cuda:0").device == "cuda:0"
     assert get_backend(GPU) is get_backend(GPU)
-
-
-def test_a_gpu_that_there_is_not():
-    with pytest.raises(errors.DeviceError, match="there is no GPU of that number") as caught:
-        tg.zeros(2, device="cuda:2")
-    assert "cuda:0, cuda:1" in str(caught.value)
-
-
-def broken_import(gpu, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)
-
-
-def no_driver(gpu, monkeypatch):
-    def refuse(*args, **settings):
-        raise gpu.cuda.runtime.CUDARuntimeError("cudaErrorInsufficientDriver: driver version is insufficient")
-
-    for name in ("asarray", "array", "ones", "zeros"):
-        monkeypatch.setattr(gpu, name, refuse)
-
-
-def wrong_numbers(gpu, monkeypatch):
-    monkeypatch.setattr(gpu, "matmul", lambda a, b: a)
-
-
-@pytest.mark.parametrize("trouble", [broken_import, no_driver, wrong_numbers])
-def test_a_gpu_that_cannot_be_used(trouble, gpu, monkeypatch):
-    trouble(gpu, monkeypatch)
-    assert not cuda.usable()
-    with pytest.raises(errors.DeviceError, match=r"^cuda: "):
-        tg.zeros(2, device="cuda")
-    assert tg.zeros(2).device == "cpu"
-
-
-def test_a_gpu_that_can_be_used():
-    assert cuda.usable()
 
 
 def test_nothing_of_cupy_is_imported_unless_a_gpu_is_asked_for():
@@ -302,8 +266,8 @@ def trainer_on(device, loss=F.cross_entropy, **settings):
     return training.Trainer(model, opt, loss, metrics, max_grad_norm=1.0, **settings)
 
 
-def loader_on(device, n=400, **settings):
-    return data.DataLoader(data.TensorDataset(*data.moons(n)), 16, shuffle=True, device=device, **settings)
+def loader_on(device, n=400):
+    return data.DataLoader(data.TensorDataset(*data.moons(n)).to(device), 16, shuffle=True, device=device)
 
 
 def test_the_trainer_reads_seldom_and_writes_the_history_of_the_cpu():
