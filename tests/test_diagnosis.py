@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinygrad_adam.backend import diagnosis
-from tinygrad_adam.backend.diagnosis import Driver, Gpu, diagnose, is_usable
+from tinygrad_adam.backend.diagnosis import Driver, Gpu, diagnose
 
 H100 = Gpu(0, "NVIDIA H100", 80 << 30, (9, 0))
 T4 = Gpu(1, "Tesla T4", 16 << 30, (7, 5))
@@ -47,7 +47,6 @@ def machine(monkeypatch):
     monkeypatch.setattr(diagnosis, "installed_packages", lambda: there.packages)
     monkeypatch.setattr(diagnosis, "find_libraries", there.find_libraries)
     monkeypatch.setattr(diagnosis, "small_product", there.small_product)
-    monkeypatch.setattr(diagnosis, "_sound", set())
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return there
@@ -196,7 +195,6 @@ def test_what_is_wrong_and_what_mends_it(machine, case):
         setattr(machine, name, value)
     found = diagnose()
     assert (found.problem, found.remedy) == (problem, remedy)
-    assert not is_usable()
 
 
 def test_every_text_is_its_own():
@@ -232,16 +230,6 @@ def test_each_gpu_makes_its_own_product(machine):
     machine.product = lambda index: index == 1
     assert diagnose(0).problem == "A small product on cuda:0 (NVIDIA H100) came out wrong."
     assert diagnose(1).problem is None
-    assert (is_usable(0), is_usable(1)) == (False, True)
-
-
-def test_success_is_remembered_and_failure_is_not(machine):
-    machine.product = lambda index: False
-    assert not is_usable()
-    machine.product = lambda index: True
-    assert is_usable()
-    assert is_usable()
-    assert machine.products == 2
 
 
 def test_nothing_above_a_broken_storey_is_tried(machine):
