@@ -6,12 +6,16 @@ import importlib
 from functools import partial
 
 import numpy as np
+import pytest
+from cuda_on_host import needs_compiler
 
 import tinygrad_adam as tg
 from tinygrad_adam.backend.device import asarray
 
 GPU = "cuda:1"
 """Not the current one, so that what is computed without making it current is found out."""
+
+KERNELS = ["reference", pytest.param("fast", marks=needs_compiler)]
 
 
 def put_constants_on_the_gpu(monkeypatch):
