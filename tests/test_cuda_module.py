@@ -47,6 +47,14 @@ def test_no_gpu_is_there(no_gpu):
     assert tg.device("auto") == "cpu"
 
 
+def test_cupy_is_in_use_where_there_is_no_driver(gpu, no_gpu, monkeypatch):
+    def no_driver():
+        raise gpu.cuda.runtime.CUDARuntimeError("cudaErrorInsufficientDriver")
+
+    monkeypatch.setattr(gpu.cuda, "Device", no_driver)
+    assert not tg.cuda.is_available()
+
+
 @pytest.mark.parametrize(
     "call",
     [
