@@ -36,19 +36,21 @@ MODULES = {
     for name in sorted(each.name for each in pkgutil.iter_modules(kernels.__path__))
     if name.startswith("cuda_") and name != "cuda_windows"
 }
+SHARED = {"add_bias"}  # what several kernels end with
 OVERRIDES = [
     (name, value)
     for module in MODULES.values()
     for name, value in vars(module).items()
     if inspect.isfunction(value)
     and not name.startswith("_")
+    and name not in SHARED
     and value.__code__.co_filename == module.__file__
 ]
 OPERATIONS = [
     "_add_at", "_channel_sums", "_conv2d", "_conv2d_input", "_conv2d_weight", "_max_pool2d",
     "_max_pool2d_gather", "_max_pool2d_vjp", "_standardize_vjp", "_sum_pool2d", "_sum_pool2d_input",
     "avg_pool2d", "batch_norm", "conv1d", "conv2d", "conv_transpose2d", "cross_entropy", "diagonal",
-    "dropout", "einsum", "erf", "gelu", "getitem", "group_norm", "interpolate", "layer_norm", "max_pool2d",
+    "dropout", "einsum", "erf", "gelu", "getitem", "group_norm", "interpolate", "layer_norm", "linear", "max_pool2d",
     "nll_loss", "relu", "repeat", "take_along_axis", "trace", "unfold",
 ]  # fmt: skip
 """Operations that launch kernels, forward or backward."""
@@ -158,7 +160,8 @@ def test_other_dtypes_are_left_to_the_reference():
         "max_pool2d_gather": (half, half, *window, (1, 1)),
         "sum_pool2d": (half, *window[:3], (1, 1)),
         "sum_pool2d_input": (half, (3, 3), *window[:3]),
-        "conv2d": (half, half[:1], None, *window[1:], 1),
+        "linear": (half[0, 0], half[0, 1], None, True),
+        "conv2d": (half, half[:1], None, False, *window[1:], 1),
         "conv2d_input": (half[:, :1, :1, :1], half[:1], (2, 2), *window[1:], 1),
         "conv2d_weight": (half, half[:, :1, :1, :1], (2, 2), *window[1:], 1),
         "softmax_cross_entropy": (half[0, :, 0], np.array([0, 1, 1]), None, -100, "mean"),
@@ -272,10 +275,10 @@ def test_columns_of_few_images_at_a_time(groups, monkeypatch):
 def test_a_convolution_of_pixels_needs_no_columns():
     x, w = np.ones((2, 4, 3, 5)), np.ones((6, 2, 1, 1))
     how = (1, 1), ((0, 0), (0, 0)), (1, 1), 2
-    assert launched_by(lambda: cuda_convolution.conv2d(x, w, None, *how)) == []
+    assert launched_by(lambda: cuda_convolution.conv2d(x, w, None, False, *how)) == []
     assert launched_by(lambda: cuda_convolution.conv2d_input(np.ones((2, 6, 3, 5)), w, (3, 5), *how)) == []
     strided = (2, 2), ((0, 0), (0, 0)), (1, 1), 2
-    assert "lay_out" in launched_by(lambda: cuda_convolution.conv2d(x, w, None, *strided))
+    assert "lay_out" in launched_by(lambda: cuda_convolution.conv2d(x, w, None, False, *strided))
 
 
 # --- Cross-entropy ---------------------------------------------------------------------------

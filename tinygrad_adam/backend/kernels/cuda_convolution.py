@@ -14,6 +14,7 @@ from typing import Any
 
 from . import reference_windows
 from .cuda import Source, blocks_for, has_kernels
+from .cuda_elementwise import add_bias
 from .cuda_windows import WINDOWS, windows_of
 
 _AT_ONCE = 1 << 26
@@ -53,13 +54,14 @@ extern "C" __global__ void gather_back(const REAL* laid, REAL* x, INDEX images, 
     }
 }
 
-// From (channels, images, pixels), as a product makes it, to (images, channels, pixels), with the bias added.
+// From (channels, images, pixels), as a product makes it, to (images, channels, pixels); then bias and ReLU.
 extern "C" __global__ void put_in_place(
-    const REAL* product, const REAL* bias, REAL* y, INDEX images, INDEX channels, INDEX pixels
+    const REAL* product, const REAL* bias, REAL* y, INDEX relu, INDEX images, INDEX channels, INDEX pixels
 ) {
     EACH(t, images * channels * pixels) {
         const INDEX pixel = t % pixels, c = t / pixels % channels, n = t / pixels / channels;
-        y[t] = product[(c * images + n) * pixels + pixel] + (bias ? bias[c] : 0);
+        const REAL value = product[(c * images + n) * pixels + pixel] + (bias ? bias[c] : 0);
+        y[t] = relu && value <= 0 ? 0 : value;  // NaN stays NaN
     }
 }
 """
@@ -124,12 +126,14 @@ def _fit(a: Any, b: Any) -> bool:
     return has_kernels(a.dtype, b.dtype) and a.size > 0 and b.size > 0
 
 
-def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d(
+    x: Any, weight: Any, bias: Any, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Convolve; see `reference_windows.conv2d`."""
     import cupy
 
     if not _fit(x, weight):
-        return reference_windows.conv2d(cupy, x, weight, bias, stride, padding, dilation, groups)
+        return reference_windows.conv2d(cupy, x, weight, bias, relu, stride, padding, dilation, groups)
     dtype = cupy.result_type(x, weight)
     x = cupy.ascontiguousarray(x, dtype)
     out, _, *kernel = weight.shape
@@ -144,13 +148,12 @@ def conv2d(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: 
     if columns.plain:
         y = cupy.matmul(matrices, x.reshape(len(x), groups, -1, columns.pixels))
         y = y.reshape(len(x), out, *count)
-        if bias is not None:
-            y += bias[:, None, None]
+        add_bias(y, bias, relu, columns.pixels)
         return y
     y = cupy.empty((len(x), out, *count), dtype)
     for part in columns.parts():
         some = y[part]
-        args = _product(matrices, columns.of(x[part])), bias, some, len(some), out, columns.pixels
+        args = _product(matrices, columns.of(x[part])), bias, some, relu, len(some), out, columns.pixels
         SOURCE.launch("put_in_place", dtype, args, blocks_for(some.size))
     return y
 

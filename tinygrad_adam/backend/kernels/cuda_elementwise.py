@@ -1,6 +1,6 @@
 """Elementwise kernels in CUDA, where plain array code would take several passes.
 
-The ReLU itself is not among them: the reference is one pass already.
+A ReLU by itself is not among them: the reference is one pass already.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from . import reference
 from .cuda import Source, blocks_for, has_kernels
 
 SOURCE = Source(r"""
+// Adds a bias to each channel, of which each has `inner` numbers side by side; then ReLU, if that is asked for.
+extern "C" __global__ void add_bias(REAL* y, const REAL* bias, INDEX relu, INDEX channels, INDEX inner, INDEX n) {
+    EACH(i, n) {
+        const REAL value = bias ? y[i] + bias[i / inner % channels] : y[i];
+        y[i] = relu && value <= 0 ? 0 : value;  // NaN stays NaN
+    }
+}
+
 extern "C" __global__ void relu_vjp(const REAL* g, const REAL* y, REAL* out, INDEX n) {
     EACH(i, n) out[i] = y[i] > 0 ? g[i] : 0;
 }
@@ -34,6 +42,31 @@ extern "C" __global__ void dropout(
     }
 }
 """)
+
+
+def add_bias(y: Any, bias: Any, relu: bool, inner: int) -> None:
+    """Add a bias to each channel of a contiguous array, in place, and then set what is negative to 0.
+
+    The channels lie `inner` numbers apart; they are the last axis if that is 1.
+    """
+    import cupy
+
+    if bias is None and not relu:
+        return
+    bias = None if bias is None else cupy.ascontiguousarray(bias, y.dtype)
+    channels = 1 if bias is None else bias.size
+    SOURCE.launch("add_bias", y.dtype, (y, bias, relu, channels, inner, y.size), blocks_for(y.size))
+
+
+def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
+    """Affine map of the last axis: a product of cuBLAS, then one pass; see `reference.linear`."""
+    import cupy
+
+    if not has_kernels(cupy.result_type(x, weight)):
+        return reference.linear(cupy, x, weight, bias, relu)
+    y = cupy.ascontiguousarray(cupy.matmul(x, weight.T))
+    add_bias(y, bias, relu, inner=1)
+    return y
 
 
 def relu_vjp(g: Any, y: Any) -> Any:
