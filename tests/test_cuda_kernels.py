@@ -50,8 +50,8 @@ OPERATIONS = [
     "_add_at", "_channel_sums", "_conv2d", "_conv2d_input", "_conv2d_weight", "_max_pool2d",
     "_max_pool2d_gather", "_max_pool2d_vjp", "_standardize_vjp", "_sum_pool2d", "_sum_pool2d_input",
     "avg_pool2d", "batch_norm", "conv1d", "conv2d", "conv_transpose2d", "cross_entropy", "diagonal",
-    "dropout", "einsum", "erf", "gelu", "getitem", "group_norm", "interpolate", "layer_norm", "linear", "max_pool2d",
-    "nll_loss", "relu", "repeat", "take_along_axis", "trace", "unfold",
+    "dropout", "einsum", "erf", "gelu", "getitem", "group_norm", "interpolate", "layer_norm", "linear",
+    "max_pool2d", "nll_loss", "relu", "repeat", "take_along_axis", "trace", "unfold",
 ]  # fmt: skip
 """Operations that launch kernels, forward or backward."""
 TABLE = [case for case in CASES if case.op in OPERATIONS]

@@ -13,8 +13,10 @@ from . import reference
 from .cuda import Source, blocks_for, has_kernels
 
 SOURCE = Source(r"""
-// Adds a bias to each channel, of which each has `inner` numbers side by side; then ReLU, if that is asked for.
-extern "C" __global__ void add_bias(REAL* y, const REAL* bias, INDEX relu, INDEX channels, INDEX inner, INDEX n) {
+// Adds a bias to each channel, of which each has `inner` numbers side by side; then ReLU, if asked for.
+extern "C" __global__ void add_bias(
+    REAL* y, const REAL* bias, INDEX relu, INDEX channels, INDEX inner, INDEX n
+) {
     EACH(i, n) {
         const REAL value = bias ? y[i] + bias[i / inner % channels] : y[i];
         y[i] = relu && value <= 0 ? 0 : value;  // NaN stays NaN
