@@ -1,4 +1,4 @@
-"""The pictures of docs/promises.md, from the names that its blocks leave; `promises.py` calls `draw`."""
+"""The pictures of docs/promises.md, from the names that its blocks leave; `pages.py` calls `draw`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import tomllib
 import types
 from pathlib import Path
 
+import pages
 import pytest
 import strict_cupy
 
@@ -216,15 +217,10 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "gpu.md"
 
 
-@pytest.mark.parametrize("block", [0, 1])
-def test_the_page_runs(gpu, capsys, block):
-    source = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[block]
-    names = {}
-    exec(source, names)
-    if block == 0:
-        assert capsys.readouterr().out == "cuda:0 True\n"
-    else:
-        assert sorted(y.item() for _, batch in names["loader"] for y in batch) == list(range(10))
+def test_the_page_runs(gpu):
+    text, names = pages.run(PAGE.read_text("utf-8"))
+    assert "    cuda:0 True\n" in text
+    assert sorted(y.item() for _, batch in names["loader"] for y in batch) == list(range(10))
 
 
 def test_versions_that_are_written_in_several_places():
