@@ -7,6 +7,7 @@ from . import errors, nn, optim
 from ._version import __version__
 from .autograd import grad
 from .backend.convert import default_dtype, get_default_dtype
+from .backend.device import device
 from .backend.kernels import use_kernels
 from .backend.threads import get_num_threads, set_num_threads
 from .creation import arange, eye, full, ones, rand, randn, tensor, zeros

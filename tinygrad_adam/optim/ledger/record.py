@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from ...backend.device import Array, to_host
+from ...backend.device import Array, on_device_of, to_host
 from ...errors import IndexingError, OptionError, StateError, near_names
 from ...rowsparse import RowSparse
 from ...watching import Watcher
@@ -74,18 +74,18 @@ class Recorder(Watcher):
             if p._grad is None:
                 continue
             old = self.records.get(name)
-            moments = {
-                moment: _copied(view, old and old.moments.get(moment))
-                for moment, view in storage.places(i, optimizer._moments(settings))
-            }
-            self.records[name] = Record(
-                storage.steps[i] + 1,
-                _copied(p._data, old and old.value),
-                _copied(getattr(p._grad, "_data", p._grad), old and old.gradient),
-                moments,
-                {key: value for key, value in settings.items() if key != "params"},
-                optimizer._grad_scale,
-            )
+            with on_device_of(p._data, "ledger"):
+                self.records[name] = Record(
+                    storage.steps[i] + 1,
+                    _copied(p._data, old and old.value),
+                    _copied(getattr(p._grad, "_data", p._grad), old and old.gradient),
+                    {
+                        moment: _copied(view, old and old.moments.get(moment))
+                        for moment, view in storage.places(i, optimizer._moments(settings))
+                    },
+                    {key: value for key, value in settings.items() if key != "params"},
+                    optimizer._grad_scale,
+                )
 
 
 def _copied(array: Any, place: Any) -> Any:
