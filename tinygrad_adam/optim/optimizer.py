@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy
 
@@ -308,6 +308,12 @@ class Optimizer:
         self._recorded = recorder.records
         with watching.watch(recorder):
             yield
+
+    @overload
+    def explain(self, parameter: str) -> LayerLedger: ...
+
+    @overload
+    def explain(self, parameter: str, index: int | tuple[int, ...]) -> EntryLedger: ...
 
     def explain(self, parameter: str, index: Any = None) -> EntryLedger | LayerLedger:
         """Show every quantity of the last step that was taken within `ledger`, formulas included.

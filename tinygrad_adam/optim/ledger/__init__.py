@@ -3,4 +3,4 @@
 from .algorithms import ALGORITHMS
 from .quantity import Line, Lines, Quantity
 from .record import Recorder, explain
-from .report import EntryLedger, LayerLedger
+from .report import DISTRIBUTED, EntryLedger, LayerLedger
