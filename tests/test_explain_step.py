@@ -11,12 +11,12 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("typer")
 
-from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
+from test_cli import PNG, call, fails  # noqa: E402, F401 (two fixtures)
 
-import tinygrad_adam as tg
-from tinygrad_adam import errors, explain, nn, optim
-from tinygrad_adam.optim.ledger import DISTRIBUTED
-from tinygrad_adam.training import Callback, Run, RunConfig
+import tinygrad_adam as tg  # noqa: E402
+from tinygrad_adam import errors, explain, nn, optim  # noqa: E402
+from tinygrad_adam.optim.ledger import DISTRIBUTED  # noqa: E402
+from tinygrad_adam.training import Callback, Run, RunConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")
