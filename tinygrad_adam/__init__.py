@@ -19,11 +19,11 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, explain, training
+    from . import data, explain, testing, training
 
 
 def __getattr__(name: str) -> Any:
     # Those who only compute need not wait for what only training needs.
-    if name in ("data", "explain", "training"):
+    if name in ("data", "explain", "testing", "training"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
