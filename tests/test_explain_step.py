@@ -44,8 +44,12 @@ def contents(folder):
 
 
 class Stop(Callback):
+    def __init__(self, at):
+        self.at = at
+
     def on_step_end(self, trainer):
-        trainer.stop("enough")
+        if trainer.step == self.at:
+            trainer.stop("enough")
 
 
 def test_it_is_the_step_that_training_goes_on_with(unfinished):
@@ -55,7 +59,7 @@ def test_it_is_the_step_that_training_goes_on_with(unfinished):
     run = Run.open(unfinished)
     run.resume()
     old = {name: p.data.copy() for name, p in run.trainer.model.named_parameters()}
-    run.trainer.callbacks = [Stop()]
+    run.trainer.callbacks = [Stop(at=15)]
     run.fit()
     new = dict(run.trainer.model.named_parameters())
     assert taken.parameters == tuple(new)
@@ -69,6 +73,20 @@ def test_it_is_the_step_that_training_goes_on_with(unfinished):
     norms = [np.linalg.norm(taken.optimizer.explain(name)["g"]) for name in new]
     assert np.linalg.norm(norms) <= 0.5 * (1 + 1e-5)  # what the optimizer saw was clipped
     assert taken.past_lr is None
+
+
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_there(tmp_path):
+    run = Run.start(RunConfig(model="mlp:8", epochs=2, batch_size=512), tmp_path / "run")
+    run.trainer.callbacks = [Stop(at=2)]
+    run.fit()
+    run.trainer.save(run.checkpoints.last)
+    taken = explain.take_next_step(run.folder)
+    assert (taken.step, taken.epoch, taken.batch, taken.examples) == (3, 1, 3, 512)
+    run = Run.open(run.folder)
+    run.resume()
+    run.trainer.callbacks = [Stop(at=3)]
+    run.fit()
+    assert run.trainer.last_loss == taken.loss
 
 
 def test_a_schedule_that_ended_at_zero_gives_the_rate_before(finished):

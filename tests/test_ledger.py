@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import math
 import re
+import textwrap
 
 import numpy as np
 import pytest
+from mutation import broken, compiled, running
 from optim_cases import CLOSED_FORMS, GRADIENTS, KERNELS, LRS, ROWS, THETA, give, parameter
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
+from tinygrad_adam.optim.ledger import ALGORITHMS
 
 STATE = {  # by the name of a moment: where the ledger has it after the step
     "velocity": "velocity", "total": "total", "v": "v", "mean": "mean", "moved": "moved", "m": "m",
@@ -32,6 +37,16 @@ STEPPED_ALONG = {  # what the effective learning rate multiplies
     "adabelief": lambda w: w["m_hat"],
     "lion": lambda w: None,
 }
+NOISE = {  # what the mean is divided by for the signal-to-noise ratio, and the mean
+    **dict.fromkeys(("adam", "adamw"), lambda w, t, b: (w.get("m_hat", w["m"]), w["root"])),
+    "nadam": lambda w, t, b: (w["m_bar"], math.sqrt(w["v"] / (1 - b[1] ** t))),
+    **dict.fromkeys(
+        ("radam", "adabound", "amsbound"),
+        lambda w, t, b: (
+            w["m"] / (1 - b[0] ** t), math.sqrt(w.get("v_max", w["v"]) / (1 - b[1] ** t))
+        ),
+    ),
+}  # fmt: skip
 
 
 def numbers(ledger):
@@ -66,6 +81,10 @@ def test_every_step_of_every_optimizer_is_that_of_its_paper(name, options, kerne
         for moment, value in opt.state_dict()["state"]["w"].items():
             if moment != "step":
                 np.testing.assert_allclose(shown[STATE[moment]], value[1], rtol=1e-14, err_msg=moment)
+        assert opt.explain("w", 0)["new_value"] == -shown["new_value"]
+        if "snr" in shown:
+            mean, root = NOISE[name](shown, t, opt.param_groups[0]["betas"])
+            np.testing.assert_allclose(shown["snr"], mean / root, rtol=1e-12)
         along = STEPPED_ALONG[name](shown)
         if along is not None:
             np.testing.assert_allclose(shown["effective_lr"] * along, shown["update"], rtol=1e-12)
@@ -236,6 +255,72 @@ def test_dialects_have_lines_of_their_own(options, line):
     with opt.ledger():
         opt.step()
     assert line in str(opt.explain("w", 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "sources"),
+    [
+        ({}, [""]),
+        ({"momentum": 0.5}, ["eq. 1", "eq. 2"]),
+        ({"momentum": 0.5, "nesterov": True}, ["eq. 3", "eq. 4"]),
+    ],
+    ids=str,
+)
+def test_the_equations_of_momentum(options, sources):
+    p = parameter(1.0)
+    opt = optim.SGD([("w", p)], **options)
+    give(p, 1.0)
+    with opt.ledger():
+        opt.step()
+    lines = opt.explain("w", 0).lines
+    named = {line.name: line.source for line in lines if line.name in ("velocity", "ahead", "new_value")}
+    assert list(dict.fromkeys(named.values())) == sources
+
+
+# --- Mutants -------------------------------------------------------------------------------------
+
+SAME = "the numerator was 1 before"
+ZERO = "nothing is added, or multiplied by 1"
+EQUIVALENT = {
+    ("adagrad", "s + initial if initial.value else s -> s + initial"): ZERO,
+    ("adam", "s['beta1_decay'] != 1: 1 -> 2"): ZERO,
+    ("adabound", "1 / (progress + 1) -> 1 / (progress + 1)"): SAME,
+    ("adabound", "1 / progress -> 1 / progress"): SAME,
+    (
+        "sgd",
+        "(1 - w.setting('dampening')) * g if s['dampening'] else g -> (1 - w.setting('dampening')) * g",
+    ): ZERO,
+    ("rmsprop", "maximum(v - square(a), 0) -> v - square(a)"): "only rounding makes a variance negative",
+}
+"""Mutants, by algorithm and description, that show the same numbers, and why."""
+
+
+def told_apart(kernel):
+    for name, options in CLOSED_FORMS:
+        if ROWS[name].cls.kernel == kernel:
+            yield name, options
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel in ALGORITHMS if kernel != "sparse_adam"])
+def test_wrong_lines_are_noticed(kernel):
+    function = ALGORITHMS[kernel]
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    survivors = set()
+    for label, mutant in broken(tree, set()):
+        with running(function, compiled(mutant, function)):
+            if not any(fails(name, options) for name, options in told_apart(kernel)):
+                survivors.add((kernel, label))
+    # Names of equations are no numbers: the test of momentum's is above.
+    assert {each for each in survivors if "'eq." not in each[1]} == {e for e in EQUIVALENT if e[0] == kernel}
+
+
+def fails(name, options):
+    try:
+        test_every_step_of_every_optimizer_is_that_of_its_paper(name, options, "reference")
+        test_the_numbers_put_in_give_the_value(name, options)
+    except Exception:
+        return True
+    return False
 
 
 # --- A whole parameter ---------------------------------------------------------------------------
