@@ -164,7 +164,7 @@ def test_a_mistaken_argument_is_refused_by_the_stand_in():
     for args, words in [
         ((x, np.int64(2)), "argument 1 is int32, not int64"),
         ((x, 2), "argument 1 is int32, not int"),
-        ((x.astype(np.float64), np.int32(2)), r"argument 0 is float32\*, not ndarray"),
+        ((x.astype(np.float64), np.int32(2)), r"argument 0 is float32\*, not array of float64"),
         ((x[::2], np.int32(1)), "it has gaps"),
         ((x, np.int32(3)), "writes beyond an array"),
     ]:

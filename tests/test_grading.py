@@ -442,6 +442,8 @@ def test_what_cannot_be_graded():
         grade(made(times), "mul")
     with pytest.raises(errors.OptionError, match="mine does not take these settings"):
         grade(made_up(), "sgd", settings={"nesterov": True})
+    with pytest.raises(errors.OptionError, match=r"or keep it in state\n  asks  t$"):
+        grade(lambda p, g, state, t, lr: p, "sgd")
     with pytest.raises(errors.DTypeError, match="takes no inputs"):
         grade(made_up(), "sgd", inputs=[(3,)])
     with pytest.raises(errors.OptionError, match="does not take these inputs"):

@@ -19,11 +19,17 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, explain, testing, training
+    from . import cuda, data, explain, testing, training
+    from .explain.film import film
+
+# Those who only compute need not wait for what only training, or looking at it, needs.
+_MODULES = ("cuda", "data", "explain", "testing", "training")
+_FUNCTIONS = {"film": ".explain.film"}
 
 
 def __getattr__(name: str) -> Any:
-    # Those who only compute need not wait for what only training needs.
-    if name in ("data", "explain", "testing", "training"):
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,10 @@ source (``cupy/__init__.py`` for the names, each function's file for its paramet
 - Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
 - Results of functions are C-contiguous, whatever the order of what they were made from.
 
-There are no kernels of one's own: `RawKernel` and `ElementwiseKernel` are for others to set.
+- What is told to a stream is not done before another waits for it; `streams` has the rules.
+
+CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference
+kernels only.
 """
 
 from __future__ import annotations
@@ -25,12 +28,17 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import cuda_on_host
 import numpy as np
 
-from . import devices
-from .arrays import UFUNCS, define_operators, module, ndarray, ufunc
+from tinygrad_adam import use_kernels
+from tinygrad_adam.backend.diagnosis import Driver, Gpu
+
+from . import devices, streams
+from .arrays import UFUNCS, define_operators, module, ndarray, raw, ufunc
 from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, reduction
 from .state import (
+    DEVICES,
     MEMORY,
     DeviceSynchronized,
     counts,
@@ -42,11 +50,18 @@ from .state import (
 )
 
 
-def _no_kernel(name: str) -> Any:
-    def refuse(*args: Any, **settings: Any) -> Any:
-        raise NotImplementedError(f"{name}: nothing runs CUDA sources here")
+class RawModule(cuda_on_host.RawModule):
+    """CUDA sources, whose kernels take arrays of the current GPU."""
 
-    return refuse
+    def get_function(self, name: str) -> Any:
+        kernel = super().get_function(name)
+
+        def launch(grid: Any, block: Any, args: Any) -> None:
+            for arg in args:
+                raw(arg)
+            kernel(grid, block, args)
+
+        return launch
 
 
 def _bound(function: Any) -> Any:
@@ -62,8 +77,7 @@ def _fill() -> None:
         ndarray=ndarray,
         ufunc=ufunc,
         cuda=devices.module,
-        RawKernel=_no_kernel("RawKernel"),
-        ElementwiseKernel=_no_kernel("ElementwiseKernel"),
+        RawModule=RawModule,
         is_available=lambda: True,
         get_default_memory_pool=lambda: devices.pool,
         get_array_module=lambda *args: module if any(isinstance(a, ndarray) for a in args) else np,
@@ -90,18 +104,31 @@ cupyx.__dict__.update(
 )
 
 
+GPUS = tuple(Gpu(number, "Stand-in", MEMORY, (9, 0)) for number in range(DEVICES))
+PROBES = {
+    "read_driver": lambda: Driver(True, "580.65.06", (13, 0), "", GPUS),
+    "installed_packages": lambda: {"cupy-cuda13x": "14.2.0"},
+    "find_libraries": lambda: dict.fromkeys(("cublas", "nvrtc", "cudart"), "stand-in"),
+}
+"""What a diagnosis finds below CuPy."""
+
+
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
     """Make ``import cupy`` give the stand-in, and the package forget what GPUs it had found."""
-    from tinygrad_adam.backend import cuda
+    from tinygrad_adam.backend import cuda, diagnosis
 
     names = {"cupy": module, "cupy.cuda": devices.module, "cupyx": cupyx}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)
     _forget(cuda)
+    probes = {name: getattr(diagnosis, name) for name in PROBES}
+    vars(diagnosis).update(PROBES)
     try:
-        yield module
+        with contextlib.nullcontext() if cuda_on_host.COMPILER else use_kernels("reference"):
+            yield module
     finally:
+        vars(diagnosis).update(probes)
         for name, was in before.items():
             if was is None:
                 sys.modules.pop(name, None)
@@ -109,8 +136,9 @@ def installed() -> Iterator[types.ModuleType]:
                 sys.modules[name] = was
         _forget(cuda)
         state.device, counts["used"], limit[0] = 0, 0, MEMORY
+    streams.check()
 
 
 def _forget(cuda: Any) -> None:
-    cuda._library.cache_clear()
+    cuda._sound_gpu.cache_clear()
     cuda.backend_of_gpu.cache_clear()

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .state import SUPPORTED, OutOfMemoryError, counts, limit, read, state
+from .state import SUPPORTED, OutOfMemoryError, clock, counts, limit, read, state
+from .streams import Stream
 
 module = ModuleType("cupy")
 """What ``import cupy`` gives; filled by the package."""
@@ -62,7 +63,7 @@ class ndarray:
 
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
-    __slots__ = ("__weakref__", "_gpu", "_host", "base")
+    __slots__ = ("__weakref__", "_gpu", "_host", "_made", "base")
 
     def __init__(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
@@ -70,12 +71,12 @@ class ndarray:
         if memptr is not None or strides is not None:
             raise NotImplementedError("memory of one's own")
         made = own(np.empty(shape, dtype, order), order)
-        self._host, self._gpu, self.base = made._host, made._gpu, None
+        self._host, self._gpu, self._made, self.base = made._host, made._gpu, made._made, None
 
     @classmethod
     def _of(cls, host: np.ndarray, gpu: int, base: Any = None) -> ndarray:
         made = object.__new__(cls)
-        made._host, made._gpu, made.base = host, gpu, base
+        made._host, made._gpu, made._made, made.base = host, gpu, next(clock), base
         return made
 
     def _view(self, host: np.ndarray) -> ndarray:
@@ -167,10 +168,17 @@ class ndarray:
             raise ValueError("Shape mismatch.")
         if not (self._host.flags.c_contiguous or self._host.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
-        self._host[...] = arr
+        (stream or Stream.null)._copy(self, arr)
 
     def copy(self, order: str = "C") -> ndarray:
         return own(self._host.copy(order), order)  # on the current GPU, wherever this one is
+
+    def __copy__(self) -> ndarray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ndarray:
+        with self.device:
+            return self.copy()
 
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True

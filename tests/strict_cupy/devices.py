@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from .state import DEVICES, MEMORY, CUDARuntimeError, OutOfMemoryError, counts, limit, read, state
+from .streams import Event, PinnedMemory, Stream
 
 
 class Device:
@@ -56,59 +57,6 @@ def memory_info() -> tuple[int, int]:
     return limit[0] - counts["used"], MEMORY
 
 
-class Event:
-    """As ``cupy.cuda.Event``."""
-
-    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        self.recorded = 0
-
-    def record(self, stream: Any = None) -> None:
-        self.recorded += 1
-
-    def synchronize(self) -> None:
-        read()
-
-    @property
-    def done(self) -> bool:
-        return True
-
-
-class Stream:
-    """As ``cupy.cuda.Stream``: everything is done at once."""
-
-    null: Any = None
-
-    def __init__(
-        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
-    ):
-        self.ptr = 0 if null else id(self)
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def use(self) -> Stream:
-        return self
-
-    def synchronize(self) -> None:
-        read()
-
-    def record(self, event: Event | None = None) -> Event:
-        event = event or Event()
-        event.record(self)
-        return event
-
-    def wait_event(self, event: Event) -> None: ...
-
-    @property
-    def done(self) -> bool:
-        return True
-
-
-Stream.null = Stream(null=True)
-
-
 class MemoryPool:
     """As ``cupy.cuda.MemoryPool``: what is in use is what a test says."""
 
@@ -131,7 +79,7 @@ class MemoryPool:
 
 def alloc_pinned_memory(size: int) -> Any:
     """Memory of the host that a GPU can read by itself; `numpy.frombuffer` takes it."""
-    return bytearray(max(size, 1))
+    return PinnedMemory(max(size, 1))
 
 
 pool = MemoryPool()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -20,6 +21,8 @@ class _State(threading.local):
 
 state = _State()
 counts = {"host_reads": 0, "used": 0}
+clock = itertools.count(1)
+"""Counts arrays that are made and events that are recorded, to tell which was first."""
 limit = [MEMORY]
 """How many bytes a GPU gives away; a test may lower it."""
 

@@ -7,46 +7,14 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from types import TracebackType
 from typing import Any
-
-import numpy
 
 from ..errors import DeviceError
 from .device import Backend
 from .diagnosis import diagnose
 from .kernels import KernelTable
-
-
-def usable() -> bool:
-    """Tell whether a GPU can be used: whether a small product there gives the right numbers.
-
-    Whatever is missing or broken, a driver, a library, the GPU itself, the answer is no; nothing is raised.
-    """
-    try:
-        import cupy
-
-        matrix = cupy.asarray(numpy.array([[1.0, 2.0], [3.0, 4.0]], dtype="float32"))
-        return bool((matrix @ matrix).get().tolist() == [[7.0, 10.0], [15.0, 22.0]])
-    except Exception:
-        return False
-
-
-@functools.cache
-def _library() -> Any:
-    """Return CuPy, once it was seen to work.
-
-    Raises
-    ------
-    DeviceError
-        If there is no usable GPU, with what is missing and how to mend it.
-    """
-    if not usable():
-        found = diagnose()
-        raise DeviceError("cuda", f"{found.problem} {found.remedy}")
-    import cupy
-
-    return cupy
 
 
 def find_gpu(number: int | None) -> Backend:
@@ -55,19 +23,25 @@ def find_gpu(number: int | None) -> Backend:
     Raises
     ------
     DeviceError
-        If no GPU can be used, or there is none of that number.
+        If it cannot be used, with what is missing and what mends it.
     """
-    cupy = _library()
-    if number is None:
-        number = int(cupy.cuda.Device().id)
-    count = cupy.cuda.runtime.getDeviceCount()
-    if number >= count:
-        raise DeviceError(
-            "cuda",
-            "there is no GPU of that number; numbers start at 0",
-            asked=f"cuda:{number}",
-            there_are=", ".join(f"cuda:{i}" for i in range(count)),
-        )
+    return _sound_gpu(_current_number() if number is None else number)
+
+
+def _current_number() -> int:
+    """Return the number of the current GPU; before CuPy is in use, that is the first."""
+    cupy = sys.modules.get("cupy")
+    try:
+        return int(cupy.cuda.Device().id) if cupy is not None else 0
+    except RuntimeError:  # no driver, as the diagnosis will tell
+        return 0
+
+
+@functools.cache  # an error is not kept: what is missing may be there the next time
+def _sound_gpu(number: int) -> Backend:
+    found = diagnose(number)
+    if found.problem is not None:
+        raise DeviceError("cuda", f"{found.problem} {found.remedy}")
     return backend_of_gpu(number)
 
 
@@ -76,7 +50,10 @@ def backend_of_gpu(number: int) -> Backend:
     """Return the backend of the GPU of that number; there must be one."""
     import cupy
 
-    tables = {name: KernelTable(cupy, override=None) for name in ("fast", "reference")}
+    tables = {
+        "fast": KernelTable(cupy, override="cuda"),
+        "reference": KernelTable(cupy, override=None),
+    }
     return Backend(f"cuda:{number}", cupy, cupy.ndarray, tables, lambda where: _Current(cupy, number, where))
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..errors import unknown_name
+from ..errors import DeviceError, unknown_name
 from .kernels import KernelTable
 
 Array = Any
@@ -66,8 +66,8 @@ def backend_of(values: Any) -> Backend:
 
 def _is_on_gpu(value: object) -> bool:
     """Tell whether `value` is an array of CuPy, without importing it."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
+    # Another thread may be in the middle of importing it.
+    return isinstance(value, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
 def _gpu_of(array: Array) -> Backend:
@@ -113,7 +113,8 @@ def device(name: str) -> str:
     Parameters
     ----------
     name : str
-        ``"cpu"``, ``"cuda"`` (the current GPU) or ``"cuda:N"``.
+        ``"cpu"``, ``"cuda"`` (the current GPU), ``"cuda:N"``, or ``"auto"``: the current GPU if it can be
+        used, else the CPU.
 
     Returns
     -------
@@ -133,7 +134,12 @@ def device(name: str) -> str:
     >>> tg.zeros(2, device=tg.device("cpu")).device
     'cpu'
     """
-    return get_backend(name).device
+    if name != "auto":
+        return get_backend(name).device
+    try:
+        return get_backend("cuda").device
+    except DeviceError:
+        return "cpu"
 
 
 def asarray(data: Any, dtype: Any = None, device: str = "cpu") -> Array:
@@ -159,7 +165,7 @@ def to_device(array: Array, device: str) -> Array:
 
 def to_host(array: Array) -> numpy.ndarray[Any, Any]:
     """Return `array` as a NumPy array, without a copy where it is one; from a GPU, wait for it."""
-    return array.get() if _is_on_gpu(array) else numpy.asarray(array)
+    return numpy.asarray(array) if backend_of((array,)) is CPU else array.get()
 
 
 def device_of(array: Array) -> str:

@@ -110,22 +110,6 @@ class _Trouble(Exception):  # noqa: N818 (it is an answer, and never leaves this
     """The lowest storey that is broken: its problem, and the remedy."""
 
 
-_sound: set[int] = set()
-
-
-def is_usable(index: int = 0) -> bool:
-    """Tell whether a GPU can be used; never raises, and looks no more once it could.
-
-    Parameters
-    ----------
-    index : int
-        The N of ``cuda:N``.
-    """
-    if index not in _sound and diagnose(index).problem is None:
-        _sound.add(index)
-    return index in _sound
-
-
 def diagnose(index: int = 0) -> Diagnosis:
     """Find out whether a GPU can be used, and if not, why; never raises.
 

@@ -60,7 +60,7 @@ def layer_norm(
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    x : Tensor, shape (...) + normalized_shape
         The input.
     normalized_shape : tuple of int
         The last sizes of `x`, over which to standardize.

@@ -359,6 +359,23 @@ class Optimizer:
 
     # --- State ---------------------------------------------------------------------------
 
+    def moments(self, param: Any) -> tuple[int, dict[str, Any]]:
+        """Return how many steps a parameter has taken, and its moments by name as raw arrays.
+
+        The arrays are those that the next step changes; copy what is to be kept.
+
+        Raises
+        ------
+        OptionError
+            If the optimizer does not have this parameter.
+        """
+        for settings, storages in zip(self.param_groups, self._storages, strict=True):
+            for storage in storages:
+                for i, p in enumerate(storage.params):
+                    if p is param:
+                        return storage.steps[i], dict(storage.places(i, self._moments(settings)))
+        raise OptionError(self._name, "this is none of its parameters", shape=getattr(param, "shape", param))
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs besides the weights.
 

@@ -46,6 +46,14 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
         raise OptionError(
             "grade", f"{student.__name__} does not take these settings", refused=refused, takes=sorted(takes)
         )
+    missing = _unknown_requirements(takes, used)
+    if missing:
+        raise OptionError(
+            "grade",
+            f"{student.__name__} asks for what the grader does not know; give it a default or keep it in "
+            "state",
+            asks=", ".join(missing),
+        )
     lrs = LRS if _spelled(takes, "lr", 0.1) else (float(_defaults_of(right).get("lr", 1e-3)),) * len(LRS)
     wanted = updates_of(right, [GRADIENTS], lrs, used)[0]
     try:
@@ -101,6 +109,14 @@ def _spelled(takes: dict[str, Any], key: str, value: Any) -> dict[str, Any] | No
     if key == "betas" and {"beta1", "beta2"} <= takes.keys():
         return {"beta1": value[0], "beta2": value[1]}
     return None
+
+
+def _unknown_requirements(takes: dict[str, Any], used: dict[str, Any]) -> list[str]:
+    """Return the parameters without a default that nobody sets."""
+    known = {"lr", "**", *used, *(("beta1", "beta2") if "betas" in used else ())}
+    return [
+        name for name, default in takes.items() if default is inspect.Parameter.empty and name not in known
+    ]
 
 
 def updates_of(

@@ -134,18 +134,3 @@ def blocks_for(count: int) -> int:
 def has_kernels(*dtypes: Any) -> bool:
     """Tell whether all are types that kernels are compiled for."""
     return all(dtype.name in _REALS for dtype in dtypes)
-
-
-def allow_tf32(allowed: bool) -> None:
-    """Let cuBLAS round the factors of float32 products to 10 bits after the leading one, or not.
-
-    Tensor cores then multiply, several times faster; sums are float32 as before. It is CuPy's setting for
-    the process, which begins as false unless the environment says ``CUPY_TF32=1``. CuPy heeds it in
-    products of two matrices, which are those of linear layers and convolutions without groups; products of
-    batches of matrices stay float32. A GPU before Ampere has no such numbers; CuPy warns then.
-    """
-    import cupy
-    from cupy._core import _routines_linalg as products  # CuPy has no public name for them
-
-    kind = products.COMPUTE_TYPE_TF32 if allowed else products.COMPUTE_TYPE_DEFAULT
-    products.set_compute_type(cupy.float32, kind)
