@@ -250,6 +250,22 @@ def test_what_cannot_be_set_cannot_be_told_apart():
     assert answer.mutants == len(MISTAKES["adam"][1])
 
 
+def test_errors_and_infinities_are_told():
+    def sgd(p, g, state, lr=0.1):
+        return p - lr * g / state["count"]
+
+    (finding,) = grade(sgd).findings
+    assert (finding.kind, finding.evidence) == ("fails", "KeyError: 'count'")
+    assert "begin with moments of zeros" in finding.sentence
+    assert grade(lambda p, g, state: p / np.zeros(4), "sgd").kinds == ("not finite",)
+    assert grade(lambda p, g, state: [1.0, 2.0], "sgd").kinds == ("fails",)
+
+    def adam(p, g, state, lr=1e-3):
+        return p - lr * g / (1 - 0.9**0)
+
+    assert grade(adam).kinds == ("t begins at 0",)
+
+
 def test_other_references():
     def step(p, g, state, lr=0.1):
         return p - lr * np.sign(g)
@@ -444,6 +460,10 @@ def test_what_cannot_be_graded():
         grade(made_up(), "sgd", settings={"nesterov": True})
     with pytest.raises(errors.OptionError, match=r"or keep it in state\n  asks  t$"):
         grade(lambda p, g, state, t, lr: p, "sgd")
+    with pytest.raises(errors.DTypeError, match=r"takes p, g and state, [\s\S]*<lambda>\(p, g\)"):
+        grade(lambda p, g: p, "sgd")
+    with pytest.raises(errors.OptionError, match=r"does not take these inputs: the output holds no floats"):
+        grade(made(lambda xp, a: xp.argmax(a), a=lambda g: g), inputs=[(3,)])
     with pytest.raises(errors.DTypeError, match="takes no inputs"):
         grade(made_up(), "sgd", inputs=[(3,)])
     with pytest.raises(errors.OptionError, match="does not take these inputs"):

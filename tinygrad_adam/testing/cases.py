@@ -111,7 +111,9 @@ def _case(student: Primitive, values: list[Any], settings: dict[str, Any], rng: 
             y = numpy.asarray(student(*values, **settings))
         except Exception as error:  # whatever a student's rule raises
             return error
-        if y.dtype.kind != "f" or not numpy.isfinite(y).all():
+        if y.dtype.kind != "f":
+            return ValueError(f"the output holds no floats but {y.dtype}, and has no derivative")
+        if not numpy.isfinite(y).all():
             return ValueError("the output is not finite")
         weight = rng.standard_normal(y.shape)
         call = lambda *args: numpy.asarray(student(*args, **settings))  # noqa: E731

@@ -76,6 +76,12 @@ def grade(
     if inspect.isfunction(student) or (inspect.isclass(student) and issubclass(student, Optimizer)):
         if inputs is not None:
             raise DTypeError("grade", "an optimizer takes no inputs; its gradients are the grader's")
+        if inspect.isfunction(student) and len(inspect.signature(student).parameters) < 3:
+            raise DTypeError(
+                "grade",
+                "an optimizer's function takes p, g and state, and then hyper-parameters",
+                takes=f"{student.__name__}{inspect.signature(student)}",
+            )
         return grade_optimizer(student, reference, settings or {})
     raise DTypeError(
         "grade",

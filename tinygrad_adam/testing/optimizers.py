@@ -186,7 +186,8 @@ def _diagnosed(
     if not numpy.any(got):
         return [_finding("nothing changes", NOTHING, evidence)]
     if not numpy.isfinite(got[0]).any():
-        return [_finding("t begins at 0", FROM_ZERO, evidence)]
+        kind, sentence = ("t begins at 0", FROM_ZERO) if known == "adam" else ("not finite", INFINITE)
+        return [_finding(kind, sentence, evidence)]
     steps, right_steps, by_lr = _steps(got), _steps(wanted), numpy.reshape(lrs, (-1, 1))
     if alike(steps, -right_steps):
         return [_finding("flipped sign", SIGN, evidence)]
@@ -259,7 +260,9 @@ def _finding(kind: str, sentence: str, evidence: str = "") -> Finding:
 def _failure(error: Exception) -> Finding:
     if isinstance(error, ZeroDivisionError):
         return _finding("t begins at 0", FROM_ZERO, f"{type(error).__name__}: {error}")
-    sentence = "your optimizer raises an error. Does it begin with moments of zeros at the first step?"
+    sentence = "your optimizer raises an error."
+    if isinstance(error, KeyError | AttributeError):
+        sentence += " Does it begin with moments of zeros at the first step, where there are none yet?"
     return _finding("fails", sentence, f"{type(error).__name__}: {error}")
 
 
@@ -318,6 +321,7 @@ FROM_ZERO = (
     "the first step divides by 0: with t = 0 the bias correction 1 - beta**t is 0. Count t up before it is "
     "used, so that it is 1 in the first step."
 )
+INFINITE = "the first update is not finite. Is something divided by 0 that began with 0?"
 LR_ONCE = (
     "the learning rate of the first step is used for ever. Read it in each step, from the group: schedules "
     "change it there."
