@@ -70,6 +70,19 @@ def _name_files(app: Any, docname: str, source: list[str]) -> None:
     source[0] = _OUTSIDE.sub(named, source[0])
 
 
+def _shorten_navigation(
+    app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Leave the single names of the reference out of the sidebar, which lists the rooms that they are in.
+
+    With them every page would carry three hundred links, and building the site would take thrice as long.
+    """
+    toctree = context.get("toctree")
+    if toctree is not None:
+        context["toctree"] = lambda **options: toctree(**{**options, "maxdepth": 2})
+
+
 def setup(app: Any) -> None:
-    """Hook into the reading of pages."""
+    """Hook into the reading and the writing of pages."""
     app.connect("source-read", _name_files)
+    app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's

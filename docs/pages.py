@@ -29,7 +29,10 @@ PAGES = sorted(
     if not {"tutorial", "generated"} & set(path.relative_to(ROOT).parts)
     and "```python" in path.read_text("utf-8")
 )
-PICTURES = {"docs/promises.md": "promises_pictures"}
+PICTURES = {"docs/promises.md": "promises_pictures"} | {
+    f"docs/explanation/{page}.md": "explanation_pictures"
+    for page in ("corrections", "eps", "larger-steps", "schedules")
+}
 """Which module draws the pictures of a page, from the names that its blocks leave."""
 
 BLOCK = re.compile(

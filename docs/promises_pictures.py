@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
-from PIL import Image
+from pictures import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, save
 
-# The palette of Okabe and Ito, which can be told apart with any color vision; lines differ in dashes too.
-BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
-GRAY = "#777777"
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "xtick.minor.visible": False,
-}
 OPTIMIZERS = {
     "Adam": {"color": BLUE},
     "Adagrad": {"color": ORANGE, "linestyle": "--"},
@@ -170,8 +151,4 @@ def race(page: dict[str, Any]) -> Figure:
 def draw(page: dict[str, Any], folder: Path) -> None:
     """Save all pictures in a folder."""
     for picture in (steps, bias, cost, tracking, regret, race):
-        pixels = io.BytesIO()
-        with rc_context(STYLE):
-            picture(page).savefig(pixels, dpi=110)
-        few_colors = Image.open(pixels).convert("RGB").quantize(48)  # a third of the size
-        few_colors.save(folder / f"promises-{picture.__name__}.png", optimize=True)
+        save(picture, page, folder / f"promises-{picture.__name__}.png")
