@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import tinygrad_adam
+
+sys.path.insert(0, str(Path(__file__).parent))
+import pages
 
 project = "tinygrad_adam"
 copyright = "the tinygrad_adam authors"
@@ -30,6 +35,8 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 html_theme = "furo"
 html_title = "tinygrad_adam"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4
@@ -52,7 +59,6 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 
-_ROOT = Path(__file__).resolve().parent.parent
 _OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+)([^)#]*)(#[^)]*)?\)")
 
 
@@ -60,10 +66,10 @@ def _name_files(app: Any, docname: str, source: list[str]) -> None:
     """Turn links to files of the repository, which the site does not hold, into their paths."""
 
     def named(match: re.Match[str]) -> str:
-        target = (_ROOT / "docs" / docname).parent / match[2] / match[3]
-        if target.resolve().is_relative_to(_ROOT / "docs"):
+        target = (pages.ROOT / "docs" / docname).parent / match[2] / match[3]
+        if target.resolve().is_relative_to(pages.ROOT / "docs"):
             return match[0]
-        path = target.resolve().relative_to(_ROOT).as_posix()
+        path = target.resolve().relative_to(pages.ROOT).as_posix()
         text = match[1].strip("`")
         return f"`{path}`" if text.rstrip("/") in path else f"{match[1]} (`{path}`)"
 
@@ -82,7 +88,16 @@ def _shorten_navigation(
         context["toctree"] = lambda **options: toctree(**{**options, "maxdepth": 2})
 
 
+def _record_film(app: Any, error: Exception | None) -> None:
+    """Run the code of the front page where the site is, so that the film which it links to is its own."""
+    if error is None and app.builder.format == "html":
+        code = pages.BLOCK.search((pages.ROOT / "docs" / "index.md").read_text("utf-8"))[2]
+        with contextlib.chdir(app.outdir), contextlib.redirect_stdout(None):
+            exec(compile(code, "index.md", "exec"), {})
+
+
 def setup(app: Any) -> None:
     """Hook into the reading and the writing of pages."""
+    app.connect("build-finished", _record_film)
     app.connect("source-read", _name_files)
     app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's

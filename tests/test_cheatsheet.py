@@ -15,7 +15,7 @@ CODE = re.compile(r"^`([^`]+)`$")
 
 
 def tables():
-    """Yield the heading and the rows of each table whose cells are code, which has no heading over the first."""
+    """Yield the heading and the rows of each table of code: the first column has no heading."""
     for text in re.findall(r"(?:^\|.*\n){3,}", PAGE, re.MULTILINE):
         head, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines())
         if not head[0]:
@@ -56,15 +56,15 @@ def test_numpy(tmp_path):
 
 def test_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
+    loaders = pytest.importorskip("torch.utils.data")
     import safetensors.torch
-    import torch.utils.data
 
     names = {
         "torch": torch,
         "nn": torch.nn,
         "optim": torch.optim,
         "F": torch.nn.functional,
-        "data": torch.utils.data,
+        "data": loaders,
         "safetensors": safetensors,
         "labels": np.array([0, 1, 0]),
         "x": torch.linspace(0.1, 0.9, 9).reshape(3, 3),
