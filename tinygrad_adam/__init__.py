@@ -7,6 +7,7 @@ from . import errors, nn, optim
 from ._version import __version__
 from .autograd import grad
 from .backend.convert import default_dtype, get_default_dtype
+from .backend.device import device
 from .backend.kernels import use_kernels
 from .backend.threads import get_num_threads, set_num_threads
 from .creation import arange, eye, full, ones, rand, randn, tensor, zeros
@@ -18,11 +19,11 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, training
+    from . import cuda, data, training
 
 
 def __getattr__(name: str) -> Any:
     # Those who only compute need not wait for what only training needs.
-    if name in ("data", "training"):
+    if name in ("cuda", "data", "training"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

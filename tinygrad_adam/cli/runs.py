@@ -50,7 +50,8 @@ def train(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder, as it was set up.")
+        Path | None,
+        typer.Option(help="Go on with the run in this folder, as it was set up; --device may be another."),
     ] = None,
 ) -> None:
     """Train a model, and leave its curves, predictions and checkpoints in a folder."""
@@ -59,13 +60,13 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if resume is not None:
-        others = given(context) - {"--resume", "--threads"}
+        others = given(context) - {"--resume", "--threads", "--device"}
         if others:
             raise OptionError(
                 "--resume", "a run goes on as it was set up; leave out the other options",
                 given=", ".join(sorted(others)),
             )  # fmt: skip
-        run = Run.open(resume)
+        run = Run.open(resume, device if "--device" in given(context) else None)
         run.resume()
         trainer = run.trainer
         if trainer.epoch == run.config.epochs:
@@ -128,11 +129,14 @@ def _next_command(run: Any) -> str:
     return f"tinygrad-adam predict {shlex.quote(str(run.folder))} picture.png"
 
 
-def evaluate(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    device: options.OtherDevice = None,
+) -> None:
     """Measure the best weights of a run on the test images."""
     from ..training import Run
 
-    opened = Run.open(run)
+    opened = Run.open(run, device)
     opened.load_best()
     results = opened.evaluate()
     say(
@@ -145,12 +149,13 @@ def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     image: Annotated[Path, typer.Argument(help="A picture, or a .npy file with one or more images.")],
     top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 3,
+    device: options.OtherDevice = None,
 ) -> None:
     """Tell what an image shows."""
     from ..training import Run
     from ..training.reading import read_images
 
-    opened = Run.open(run)
+    opened = Run.open(run, device)
     opened.load_best()
     images, inverted = read_images(image, opened.data.shape, opened.data.scale)
     if inverted:

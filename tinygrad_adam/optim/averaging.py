@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend.device import asarray, device_of, to_device, to_host
+from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
 from ..errors import OptionError, StateError
 from ..nn import Module
 
@@ -68,11 +68,12 @@ class WeightAverage:
         share = self.weight(self.count)
         for name, p in self._parameters.items():
             average = self._averages.get(name)
-            if average is None:
-                self._averages[name] = p._data.copy()
-                continue
-            average = self._averages[name] = _beside(average, p._data)
-            average += share * (p._data - average)
+            with on_device_of(p._data, f"{self._name}.update"):
+                if average is None:
+                    self._averages[name] = p._data.copy()
+                    continue
+                average = self._averages[name] = _beside(average, p._data)
+                average += share * (p._data - average)
 
     def copy_to_model(self) -> None:
         """Make the average the model's weights, for good; see `applied` for a while.
@@ -100,7 +101,7 @@ class WeightAverage:
         """
         if self._applied:
             raise OptionError(f"{self._name}.applied", "the model holds the average already")
-        before = {name: p._data.copy() for name, p in self._parameters.items()}
+        before = {name: p.detach().copy()._data for name, p in self._parameters.items()}
         self._applied = True
         try:
             self.copy_to_model()
@@ -259,4 +260,5 @@ class PolyakAverage(WeightAverage):
 
 def _beside(average: Any, values: Any) -> Any:
     """Bring an array to the device and dtype of another one, if it is not there already."""
-    return to_device(average, device_of(values)).astype(values.dtype, copy=False)
+    with on_device_of(values, "average"):
+        return to_device(average, device_of(values)).astype(values.dtype, copy=False)
