@@ -1,0 +1,69 @@
+"""Every CUDA source compiled by NVIDIA's run-time compiler for three generations of GPUs; none is needed.
+
+pip install -e ".[nvrtc]" pytest && pytest tests/test_cuda_sources.py
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+
+import pytest
+
+import tinygrad_adam.backend.kernels as kernels
+from tinygrad_adam.backend.kernels import cuda
+
+SOURCES = {
+    name: module.SOURCE
+    for name in sorted(each.name for each in pkgutil.iter_modules(kernels.__path__))
+    if name.startswith("cuda_")
+    and hasattr(module := importlib.import_module(f"{kernels.__name__}.{name}"), "SOURCE")
+}
+GENERATIONS = {"75": "Turing", "80": "Ampere", "90": "Hopper"}
+
+
+def nvrtc(source, generation, options):
+    """Compile to machine code, as CuPy does when a kernel is first launched."""
+    compiler = pytest.importorskip("cupy.cuda.compiler", reason='needs pip install "tinygrad-adam[nvrtc]"')
+    if not hasattr(compiler, "_NVRTCProgram"):
+        pytest.skip("this version of CuPy has its NVRTC elsewhere")
+    try:
+        from cupy.cuda import nvrtc as library
+
+        library.getVersion()
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"NVIDIA's run-time compiler is not installed: {error}")
+    program = compiler._NVRTCProgram(source, "kernels.cu", method="cubin")
+    return program.compile((*options, f"-arch=sm_{generation}"))[0]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("real", ["float32", "float64"])
+@pytest.mark.parametrize("wide", [False, True], ids=["int", "long long"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_source_compiles(name, wide, real, generation):
+    text = SOURCES[name].text
+    machine_code = nvrtc(text, generation, cuda.options(real, wide))
+    declared = re.findall(r'extern "C" __global__ void (\w+)', text)
+    assert declared
+    for kernel in declared:
+        assert f".text.{kernel}\0".encode() in machine_code
+
+
+def test_an_error_is_found():
+    with pytest.raises(Exception, match="undeclared_name"):
+        nvrtc(
+            cuda.PRELUDE + "__device__ int f() { return undeclared_name; }",
+            "90",
+            cuda.options("float32", False),
+        )
+
+
+def test_the_switch_of_tf32_is_where_cupy_has_it():
+    pytest.importorskip("cupy.cuda.compiler", reason='needs pip install "tinygrad-adam[nvrtc]"')
+    from cupy._core import _routines_linalg as products
+
+    cuda.allow_tf32(False)
+    assert products.get_compute_type("float32") == products.COMPUTE_TYPE_DEFAULT
+    assert products.compute_type_to_str(products.COMPUTE_TYPE_TF32) == "COMPUTE_TYPE_TF32"
