@@ -132,3 +132,150 @@ class Speed:
     unit: str
     share: float | None = None
     note: str = ""
+
+
+@dataclass
+class Report:
+    """All that was found.
+
+    Attributes
+    ----------
+    device : str
+        Its full name, such as "cuda:0".
+    name : str
+        Of the processor or GPU.
+    compared : str
+        What was compared with what.
+    date : str
+    quick : bool
+    versions : dict of str to str
+    checks : list of Check
+    curves : dict of str to list of dict
+        By training: for each epoch the values on the device and on the CPU.
+    speeds : list of Speed
+    """
+
+    device: str
+    name: str
+    compared: str
+    date: str
+    quick: bool
+    versions: dict[str, str]
+    checks: list[Check] = field(default_factory=list)
+    curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    speeds: list[Speed] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.failures]
+
+    def title(self) -> list[str]:
+        """Say what was checked, on what, and with what, in three lines."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return [f"{self.device}: {self.name}, {self.date}", versions, f"{self.compared}."]
+
+    def verdict(self) -> str:
+        """Say in a line whether all holds."""
+        ran = [check for check in self.checks if check.count]
+        if self.failed:
+            return f"{len(self.failed)} of {len(ran)} checks FAILED"
+        left_out = len(self.checks) - len(ran)
+        return f"All {len(ran)} checks hold" + (f"; {left_out} left out" if left_out else "")
+
+    def failure_lines(self, most: int = 20) -> list[str]:
+        """Say what failed, a line each, and how many more there are."""
+        lines = [
+            f"{check.name}: {failure.text(check.tolerance)}"
+            for check in self.failed
+            for failure in check.failures
+        ]
+        return lines[:most] + ([f"... and {len(lines) - most} more"] if len(lines) > most else [])
+
+    def check_rows(self) -> list[tuple[str, ...]]:
+        """Return the table of the checks: see `CHECK_COLUMNS`."""
+        return [
+            (
+                check.name,
+                check.result,
+                str(check.count or ""),
+                "" if check.largest is None else f"{check.largest:.1e}",
+                "" if check.tolerance is None else f"{check.tolerance:.0e}",
+                f"{check.seconds:.1f}" if check.count else "",
+                check.note or check.where,
+            )
+            for check in self.checks
+        ]
+
+    def speed_rows(self) -> list[tuple[str, ...]]:
+        """Return the table of the speeds: see `SPEED_COLUMNS`."""
+        return [
+            (
+                speed.name,
+                speed.description,
+                "" if speed.value is None else f"{_three_digits(speed.value)} {speed.unit}",
+                speed.note if speed.share is None else f"{speed.share:.0%} of the copy rate",
+            )
+            for speed in self.speeds
+        ]
+
+    def markdown(self) -> str:
+        """Return everything as Markdown."""
+        parts = [f"# Selfcheck of {self.device}: {self.name}", *self.title()[1:], f"Date: {self.date}."]
+        parts += [f"**{self.verdict()}.**", _markdown_table(CHECK_COLUMNS, self.check_rows())]
+        if self.failed:
+            parts.append("\n".join(f"- {line}" for line in self.failure_lines(200)))
+        for name, rows in self.curves.items():
+            columns = ("epoch", *(f"{value}, {where}" for value in VALUES for where in (self.device, "CPU")))
+            cells = [
+                (str(row["epoch"]), *(f"{row[where][v]:.4f}" for v in VALUES for where in ("device", "cpu")))
+                for row in rows
+            ]
+            parts += [f"## {name}", _markdown_table(columns, cells)]
+        if self.speeds:
+            parts += ["## Speed", _markdown_table(SPEED_COLUMNS, self.speed_rows())]
+        return "\n\n".join(parts) + "\n"
+
+    def json(self) -> str:
+        """Return everything as JSON; an error that is infinite is written as null."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items() if not key.startswith("_")}
+            if isinstance(value, list):
+                return [plain(item) for item in value]
+            return None if isinstance(value, float) and not math.isfinite(value) else value
+
+        values = {"passed": not self.failed, **asdict(self)}
+        for entry, check in zip(values["checks"], self.checks, strict=True):
+            entry["result"] = check.result
+        return json.dumps(plain(values), indent=1, allow_nan=False) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write ``selfcheck.json`` and ``selfcheck.md`` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "selfcheck.json").write_text(self.json())
+        (folder / "selfcheck.md").write_text(self.markdown())
+
+
+CHECK_COLUMNS = ("check", "result", "cases", "largest error", "tolerance", "seconds", "where, or why not")
+SPEED_COLUMNS = ("", "what", "measured", "")
+VALUES = ("loss", "val_loss", "accuracy", "val_accuracy")
+
+
+def _three_digits(value: float) -> str:
+    """Write a number with three digits, and no fewer than it has before the point.
+
+    Examples
+    --------
+    >>> _three_digits(0.01234), _three_digits(1.234), _three_digits(12345.6)
+    ('0.0123', '1.23', '12,346')
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _markdown_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

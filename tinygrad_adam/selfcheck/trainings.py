@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
 from ..backend.device import to_host
 from ..backend.kernels import use_kernels
 from ..data import DataLoader, load_dataset, split
@@ -137,10 +136,10 @@ def compare_curves(training: Training, device: str) -> tuple[Check, list[dict[st
     curves : list of dict
         For each epoch, the values on the device and on the CPU.
     """
-    check = Check(training.name, tolerance=LATE)
+    check = Check(f"curves of {training.name}", tolerance=LATE)
     curves: list[dict[str, Any]] = []
     if not available(training.data):
-        check.note = "MNIST is not on this machine; tinygrad-adam train --data mnist fetches it"
+        check.note = "MNIST is not on this machine; 'tinygrad-adam train --data mnist' fetches it"
         return check, curves
     with check.timed(), check.case(training.name):
         with use_kernels("reference" if device == "cpu" else "fast"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy
@@ -19,7 +20,7 @@ from ..creation import tensor
 from ..cuda import synchronize
 from ..nn import Module, Parameter
 from ..nn.functional import cross_entropy
-from ..optim import OPTIMIZERS, Adam, build_optimizer
+from ..optim import OPTIMIZERS, Adam, Optimizer, build_optimizer
 from ..random import fork_rng
 from ..training import build_model
 from .report import Check
@@ -96,7 +97,7 @@ def _waits(hold: Hold, prepare: Callable[[], object], work: Callable[[Any], obje
     for _ in range(TRIES):
         given = prepare()
         synchronize(device)
-        waited = hold.waited(lambda given=given: work(given), min(max(LEAST, LONGER * taken), MOST))  # type: ignore[misc]
+        waited = hold.waited(partial(work, given), min(max(LEAST, LONGER * taken), MOST))
         synchronize(device)
         if not waited:
             return False
@@ -113,9 +114,6 @@ def parts_of_steps(device: str) -> Iterator[Part]:
     x = tensor(rng.random((64, 1, 8, 8), numpy.float32), device=device)
     y = tensor(rng.integers(0, 10, 64), device=device)
 
-    def nothing() -> None:
-        return None
-
     for name in ("mlp:64,64", "cnn"):
         with fork_rng(0):
             model = build_model(name, (1, 8, 8), 10, dropout=0.3).to(device)
@@ -128,7 +126,7 @@ def parts_of_steps(device: str) -> Iterator[Part]:
         opt = build_optimizer(name, params)
         for p in params:
             p.grad = p._data * 0.1
-        yield f"step of {name}", nothing, lambda _, opt=opt: opt.step()
+        yield f"step of {name}", lambda: None, partial(_step, opt)
 
 
 def _parts_of_a_model(name: str, model: Module, x: Any, y: Any) -> Iterator[Part]:
@@ -143,4 +141,8 @@ def _parts_of_a_model(name: str, model: Module, x: Any, y: Any) -> Iterator[Part
 
     yield f"{name}, forward and loss", lambda: None, forward
     yield f"{name}, backward", forward, backward
-    yield f"{name}, step of adam", lambda: backward(forward()), lambda _: opt.step()
+    yield f"{name}, step of adam", lambda: backward(forward()), partial(_step, opt)
+
+
+def _step(opt: Optimizer, _: object) -> None:
+    opt.step()
