@@ -23,8 +23,6 @@ state = _State()
 counts = {"host_reads": 0, "used": 0}
 clock = itertools.count(1)
 """Counts arrays that are made and events that are recorded, to tell which was first."""
-faults: list[str] = []
-"""What was wrong where no exception can tell; `installed` raises it in the end."""
 limit = [MEMORY]
 """How many bytes a GPU gives away; a test may lower it."""
 

@@ -42,11 +42,14 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
     return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1)
 
 
-@primitive(
-    a=_power_base_rule,
-    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away.
-    b=lambda xp, g, a, y: g * y * xp.log(xp.where(a == 0, 1, a)),
-)
+def _power_exponent_rule(xp: Any, g: Any, a: Any, y: Any) -> Any:
+    """Return ``y * log(a)``; where a is 0 the power does not change with b > 0, so that is 0."""
+    if isinstance(a, int | float):
+        return g * y * (math.log(a) if a > 0 else math.nan if a else 0.0)
+    return g * y * xp.log(xp.where(a == 0, 1, a))  # log(1) keeps 0 * log(0) away
+
+
+@primitive(a=_power_base_rule, b=_power_exponent_rule)
 def power(xp: Any, a: Any, b: Any) -> Any:
     """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN."""
     return xp.power(a, b)

@@ -10,8 +10,9 @@ from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..primitive import Variable, primitive
 from .activation import softmax
+from .arithmetic import add, multiply
 from .indexing import _add_at
-from .loss import as_target, check_reduction, check_same_shape, raw, reduced
+from .loss import as_constant, as_target, check_reduction, check_same_shape, raw, reduced
 from .reduction import logsumexp, sum
 from .shaping import moveaxis, reshape
 
@@ -140,7 +141,7 @@ def cross_entropy(
     rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
     if not isinstance(target, Variable):
         target = raw(target, logits)
-    class_weight = None if weight is None else raw(weight, logits).astype(logits.dtype)
+    class_weight = None if weight is None else as_constant(weight, logits)
     if class_weight is not None and class_weight.shape != (shape[axis],):
         raise ShapeError(
             "cross_entropy",
@@ -154,9 +155,9 @@ def cross_entropy(
         target = as_target(target, logits)
         q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
         if label_smoothing:
-            q = q * (1 - label_smoothing) + label_smoothing / shape[axis]
+            q = add(multiply(q, 1 - label_smoothing), label_smoothing / shape[axis])
         if class_weight is not None:
-            q = q * class_weight
+            q = multiply(q, class_weight)
         losses = reduced(_soft_cross_entropy(rows, q), reduction)
         return reshape(losses, shape=sample_shape) if reduction == "none" else losses
     if tuple(target.shape) != sample_shape:
@@ -255,7 +256,7 @@ def nll_loss(
             "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=raw_target.shape
         )
     labels = _checked_labels("nll_loss", raw_target, log_probs, shape[1], ignore_index)
-    class_weight = None if weight is None else raw(weight, log_probs).astype(log_probs.dtype)
+    class_weight = None if weight is None else as_constant(weight, log_probs)
     with on_device_of(labels, "nll_loss"):
         row, column = row_weights(
             backend_of((labels,)).xp,
