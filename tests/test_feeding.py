@@ -194,12 +194,12 @@ def test_a_batch_is_on_its_way_before_the_one_before_is_worked_with(crossing):
     assert ways == [2, 3, 4, 4]
 
 
-def test_no_value_is_read_on_the_host():
-    """But for waits for the buffers, one a batch; the images are converted without one."""
+@pytest.mark.parametrize("resident", [False, True])
+def test_no_value_is_read_on_the_host(resident):
     tg.device("cuda")  # which makes a product of its own
-    before = strict_cupy.host_reads()
-    batches = list(data.DataLoader(images(37), 8, device="cuda"))
-    assert strict_cupy.host_reads() - before == len(batches)
+    dataset = images().to("cuda") if resident else images()
+    with strict_cupy.no_host_reads():
+        assert len(list(data.DataLoader(dataset, 8, shuffle=True, device="cuda"))) == 5
 
 
 def nothing(*args):
