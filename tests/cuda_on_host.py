@@ -70,6 +70,7 @@ template <> struct Named<float> { static constexpr const char* name = "float32";
 template <> struct Named<double> { static constexpr const char* name = "float64"; };
 template <> struct Named<int> { static constexpr const char* name = "int32"; };
 template <> struct Named<long long> { static constexpr const char* name = "int64"; };
+template <> struct Named<unsigned long long> { static constexpr const char* name = "uint64"; };
 template <class T> static void describe(char* to, T*) {
     strcat(strcat(to, Named<T>::name), ",");
 }
@@ -105,6 +106,9 @@ FOR_EACH_KERNEL = r"""
 extern "C" void declared_{name}(char* to) {{ declared(to, {name}); }}
 extern "C" void thread_{name}(void** args, unsigned x, unsigned y) {{ thread({name}, args, x, y); }}
 """
+
+launched: list[str] = []
+"""The kernels that were run, by name."""
 
 _threads = (1, 1)
 _lock = threading.Lock()  # the indices of threads and blocks are those of the library
@@ -160,8 +164,8 @@ class RawModule:
 class RawKernel:
     """``cupy.RawKernel``, got from a module.
 
-    Arrays are NumPy arrays, or have the attributes ``ptr``, ``dtype``, ``shape`` and ``flags`` of arrays in
-    the memory of this process.
+    Arrays are NumPy arrays, or have ``data.ptr``, ``dtype``, ``shape`` and ``flags`` as CuPy's, in the memory
+    of this process.
     """
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
@@ -182,6 +186,7 @@ class RawKernel:
         guarded: dict[int, _Guarded] = {}
         values = [self._value(i, arg, guarded) for i, arg in enumerate(args)]
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
+        launched.append(self.name)
         with _lock:
             x, y = min(x, _threads[0]), min(y, _threads[1])
             self._library.set_shape(grid[0], x, y)
@@ -202,7 +207,7 @@ class RawKernel:
         where = f"{self.name}: argument {place} is {wanted}, not {type(arg).__name__} {arg!r:.60}"
         if not wanted.endswith("*"):
             kind = np.float64 if type(arg) is float else type(arg)  # as CuPy passes them
-            assert kind in (np.float64, np.float32, np.int32, np.int64), where
+            assert kind in (np.float64, np.int32, np.int64, np.uint64), where
             assert np.dtype(kind).name == wanted, where
             return np.ctypeslib.as_ctypes_type(kind)(arg)
         if isinstance(arg, np.uint64):
@@ -226,7 +231,7 @@ def _host(array: Any) -> np.ndarray:
         return array
     assert array.flags.c_contiguous, array
     count = math.prod(array.shape)
-    memory = (ctypes.c_byte * (count * array.dtype.itemsize)).from_address(array.ptr)
+    memory = (ctypes.c_byte * (count * array.dtype.itemsize)).from_address(array.data.ptr)
     return np.frombuffer(memory, array.dtype, count).reshape(array.shape)
 
 

@@ -54,9 +54,20 @@ class KernelTable:
 
             return cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products
         if self._override == "cuda":
-            from . import cuda_optim
+            from . import (
+                cuda_channels,
+                cuda_convolution,
+                cuda_elementwise,
+                cuda_indexing,
+                cuda_loss,
+                cuda_optim,
+                cuda_pooling,
+            )
 
-            return (cuda_optim,)
+            return (
+                cuda_channels, cuda_convolution, cuda_elementwise, cuda_indexing, cuda_loss, cuda_optim,
+                cuda_pooling,
+            )  # fmt: skip
         return ()
 
 
