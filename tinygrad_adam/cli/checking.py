@@ -40,9 +40,9 @@ def selfcheck(
     say("\n".join(rest))
     say("")
     console.print(_checks(report.check_rows()))
-    for check in report.checks:
-        if not check.count:
-            say(f"{check.name}: {check.note}.", "dim")
+    say("")
+    for line in report.note_lines():
+        say(line, "dim")
     if report.speeds:
         say("")
         console.print(_speeds(report.speed_rows()))
@@ -77,7 +77,7 @@ def _checks(rows: list[tuple[str, ...]]) -> Table:
     if room >= ROOM:
         # Cut here: rich would take the room for a long text from the other columns.
         texts = [row[-1] if len(row[-1]) < room else row[-1][: room - 2] + "…" for row in rows]
-        table.add_column("where, or why not", no_wrap=True)
+        table.add_column("where the largest is", no_wrap=True)
         table.columns[-1]._cells = [escape(text) for text in texts]
     return table
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from .._version import __version__
 from ..backend.device import device as full_name
 from ..backend.diagnosis import diagnose
-from .comparing import calls, compare, compare_bits, layers, optimizers
+from . import comparing
 from .images import IMAGE_OPERATIONS
 from .large import LARGE
 from .layers import LAYERS
@@ -69,9 +69,10 @@ def selfcheck(
             report.curves[training.name] = curve
     told("host waits")
     report.checks.append(count_waits(device))
-    for name, cases in (("two runs of large calls", calls(LARGE)), ("two runs of trainings", repeated())):
+    twice = (("two runs of large calls", comparing.calls(LARGE)), ("two runs of trainings", repeated()))
+    for name, cases in twice:
         told(name)
-        report.checks.append(compare_bits(name, cases, device))
+        report.checks.append(comparing.compare_bits(name, cases, device))
     if not quick:
         report.speeds = measure(device, lambda text: told(f"speed: {text}"))
     return report
@@ -80,13 +81,13 @@ def selfcheck(
 def _comparisons(device: str, told: Callable[[str], None]) -> Iterator[Check]:
     for dtype in DTYPES:
         for name, cases in (
-            ("operations", calls([*OPERATIONS, *IMAGE_OPERATIONS])),
-            ("large calls", calls(LARGE)),
-            ("layers", layers(LAYERS)),
-            ("optimizers", optimizers()),
+            ("operations", comparing.calls([*OPERATIONS, *IMAGE_OPERATIONS])),
+            ("large calls", comparing.calls(LARGE)),
+            ("layers", comparing.layers(LAYERS)),
+            ("optimizers", comparing.optimizers()),
         ):
             told(f"{name}, {dtype}")
-            yield compare(name, cases, device, dtype)
+            yield comparing.compare(name, cases, device, dtype)
 
 
 def _name(device: str) -> str:

@@ -89,19 +89,23 @@ def relative_error(got: NDArray[Any], wanted: NDArray[Any], least: float = 0.0) 
     """
     if got.shape != wanted.shape or (got.dtype.kind == "f") != (wanted.dtype.kind == "f"):
         return math.inf
+    largest = max(least, _size(wanted))
     got, wanted = got.astype(numpy.float64), wanted.astype(numpy.float64)
     finite = numpy.isfinite(wanted)
     if not numpy.array_equal(got[~finite], wanted[~finite], equal_nan=True):
         return math.inf
     difference = float(numpy.max(numpy.abs(got[finite] - wanted[finite]), initial=0.0))
-    if not difference < math.inf:
-        return math.inf
-    return difference / max(least, _size(wanted[finite])) if difference else 0.0
+    if not difference:
+        return 0.0
+    return difference / largest if largest and difference < math.inf else math.inf
 
 
 def _size(array: NDArray[Any]) -> float:
-    finite = array[numpy.isfinite(array)] if array.dtype.kind == "f" else array
-    return float(numpy.max(numpy.abs(finite), initial=0.0)) if finite.dtype.kind != "b" else 1.0
+    """Return the largest finite element; of truth values, 1."""
+    if array.dtype.kind == "b":
+        return 1.0
+    finite = numpy.abs(array[numpy.isfinite(array)], dtype=numpy.float64)
+    return float(numpy.max(finite, initial=0.0))
 
 
 def compare(name: str, cases: Iterable[tuple[str, Run]], device: str, dtype: str) -> Check:

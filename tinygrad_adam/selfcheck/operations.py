@@ -436,6 +436,8 @@ def normalizations() -> Iterator[Call]:
     def batch_norm(x: Any, w: Any, b: Any, mean: Any = None, var: Any = None, **settings: Any) -> Any:
         if mean is not None:
             mean, var = (ops.astype(value, dtype=x.dtype) for value in (mean, var))
+            if isinstance(x, Tensor):
+                mean, var = Tensor(mean), Tensor(var)
         return ops.batch_norm(x, mean, var, w, b, **settings)
 
     for size in [(4, 3), (2, 3, 4), (2, 3, 2, 2)]:

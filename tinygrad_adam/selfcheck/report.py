@@ -192,6 +192,10 @@ class Report:
         ]
         return lines[:most] + ([f"... and {len(lines) - most} more"] if len(lines) > most else [])
 
+    def note_lines(self) -> list[str]:
+        """Say why checks were left out, and what is to be added to others."""
+        return [f"{check.name}: {check.note}" for check in self.checks if check.note]
+
     def check_rows(self) -> list[tuple[str, ...]]:
         """Return the table of the checks: see `CHECK_COLUMNS`."""
         return [
@@ -202,7 +206,7 @@ class Report:
                 "" if check.largest is None else f"{check.largest:.1e}",
                 "" if check.tolerance is None else f"{check.tolerance:.0e}",
                 f"{check.seconds:.1f}" if check.count else "",
-                check.note or check.where,
+                check.where,
             )
             for check in self.checks
         ]
@@ -223,8 +227,7 @@ class Report:
         """Return everything as Markdown."""
         parts = [f"# Selfcheck of {self.device}: {self.name}", *self.title()[1:], f"Date: {self.date}."]
         parts += [f"**{self.verdict()}.**", _markdown_table(CHECK_COLUMNS, self.check_rows())]
-        if self.failed:
-            parts.append("\n".join(f"- {line}" for line in self.failure_lines(200)))
+        parts.append("\n".join(f"- {line}" for line in self.failure_lines(200) + self.note_lines()))
         for name, rows in self.curves.items():
             columns = ("epoch", *(f"{value}, {where}" for value in VALUES for where in (self.device, "CPU")))
             cells = [
@@ -258,7 +261,7 @@ class Report:
         (folder / "selfcheck.md").write_text(self.markdown())
 
 
-CHECK_COLUMNS = ("check", "result", "cases", "largest error", "tolerance", "seconds", "where, or why not")
+CHECK_COLUMNS = ("check", "result", "cases", "largest error", "tolerance", "seconds", "where the largest is")
 SPEED_COLUMNS = ("", "what", "measured", "")
 VALUES = ("loss", "val_loss", "accuracy", "val_accuracy")
 

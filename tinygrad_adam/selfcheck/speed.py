@@ -190,7 +190,7 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
         told(speed.description)
         _give_back(device)
         if NEEDED * size > _room(device):
-            speed.note = f"needs {NEEDED * size / 2**30:.0f} GiB; {_room(device) / 2**30:.1f} may be used"
+            speed.note = f"needs {NEEDED * size / 2**30:,.0f} GiB; {_room(device) / 2**30:.1f} may be used"
         else:
             seconds = time_of(adam_step(size, device), device)
             speed.value, speed.share = seconds * 1e3, ADAM_BYTES * size / seconds / rate

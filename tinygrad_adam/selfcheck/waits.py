@@ -1,16 +1,20 @@
 """Whether the host waits for a GPU somewhere inside a training step, which costs the time of the whole queue.
 
-CuPy has no count of that, and its reads are compiled code that nothing can be put in front of. So the GPU is
+CuPy does not count that, and its reads are compiled code that nothing can be put in front of. So the GPU is
 held: a kernel runs for a known time, the step is told to the GPU behind it, and when the host has done its
 part the kernel must still be running. If it is not, the host waited for it. That finds every kind of wait:
-a value that was read, a copy from the host's ordinary memory, a synchronization inside a library.
+a value that was read, a copy from the host's ordinary memory, a synchronization inside a library. Where it
+was is then asked of CuPy, which can refuse the waits that it knows of itself.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -41,6 +45,8 @@ LEAST, MOST = 0.05, 1.0
 """The least and the most seconds of that; a display's driver ends kernels after two."""
 TRIES = 3
 """A host that is busy may be late; one that waits is late every time."""
+LINES = 3
+"""How many lines of the program to name where it waits, the innermost last."""
 
 
 class Hold:
@@ -83,8 +89,24 @@ def count_waits(device: str) -> Check:
         for name, prepare, work in parts_of_steps(device):
             with check.case(name):
                 if _waits(hold, prepare, work, device):
-                    check.fail("the host waits for the GPU")
+                    check.fail(f"the host waits for the GPU{_place(partial(work, prepare()))}")
     return check
+
+
+def _place(work: Callable[[], object]) -> str:
+    """Say in which line the host waits, and from where that was called, if CuPy knows."""
+    import cupyx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the switch is deprecated, for it does not know every wait
+        try:
+            with cupyx.allow_synchronize(False):
+                work()
+        except cupyx.DeviceSynchronized as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            ours = [frame for frame in frames if "cupy" not in frame.filename]
+            return ", at " + " > ".join(f"{Path(f.filename).name}:{f.lineno}" for f in ours[-LINES:])
+    return ""
 
 
 def _waits(hold: Hold, prepare: Callable[[], object], work: Callable[[Any], object], device: str) -> bool:
