@@ -204,7 +204,8 @@ class RawKernel:
     def _value(self, place: int, arg: Any, guarded: dict[int, _Guarded]) -> Any:
         """Return an argument as C has it, and refuse what a GPU would misread."""
         wanted = self.declared[place]
-        where = f"{self.name}: argument {place} is {wanted}, not {type(arg).__name__} {arg!r:.60}"
+        shown = getattr(arg, "dtype", arg)  # the values of an array would have to be read
+        where = f"{self.name}: argument {place} is {wanted}, not {type(arg).__name__} {shown}"
         if not wanted.endswith("*"):
             kind = np.float64 if type(arg) is float else type(arg)  # as CuPy passes them
             assert kind in (np.float64, np.int32, np.int64, np.uint64), where

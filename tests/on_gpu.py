@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
+from cuda_on_host import needs_compiler
 
 from tinygrad_adam.backend.device import asarray
 
 GPU = "cuda:1"
 """Not the current one, so that what is computed without making it current is found out."""
+
+KERNELS = ["reference", pytest.param("fast", marks=needs_compiler)]
 
 
 def on_the_gpu(case):

@@ -115,6 +115,33 @@ def test_what_is_assigned_is_moved():
     assert p.tolist() == [[1, 1, 1], [6, 2, 2]]
 
 
+def test_initial_weights_are_the_same_everywhere():
+    found = []
+    for device in ("cpu", GPU):
+        with tg.fork_rng(0):
+            weight = nn.init.kaiming_normal_(tg.zeros(3, 4, device=device))
+        assert weight.device == device
+        found.append(weight.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_gradients_are_checked_where_the_inputs_are():
+    x = numbers(3, 2, requires_grad=True)
+    assert tg.gradcheck(lambda x: (x * x).sin(), x)
+    assert tg.gradgradcheck(lambda x: (x * x).sin(), x)
+    with pytest.raises(errors.GradcheckError):
+        tg.gradcheck(lambda x: x.detach() * x, x)
+
+
+def test_a_step_on_a_copy_leaves_the_original(gpu):
+    x = numbers(3, requires_grad=True)
+    for twin in (copy.deepcopy(x), x.detach().copy(), x.to("float32"), tg.tensor(x)):
+        with tg.no_grad():
+            twin *= 0.0
+    assert abs(x.detach()).sum() > 0
+    assert copy.deepcopy(optim.Adam([x]))._storages[0][0].data.device.id == 1
+
+
 def test_the_representation_says_where():
     assert repr(tg.tensor([1.5], device=GPU)) == "tensor([1.5], device=cuda:1)"
 

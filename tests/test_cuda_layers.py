@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import strict_cupy
 from layers import LAYERS, build
-from on_gpu import GPU
+from on_gpu import GPU, KERNELS
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
@@ -47,11 +47,13 @@ def dense(gradient):
     return gradient.to_dense() if isinstance(gradient, tg.RowSparse) else gradient._data
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_layers_and_losses_give_the_results_of_the_cpu(layer):
+def test_layers_and_losses_give_the_results_of_the_cpu(layer, kernels):
     with tg.use_kernels("reference"):
         wanted = results(layer, "cpu")
-    found = results(layer, GPU)
+    with tg.use_kernels(kernels):
+        found = results(layer, GPU)
     for here, there in zip(found, wanted, strict=True):
         assert device_of(here) == GPU
         assert here.dtype == there.dtype
@@ -72,13 +74,14 @@ def test_dropout_drops_the_same_on_both():
 # --- Labels and indices out of range --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("label", [3, -1, 1000])
 @pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"weight": [1.0, 2.0, 3.0]}], ids=str)
-def test_a_label_out_of_range_makes_the_loss_nan(label, reduction, settings):
+def test_a_label_out_of_range_makes_the_loss_nan(label, reduction, settings, kernels):
     logits = tg.tensor(np.zeros((3, 3)), device=GPU, requires_grad=True)
     labels = tg.tensor([0, label, 1], device=GPU)
-    with strict_cupy.no_host_reads():
+    with strict_cupy.no_host_reads(), tg.use_kernels(kernels):
         loss = F.cross_entropy(logits, labels, reduction=reduction, **settings)
         loss.sum().backward()
     values = loss.detach().numpy()

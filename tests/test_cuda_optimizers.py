@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import strict_cupy
-from on_gpu import GPU
+from on_gpu import GPU, KERNELS
 from optim_cases import CLOSED_FORMS, GRADIENTS, LRS, ROWS, THETA
 
 import tinygrad_adam as tg
@@ -19,13 +19,14 @@ def gpu():
         yield
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize(("name", "options"), CLOSED_FORMS, ids=str)
-def test_closed_forms(name, options):
+def test_closed_forms(name, options, kernels):
     path = ROWS[name].rule(THETA, GRADIENTS, LRS, **options)
     p = nn.Parameter(tg.tensor(np.array([THETA, -THETA]), device=GPU))
     opt = ROWS[name].cls([p], lr=LRS[0], **options)
     found = []
-    with strict_cupy.no_host_reads():
+    with strict_cupy.no_host_reads(), tg.use_kernels(kernels):
         for g, lr in zip(GRADIENTS, LRS, strict=True):
             opt.param_groups[0]["lr"] = lr
             p.grad = np.array([3 * g, -3 * g])

@@ -7,6 +7,7 @@ import contextlib
 import numpy as np
 import pytest
 import strict_cupy
+from on_gpu import KERNELS
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
@@ -30,8 +31,8 @@ def cnn():
     ), (6, 1, 8, 8)  # fmt: skip
 
 
-def losses(make, device, steps=4):
-    with tg.fork_rng(0), tg.use_kernels("reference"):
+def losses(make, device, kernels, steps=4):
+    with tg.fork_rng(0), tg.use_kernels(kernels):
         model, shape = make()
         rng = np.random.default_rng(1)
         x = tg.tensor(rng.standard_normal(shape), dtype=np.float32, device=device)
@@ -49,7 +50,8 @@ def losses(make, device, steps=4):
         return [tensor.item() for tensor in found]
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 @pytest.mark.parametrize("make", [mlp, cnn])
-def test_training_steps_read_nothing_and_give_the_losses_of_the_cpu(make, device):
-    np.testing.assert_allclose(losses(make, device), losses(make, "cpu"), rtol=2e-5)
+def test_training_steps_read_nothing_and_give_the_losses_of_the_cpu(make, device, kernels):
+    np.testing.assert_allclose(losses(make, device, kernels), losses(make, "cpu", "reference"), rtol=2e-5)

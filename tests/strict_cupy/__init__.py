@@ -16,7 +16,8 @@ source (``cupy/__init__.py`` for the names, each function's file for its paramet
 
 - What is told to a stream is not done before another waits for it; `streams` has the rules.
 
-There are no kernels of one's own: `RawKernel` and `ElementwiseKernel` are for others to set.
+CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference
+kernels only.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import cuda_on_host
 import numpy as np
 
+from tinygrad_adam import use_kernels
 from tinygrad_adam.backend.diagnosis import Driver, Gpu
 
 from . import devices, streams
@@ -47,11 +50,8 @@ from .state import (
 )
 
 
-def _no_kernel(name: str) -> Any:
-    def refuse(*args: Any, **settings: Any) -> Any:
-        raise NotImplementedError(f"{name}: nothing runs CUDA sources here")
-
-    return refuse
+def _raw_module(**settings: Any) -> Any:
+    return cuda_on_host.RawModule(**settings)
 
 
 def _bound(function: Any) -> Any:
@@ -67,8 +67,7 @@ def _fill() -> None:
         ndarray=ndarray,
         ufunc=ufunc,
         cuda=devices.module,
-        RawKernel=_no_kernel("RawKernel"),
-        ElementwiseKernel=_no_kernel("ElementwiseKernel"),
+        RawModule=_raw_module,
         is_available=lambda: True,
         get_default_memory_pool=lambda: devices.pool,
         get_array_module=lambda *args: module if any(isinstance(a, ndarray) for a in args) else np,
@@ -116,7 +115,8 @@ def installed() -> Iterator[types.ModuleType]:
     probes = {name: getattr(diagnosis, name) for name in PROBES}
     vars(diagnosis).update(PROBES)
     try:
-        yield module
+        with contextlib.nullcontext() if cuda_on_host.COMPILER else use_kernels("reference"):
+            yield module
     finally:
         vars(diagnosis).update(probes)
         for name, was in before.items():

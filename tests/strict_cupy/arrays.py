@@ -173,6 +173,13 @@ class ndarray:
     def copy(self, order: str = "C") -> ndarray:
         return own(self._host.copy(order), order)  # on the current GPU, wherever this one is
 
+    def __copy__(self) -> ndarray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ndarray:
+        with self.device:
+            return self.copy()
+
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
     ) -> ndarray:

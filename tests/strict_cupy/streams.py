@@ -106,7 +106,7 @@ class Stream:
     def use(self) -> Stream:
         return self
 
-    def copy(self, array: Any, source: np.ndarray) -> None:
+    def _copy(self, array: Any, source: np.ndarray) -> None:
         """Copy from the host, as ``array.set(source, stream)`` does."""
         if self is Stream.null or not source.size:
             array._host[...] = source

@@ -50,7 +50,10 @@ def backend_of_gpu(number: int) -> Backend:
     """Return the backend of the GPU of that number; there must be one."""
     import cupy
 
-    tables = {name: KernelTable(cupy, override=None) for name in ("fast", "reference")}
+    tables = {
+        "fast": KernelTable(cupy, override="cuda"),
+        "reference": KernelTable(cupy, override=None),
+    }
     return Backend(f"cuda:{number}", cupy, cupy.ndarray, tables, lambda where: _Current(cupy, number, where))
 
 

@@ -165,7 +165,7 @@ def to_device(array: Array, device: str) -> Array:
 
 def to_host(array: Array) -> numpy.ndarray[Any, Any]:
     """Return `array` as a NumPy array, without a copy where it is one; from a GPU, wait for it."""
-    return array.get() if _is_on_gpu(array) else numpy.asarray(array)
+    return numpy.asarray(array) if backend_of((array,)) is CPU else array.get()
 
 
 def device_of(array: Array) -> str:

@@ -42,14 +42,12 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
     return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1)
 
 
-def _power_exponent_rule(xp: Any, g: Any, a: Any, y: Any) -> Any:
-    """Return ``y * log(a)``; where a is 0 the power does not change with b > 0, so that is 0."""
-    if isinstance(a, int | float):
-        return g * y * (math.log(a) if a > 0 else math.nan if a else 0.0)
-    return g * y * xp.log(xp.where(a == 0, 1, a))  # log(1) keeps 0 * log(0) away
-
-
-@primitive(a=_power_base_rule, b=_power_exponent_rule)
+@primitive(
+    a=_power_base_rule,
+    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away. Not `a == 0`: of a
+    # number that would be a truth value, which CuPy's `where` does not take.
+    b=lambda xp, g, a, y: g * y * xp.log(xp.where(xp.equal(a, 0), 1, a)),
+)
 def power(xp: Any, a: Any, b: Any) -> Any:
     """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN."""
     return xp.power(a, b)

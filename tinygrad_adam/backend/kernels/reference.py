@@ -5,6 +5,7 @@ Each takes the array namespace ``xp`` first and works for any library with NumPy
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -131,7 +132,7 @@ def row_weights(
     """
     known = (labels >= 0) & (labels < classes)
     column = xp.where(known, labels, 0)
-    row = xp.where(labels == ignore_index, 0, xp.where(known, 1, xp.nan)).astype(dtype)
+    row = xp.where(labels == ignore_index, 0, xp.where(known, 1, math.nan)).astype(dtype)
     if class_weight is not None:
         row = row * class_weight[column]
     if reduction == "mean":
