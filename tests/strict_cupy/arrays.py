@@ -168,7 +168,7 @@ class ndarray:
             raise ValueError("Shape mismatch.")
         if not (self._host.flags.c_contiguous or self._host.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
-        (stream or Stream.null).copy(self, arr)
+        (stream or Stream.null)._copy(self, arr)
 
     def copy(self, order: str = "C") -> ndarray:
         return own(self._host.copy(order), order)  # on the current GPU, wherever this one is

@@ -32,6 +32,7 @@ def selfcheck(
     Ends with status 1 if something does not hold.
     """
     from ..selfcheck import selfcheck as check_device
+    from ..selfcheck.report import SPEED_COLUMNS
 
     with _shown() as told:
         report = check_device(device, quick, told)
@@ -40,12 +41,12 @@ def selfcheck(
     say("\n".join(rest))
     say("")
     console.print(_checks(report.check_rows()))
+    if report.speeds:
+        say("")
+        console.print(_speeds(SPEED_COLUMNS, report.speed_rows()))
     say("")
     for line in report.note_lines():
         say(line, "dim")
-    if report.speeds:
-        say("")
-        console.print(_speeds(report.speed_rows()))
     say("")
     say(f"{report.verdict()}.", "bold red" if report.failed else "bold green")
     for line in report.failure_lines():
@@ -82,12 +83,10 @@ def _checks(rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def _speeds(rows: list[tuple[str, ...]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+def _speeds(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column, justify in zip(columns, ("left", "left", "right", "right"), strict=True):
+        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*map(escape, row))
     return table

@@ -54,9 +54,9 @@ def selfcheck(
     """
     device = full_name(device)
     compared = (
-        "Fast kernels against the reference kernels in float64"
+        "Fast kernels against the reference kernels in float64; errors are relative"
         if device == "cpu"
-        else "The GPU against the CPU's reference kernels in float64"
+        else "The GPU against the CPU's reference kernels in float64; errors are relative"
     )
     report = Report(device, _name(device), compared, time.strftime("%Y-%m-%d"), quick, _versions(device))
 

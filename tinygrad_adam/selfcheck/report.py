@@ -194,7 +194,8 @@ class Report:
 
     def note_lines(self) -> list[str]:
         """Say why checks were left out, and what is to be added to others."""
-        return [f"{check.name}: {check.note}" for check in self.checks if check.note]
+        noted: list[Check | Speed] = [*self.checks, *self.speeds]
+        return [f"{each.name}: {each.note}" for each in noted if each.note]
 
     def check_rows(self) -> list[tuple[str, ...]]:
         """Return the table of the checks: see `CHECK_COLUMNS`."""
@@ -218,7 +219,7 @@ class Report:
                 speed.name,
                 speed.description,
                 "" if speed.value is None else f"{_three_digits(speed.value)} {speed.unit}",
-                speed.note if speed.share is None else f"{speed.share:.0%} of the copy rate",
+                "" if speed.share is None else f"{speed.share:.0%}",
             )
             for speed in self.speeds
         ]
@@ -229,7 +230,8 @@ class Report:
         parts += [f"**{self.verdict()}.**", _markdown_table(CHECK_COLUMNS, self.check_rows())]
         parts.append("\n".join(f"- {line}" for line in self.failure_lines(200) + self.note_lines()))
         for name, rows in self.curves.items():
-            columns = ("epoch", *(f"{value}, {where}" for value in VALUES for where in (self.device, "CPU")))
+            names = ("fast", "reference") if self.device == "cpu" else (self.device, "cpu")
+            columns = ("epoch", *(f"{value}, {where}" for value in VALUES for where in names))
             cells = [
                 (str(row["epoch"]), *(f"{row[where][v]:.4f}" for v in VALUES for where in ("device", "cpu")))
                 for row in rows
@@ -262,7 +264,7 @@ class Report:
 
 
 CHECK_COLUMNS = ("check", "result", "cases", "largest error", "tolerance", "seconds", "where the largest is")
-SPEED_COLUMNS = ("", "what", "measured", "")
+SPEED_COLUMNS = ("speed", "of what", "measured", "of copy")
 VALUES = ("loss", "val_loss", "accuracy", "val_accuracy")
 
 

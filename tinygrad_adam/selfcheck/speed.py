@@ -179,7 +179,7 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
     """
     told("copying")
     rate = copy_rate(device)
-    speeds = [Speed("copy", "copying a large array, bytes read and written", rate / 1e9, "GB/s")]
+    speeds = [Speed("copy", "copying, bytes read and written", rate / 1e9, "GB/s")]
     for name, workload in WORKLOADS.items():
         told(name)
         seconds = time_of(training_step(workload, device), device)
@@ -198,5 +198,5 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
     _give_back(device)
     told("the loader")
     images = loader_rate(device)
-    speeds.append(Speed("loader", "images of 28x28 bytes to the device, shuffled", images, "images/s"))
+    speeds.append(Speed("loader", "images of 28x28 bytes, shuffled, to the device", images, "images/s"))
     return speeds
