@@ -186,7 +186,7 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
         speeds.append(Speed(name, workload.description, seconds * 1e3, "ms a step"))
     for size in ADAM_SIZES:
         exponent = len(str(size)) - 1
-        speed = Speed(f"A{exponent}", f"Adam alone, 10^{exponent} parameters", None, "ms a step")
+        speed = Speed(f"1e{exponent}", f"Adam alone, 10^{exponent} parameters", None, "ms a step")
         told(speed.description)
         _give_back(device)
         if NEEDED * size > _room(device):
