@@ -284,6 +284,24 @@ def test_waits_of_the_host_are_found_and_named(gpu, monkeypatch):
     assert re.search(r", at .*test_selfcheck\.py:\d+ > tensor\.py:\d+$", check.failures[0].problem)
 
 
+@needs_compiler
+def test_a_gpu_is_checked_from_beginning_to_end(gpu, few, monkeypatch):
+    monkeypatch.setattr(waits, "Hold", CountingHold)
+    monkeypatch.setattr(speed, "WORKLOADS", {"W1": speed.WORKLOADS["W1"]})
+    monkeypatch.setattr(speed, "ADAM_SIZES", (10**3,))
+    monkeypatch.setattr(speed, "SECONDS", 1e-3)
+    monkeypatch.setattr(speed, "IMAGES", 300)
+    monkeypatch.setattr(speed, "_room", lambda device: 2**20)
+    monkeypatch.setattr(package, "TRAININGS", (SMALL,))
+    report = package.selfcheck("cuda:1")
+    assert report.failed == [], report.failure_lines()
+    assert {check.result for check in report.checks} == {"ok"}
+    assert (report.device, report.name) == ("cuda:1", "Stand-in")
+    assert report.versions["driver"] == "580.65.06"
+    assert [row["epoch"] for row in report.curves["digits, MLP"]] == [1]
+    assert all(each.value > 0 for each in report.speeds)
+
+
 def test_nothing_waits_on_the_cpu():
     check = waits.count_waits("cpu")
     assert (check.result, check.note) == ("left out", "on the CPU there is nothing to wait for")

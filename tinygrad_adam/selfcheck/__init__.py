@@ -51,6 +51,12 @@ def selfcheck(
     ------
     DeviceError
         If the device cannot be used.
+
+    Examples
+    --------
+    >>> report = selfcheck("cpu", quick=True)
+    >>> report.failed
+    []
     """
     device = full_name(device)
     compared = (
