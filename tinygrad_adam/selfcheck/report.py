@@ -205,7 +205,7 @@ class Report:
                 check.result,
                 str(check.count or ""),
                 "" if check.largest is None else f"{check.largest:.1e}",
-                "" if check.tolerance is None else f"{check.tolerance:.0e}",
+                f"{check.tolerance:.0e}" if check.tolerance and check.count else "",
                 f"{check.seconds:.1f}" if check.count else "",
                 check.where,
             )

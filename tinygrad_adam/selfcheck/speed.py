@@ -49,11 +49,11 @@ class Workload(NamedTuple):
 
 
 WORKLOADS = {
-    "W1": Workload("MLP 64-32-10, batch 32", "mlp:32", (64,), 32),
-    "W2": Workload("MLP 784-128-10, batch 64", "mlp:128", (784,), 64),
-    "W3": Workload("MLP 784-1000-1000-10, batch 128", "mlp:1000,1000", (784,), 128),
-    "W4": Workload("CNN 1x28x28, two 5x5 convolutions, batch 64", "cnn", (1, 28, 28), 64),
-    "W5": Workload("CNN 3x32x32, three 5x5 convolutions, batch 128", "cnn:paper", (3, 32, 32), 128),
+    "W1": Workload("MLP 64-32-10", "mlp:32", (64,), 32),
+    "W2": Workload("MLP 784-128-10", "mlp:128", (784,), 64),
+    "W3": Workload("MLP 784-1000-1000-10", "mlp:1000,1000", (784,), 128),
+    "W4": Workload("CNN 1x28x28, two 5x5 convolutions", "cnn", (1, 28, 28), 64),
+    "W5": Workload("CNN 3x32x32, three 5x5 convolutions", "cnn:paper", (3, 32, 32), 128),
 }
 ADAM_SIZES = (10**6, 10**7, 10**8, 10**9)
 ADAM_BYTES = 28
@@ -198,5 +198,5 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
     _give_back(device)
     told("the loader")
     images = loader_rate(device)
-    speeds.append(Speed("loader", "images of 28x28 bytes, shuffled, to the device", images, "images/s"))
+    speeds.append(Speed("loader", "images of 28x28 bytes to the device", images, "images/s"))
     return speeds
