@@ -101,6 +101,7 @@ def test_moves_of_tensors(here, there):
     np.testing.assert_array_equal(y.detach().numpy(), x.detach().numpy())
     assert copy.deepcopy(y).device == there
     assert y.to("float32").device == there
+    assert y.astype(int).copy().device == there
 
 
 def test_what_is_assigned_is_moved():
@@ -193,6 +194,11 @@ def test_a_model_may_move_between_steps():
             take_step(model, opt, seed)
     for name, value in moves.state_dict().items():
         np.testing.assert_allclose(value, stays.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_on_a_gpu_is_cast_there():
+    model = network().to(GPU).to("float64")
+    assert {(p.device, p.dtype.name) for p in model.parameters()} == {(GPU, "float64")}
 
 
 def test_states_are_of_numpy_and_go_anywhere(tmp_path):

@@ -10,6 +10,7 @@ from optim_cases import CLOSED_FORMS, GRADIENTS, LRS, ROWS, THETA
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
+from tinygrad_adam.backend.device import asarray, device_of, to_host
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,16 @@ def test_sparse_adam(sparse):
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
+def test_row_sparse_gradients_stay_where_they_are():
+    index, values = np.array([2, 0, 2]), np.array([[1.0], [3.0], [5.0]])
+    there = tg.RowSparse(asarray(index, device=GPU), asarray(values, device=GPU), (4, 1))
+    for g in (there, there.copy(), there.astype("float32"), there + there):
+        assert {device_of(g.rows), device_of(g.values), device_of(g.to_dense())} == {GPU}
+    assert to_host((there + there).to_dense()).tolist() == [[6], [0], [12], [0]]
+    with pytest.raises(errors.IndexingError, match=r"rows must lie in range\(2\)"):
+        tg.RowSparse(asarray(index, device=GPU), asarray(values, device=GPU), (2, 1))
+
+
 @pytest.mark.parametrize("kind", [optim.ExponentialMovingAverage, optim.PolyakAverage])
 def test_averages_follow_a_model_that_is_moved(kind):
     found = []
@@ -93,6 +104,8 @@ def test_averages_follow_a_model_that_is_moved(kind):
         average = kind(model)
         for step, device in enumerate(path):
             model.to(device)
+            if step == 2:
+                model.to("float64")
             with strict_cupy.no_host_reads():
                 model.weight.data = model.weight.detach() * (1.0 + step)
                 average.update()

@@ -148,13 +148,13 @@ def test_an_error_while_gathering():
 def crossing(monkeypatch):
     """The arrays that were copied to a GPU on a stream of its own."""
     copied = []
-    real = streams.Stream.copy
+    real = streams.Stream._copy
 
     def copy(self, array, source):
         copied.append((source.dtype, source.shape))
         real(self, array, source)
 
-    monkeypatch.setattr(streams.Stream, "copy", copy)
+    monkeypatch.setattr(streams.Stream, "_copy", copy)
     return copied
 
 

@@ -35,7 +35,7 @@ from tinygrad_adam import use_kernels
 from tinygrad_adam.backend.diagnosis import Driver, Gpu
 
 from . import devices, streams
-from .arrays import UFUNCS, define_operators, module, ndarray, ufunc
+from .arrays import UFUNCS, define_operators, module, ndarray, raw, ufunc
 from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, reduction
 from .state import (
     DEVICES,
@@ -50,8 +50,18 @@ from .state import (
 )
 
 
-def _raw_module(**settings: Any) -> Any:
-    return cuda_on_host.RawModule(**settings)
+class RawModule(cuda_on_host.RawModule):
+    """CUDA sources, whose kernels take arrays of the current GPU."""
+
+    def get_function(self, name: str) -> Any:
+        kernel = super().get_function(name)
+
+        def launch(grid: Any, block: Any, args: Any) -> None:
+            for arg in args:
+                raw(arg)
+            kernel(grid, block, args)
+
+        return launch
 
 
 def _bound(function: Any) -> Any:
@@ -67,7 +77,7 @@ def _fill() -> None:
         ndarray=ndarray,
         ufunc=ufunc,
         cuda=devices.module,
-        RawModule=_raw_module,
+        RawModule=RawModule,
         is_available=lambda: True,
         get_default_memory_pool=lambda: devices.pool,
         get_array_module=lambda *args: module if any(isinstance(a, ndarray) for a in args) else np,

@@ -66,8 +66,8 @@ def backend_of(values: Any) -> Backend:
 
 def _is_on_gpu(value: object) -> bool:
     """Tell whether `value` is an array of CuPy, without importing it."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
+    # Another thread may be in the middle of importing it.
+    return isinstance(value, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
 def _gpu_of(array: Array) -> Backend:

@@ -86,7 +86,7 @@ class WeightAverage:
         if self.count == 0:
             raise OptionError(self._name, "there is no average yet; call update() after optimizer.step()")
         for name, p in self._parameters.items():
-            p.data = _beside(self._averages[name], p._data)
+            p.data = self._averages[name]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -109,7 +109,7 @@ class WeightAverage:
         finally:
             self._applied = False
             for name, p in self._parameters.items():
-                p.data = _beside(before[name], p._data)
+                p.data = before[name]
 
     # --- State ---------------------------------------------------------------------------
 
@@ -260,5 +260,4 @@ class PolyakAverage(WeightAverage):
 
 def _beside(average: Any, values: Any) -> Any:
     """Bring an array to the device and dtype of another one, if it is not there already."""
-    with on_device_of(values, "average"):
-        return to_device(average, device_of(values)).astype(values.dtype, copy=False)
+    return to_device(average, device_of(values)).astype(values.dtype, copy=False)
