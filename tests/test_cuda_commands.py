@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("typer")
@@ -18,6 +20,7 @@ from tinygrad_adam.backend import cuda, diagnosis
 from tinygrad_adam.backend.diagnosis import Driver, Gpu
 from tinygrad_adam.cli.shared import console
 from tinygrad_adam.training import Run, RunConfig
+from tinygrad_adam.training.trial import run_trial
 
 SMALL = ("--model", "mlp:8", "--epochs", "2", "--batch-size", "512")
 NO_DRIVER = (
@@ -134,13 +137,12 @@ def test_a_command_for_a_missing_numba(no_gpu, monkeypatch):
 # --- --device -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "auto"])
-def test_a_run_on_a_gpu_is_that_on_the_cpu(gpu, tmp_path, device):
+def test_a_run_on_a_gpu_is_that_on_the_cpu(gpu, tmp_path):
     call("train", *SMALL, "--device", "cpu", "--out", tmp_path / "cpu")
-    said = call("train", *SMALL, "--device", device, "--out", tmp_path / "gpu")
-    full = "cuda:1" if device == "cuda:1" else "cuda:0"
-    assert f"adam on {full}" in said
-    assert json.loads((tmp_path / "gpu" / "config.json").read_text())["device"] == full
+    with gpu.cuda.Device(1):
+        said = call("train", *SMALL, "--device", "auto", "--out", tmp_path / "gpu")
+    assert "adam on cuda:1" in said
+    assert json.loads((tmp_path / "gpu" / "config.json").read_text())["device"] == "cuda:1"
     there, here = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("gpu", "cpu")
@@ -150,29 +152,41 @@ def test_a_run_on_a_gpu_is_that_on_the_cpu(gpu, tmp_path, device):
         assert row["val_accuracy"] == pytest.approx(expected["val_accuracy"], abs=0.01)
 
 
+def test_other_trainings_on_a_gpu_are_those_on_the_cpu(gpu):
+    here, there = (
+        run_trial(RunConfig(model="mlp:8", epochs=1, batch_size=512, device=device), test=True)
+        for device in ("cpu", "cuda:1")
+    )
+    assert (here.status, there.status) == ("ok", "ok")
+    assert there.test["loss"] == pytest.approx(here.test["loss"], rel=1e-4)
+
+
+def test_looking_for_a_learning_rate_on_a_gpu(gpu, tmp_path):
+    small = ("--model", "mlp:8", "--batch-size", "256", "--steps", "40")
+    suggested = [
+        re.search(
+            r"falls fastest at (\S+):",
+            call("lr-find", *small, "--device", device, "--out", tmp_path / device),
+        )
+        for device in ("cpu", "cuda")
+    ]
+    assert suggested[0][1] == suggested[1][1]
+
+
 def test_a_run_goes_from_a_gpu_to_a_machine_without_one(gpu, no_gpu, tmp_path):
     run = tmp_path / "run"
     call("train", *SMALL, "--device", "cuda", "--out", run)
-    expected = call("evaluate", run)
+    np.save(tmp_path / "image.npy", np.zeros((8, 8)))
+    expected, answer = call("evaluate", run), call("predict", run, tmp_path / "image.npy")
     no_gpu()
     with pytest.raises(errors.DeviceError) as caught:
         call("evaluate", run)
     assert str(caught.value) == f"cuda: {' '.join(NO_DRIVER)}"
     assert call("evaluate", run, "--device", "cpu") == expected
     assert call("evaluate", run, "--device", "auto") == expected
+    assert call("predict", run, tmp_path / "image.npy", "--device", "cpu") == answer
     assert "is finished" in call("train", "--resume", run, "--device", "cpu")
     assert Run.open(run, "cpu").config.device == "cpu"
-
-
-def test_predict_has_a_device(gpu, no_gpu, tmp_path):
-    import numpy as np
-
-    run = tmp_path / "run"
-    call("train", *SMALL, "--device", "cuda", "--out", run)
-    np.save(tmp_path / "image.npy", np.zeros((8, 8)))
-    expected = call("predict", run, tmp_path / "image.npy")
-    no_gpu()
-    assert call("predict", run, tmp_path / "image.npy", "--device", "cpu") == expected
 
 
 @pytest.mark.parametrize(

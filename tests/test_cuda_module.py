@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
+import tomllib
 import types
+from pathlib import Path
 
 import pytest
 import strict_cupy
@@ -42,6 +45,14 @@ def test_no_gpu_is_there(no_gpu):
     assert not tg.cuda.is_available()
     assert tg.cuda.device_count() == 0
     assert tg.device("auto") == "cpu"
+
+
+def test_cupy_is_in_use_where_there_is_no_driver(gpu, no_gpu, monkeypatch):
+    def no_driver():
+        raise gpu.cuda.runtime.CUDARuntimeError("cudaErrorInsufficientDriver")
+
+    monkeypatch.setattr(gpu.cuda, "Device", no_driver)
+    assert not tg.cuda.is_available()
 
 
 @pytest.mark.parametrize(
@@ -197,3 +208,30 @@ def test_an_old_gpu_has_no_tf32(gpu, products, monkeypatch):
     monkeypatch.setattr(gpu.cuda.Device, "compute_capability", "75")
     with tg.cuda.allow_tf32():
         assert (products.type, products.modes) == (DEFAULT, {})
+
+
+# --- The page -------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "gpu.md"
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_the_page_runs(gpu, capsys, block):
+    source = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[block]
+    names = {}
+    exec(source, names)
+    if block == 0:
+        assert capsys.readouterr().out == "cuda:0 True\n"
+    else:
+        assert sorted(y.item() for _, batch in names["loader"] for y in batch) == list(range(10))
+
+
+def test_versions_that_are_written_in_several_places():
+    page = PAGE.read_text()
+    for number, driver in diagnosis.DRIVERS.items():
+        assert re.search(rf"driver {driver} or newer.*\[cuda{number}\]", page)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {f"cuda{number}" for number in diagnosis.DRIVERS} == {name for name in extras if "cuda" in name}
+    for number in diagnosis.DRIVERS:
+        assert extras[f"cuda{number}"] == [f"cupy-cuda{number}x[ctk]>={diagnosis.OLDEST_CUPY}.0"]

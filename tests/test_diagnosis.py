@@ -119,6 +119,11 @@ CASES = {
         "CuPy is not installed.",
         'pip install "tinygrad-adam[cuda12]"',
     ),
+    "CuPy missing, the oldest GPU for CUDA 13": (
+        {"packages": {}, "driver": Driver(True, "580.65.06", (13, 0), "", (T4,))},
+        "CuPy is not installed.",
+        'pip install "tinygrad-adam[cuda13]"',
+    ),
     "CuPy missing, GPU older than CUDA 13": (
         {"packages": {}, "driver": Driver(True, "580.65.06", (13, 0), "", (PASCAL,))},
         "CuPy is not installed.",
@@ -198,9 +203,9 @@ def test_what_is_wrong_and_what_mends_it(machine, case):
 
 
 def test_every_text_is_its_own():
-    """But for two ways to have no GPU, and CuPy missing, whose remedy differs."""
+    """But for two ways to have no GPU, and CuPy missing, which has two remedies for four machines."""
     texts = [texts[1:] for texts in CASES.values()]
-    assert len(set(texts)) == len(texts) - 2
+    assert len(set(texts)) == len(texts) - 3
 
 
 @pytest.mark.parametrize("hidden", ["", "7"])
@@ -247,7 +252,7 @@ FAKE_DRIVER = """
 static const char *names[] = {"NVIDIA H100", "Tesla T4"};
 static size_t memories[] = {85520809984ULL, 15835660288ULL};
 static int capabilities[][2] = {{9, 0}, {7, 5}};
-int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
+int cuDriverGetVersion(int *version) { *version = 12120; return 0; }
 int cuInit(unsigned flags) { return INIT; }
 int cuGetErrorName(int code, const char **name) {
   *name = code == 100 ? "CUDA_ERROR_NO_DEVICE" : 0; return 0;
@@ -289,13 +294,13 @@ def driver_library(tmp_path, monkeypatch):
 def test_the_driver_is_read(driver_library):
     driver_library(0)
     gpus = (Gpu(0, "NVIDIA H100", 85520809984, (9, 0)), Gpu(1, "Tesla T4", 15835660288, (7, 5)))
-    assert diagnosis.read_driver() == Driver(True, "550.54.14", (12, 4), "", gpus)
+    assert diagnosis.read_driver() == Driver(True, "550.54.14", (12, 12), "", gpus)
 
 
 @pytest.mark.parametrize(("code", "name"), [(100, "CUDA_ERROR_NO_DEVICE"), (77, "error 77")])
 def test_a_driver_that_does_not_start(driver_library, code, name):
     driver_library(code)
-    assert diagnosis.read_driver() == Driver(True, "550.54.14", (12, 4), name)
+    assert diagnosis.read_driver() == Driver(True, "550.54.14", (12, 12), name)
 
 
 def test_no_library_of_a_driver(monkeypatch):

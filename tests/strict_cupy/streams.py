@@ -2,7 +2,7 @@
 
 The stream that computes, `null`, does all at once. A copy from the host on another one
 
-- must read pinned memory, and that must stay as it is until the host has waited for the copy;
+- must read pinned memory, and that must stay as it is, and be kept, until the host has waited for the copy;
 - shows in the array when the computing stream waits for it, and not before;
 - must itself have waited for what was computed before the array was made, for the memory may have been that
   of another array which is still read;
@@ -61,8 +61,12 @@ class Event:
 class _Copy:
     """A copy from the host that a stream was told to make."""
 
-    def __init__(self, array: Any, source: np.ndarray) -> None:
-        self._target, self._source, self._before = array._host, source, source.copy()
+    def __init__(self, array: Any, source: np.ndarray, memory: PinnedMemory) -> None:
+        self._target, self._before = array._host, source.copy()
+        start = source.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
+        self._place = slice(start, start + source.nbytes)
+        self._memory = weakref.ref(memory)  # it is for its owner to keep
+        weakref.finalize(memory, self._given_back)
         self.shown = self.finished = False
         array._host.reshape(-1).view(np.uint8).fill(1)  # no value that a test could take for the right one
         weakref.finalize(array, self._gone)
@@ -79,7 +83,12 @@ class _Copy:
         self.finished = True
 
     def spoilt(self) -> bool:
-        return not self.finished and self._source.tobytes() != self._before.tobytes()
+        memory = self._memory()
+        return not self.finished and memory is not None and memory[self._place] != self._before.tobytes()
+
+    def _given_back(self) -> None:
+        if not self.finished:
+            _faults.append("pinned memory was given back before the copy from it was done")
 
     def _gone(self) -> None:
         if not self.shown:
@@ -114,11 +123,12 @@ class Stream:
         memory: Any = source
         while isinstance(memory, np.ndarray):
             memory = memory.base
-        if not isinstance(getattr(memory, "obj", memory), PinnedMemory):
+        memory = getattr(memory, "obj", memory)
+        if not isinstance(memory, PinnedMemory):
             raise AssertionError("the host would wait for a copy from memory that is not pinned")
         if self._waited_for < array._made:
             raise AssertionError("the memory of the array may still be read by what was computed before")
-        self.copies.append(_Copy(array, source))
+        self.copies.append(_Copy(array, source, memory))
 
     def synchronize(self) -> None:
         read()

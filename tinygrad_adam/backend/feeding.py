@@ -5,7 +5,7 @@ moves, is done by the GPU on its own, beside its kernels, if it is told to on an
 that the GPU does in order. The host fills one pinned buffer while the GPU empties the other. Between
 streams nothing is in order by itself, so three things wait:
 
-- the host, before it writes to a buffer, until the copy from it is done;
+- the host, before it writes to a buffer or gives it back, until the copy from it is done;
 - the copy, before it writes to an array, until the kernels are done that were told to the GPU before: the
   memory may be that of an array which is gone for the host, and which they still read;
 - the kernels, before they read an array, until the copy is done.
@@ -54,6 +54,7 @@ def fed(batches: Iterable[tuple[Array, ...]], device: str) -> Generator[tuple[Ar
     finally:
         if waiting is not None:  # left early: the memory must not go to another array before the copy is done
             feeder.receive(waiting)
+        feeder.close()
 
 
 class _Sent(NamedTuple):
@@ -112,6 +113,12 @@ class _Feeder:
                 array.set(host, copying)
             copying.record(buffers.copied)
         return _Sent(arrays, buffers.copied)
+
+    def close(self) -> None:
+        """Wait for the last copies: the next to get pinned memory may get that of the buffers."""
+        with self._backend.current("DataLoader"):
+            for buffers in self._buffers:
+                buffers.copied.synchronize()
 
     def receive(self, sent: _Sent) -> tuple[Array, ...]:
         """Return the arrays of a batch; what is computed from now on waits until they hold it."""
