@@ -21,9 +21,7 @@ STYLES = {"ok": "green", "FAILED": "bold red", "left out": "dim"}
 
 def selfcheck(
     device: options.Device = "auto",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Half a minute: train less, and measure no speed.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train less, and measure no speed.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for selfcheck.json and selfcheck.md.")] = None,
 ) -> None:
     """Check a device: every operation, layer and optimizer, small trainings, and the speed.
