@@ -65,19 +65,24 @@ def _shown() -> Iterator[Callable[[str], None]]:
 
 def _checks(rows: list[tuple[str, ...]]) -> Table:
     """Return the table of the checks; where there is room, it says where the largest error is."""
+    room = console.width - console.measure(_columns_of_checks([row[:-1] for row in rows])).maximum
+    if room < ROOM:
+        return _columns_of_checks([row[:-1] for row in rows])
+    # Cut here: rich would take the room for a long text from the other columns.
+    cut = [text if len(text) < room else text[: room - 2] + "…" for *_, text in rows]
+    return _columns_of_checks([(*row[:-1], text) for row, text in zip(rows, cut, strict=True)])
+
+
+def _columns_of_checks(rows: list[tuple[str, ...]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("check", no_wrap=True)
     table.add_column("result", no_wrap=True)
     for column in ("cases", "largest\nerror", "tolerance", "seconds"):
-        table.add_column(column, justify="right", no_wrap=True, vertical="bottom")
-    for name, result, *others in rows:
-        table.add_row(escape(name), f"[{STYLES[result]}]{result}[/]", *map(escape, others[:-1]))
-    room = console.width - console.measure(table).maximum
-    if room >= ROOM:
-        # Cut here: rich would take the room for a long text from the other columns.
-        texts = [row[-1] if len(row[-1]) < room else row[-1][: room - 2] + "…" for row in rows]
+        table.add_column(column, justify="right", no_wrap=True)
+    if len(rows[0]) > len(table.columns):
         table.add_column("where the largest is", no_wrap=True)
-        table.columns[-1]._cells = [escape(text) for text in texts]
+    for name, result, *others in rows:
+        table.add_row(escape(name), f"[{STYLES[result]}]{result}[/]", *map(escape, others))
     return table
 
 
