@@ -55,3 +55,18 @@ def losses(make, device, kernels, steps=4):
 @pytest.mark.parametrize("make", [mlp, cnn])
 def test_training_steps_read_nothing_and_give_the_losses_of_the_cpu(make, device, kernels):
     np.testing.assert_allclose(losses(make, device, kernels), losses(make, "cpu", "reference"), rtol=2e-5)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_the_ledger_copies_on_the_device_and_reads_when_asked(device):
+    found = []
+    for where in ("cpu", device):
+        p = nn.Parameter(tg.tensor([[1.0, -2.0], [3.0, 0.5]]).to(where))
+        opt = optim.Adam([("w", p)], lr=0.1, amsgrad=True)
+        with opt.ledger(), contextlib.nullcontext() if where == "cpu" else strict_cupy.no_host_reads():
+            for _ in range(3):
+                opt.zero_grad()
+                (p * p).sum().backward()
+                opt.step()
+        found.append((str(opt.explain("w", (1, 0))), str(opt.explain("w"))))
+    assert found[0] == found[1]

@@ -19,11 +19,11 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, explain, training
+    from . import cuda, data, explain, testing, training
     from .explain.film import film
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
-_MODULES = ("cuda", "data", "explain", "training")
+_MODULES = ("cuda", "data", "explain", "testing", "training")
 _FUNCTIONS = {"film": ".explain.film"}
 
 

@@ -88,9 +88,20 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> O
     train: unknown optimizer 'adm'; did you mean 'adam'?
       known  adam, sgd
     """
-    import difflib  # slow to import, and needed only when something is wrong
-
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    near = near_names(name, known)[:1]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return OptionError(where, f"unknown {kind} {name!r}{hint}", known=", ".join(known))
+
+
+def near_names(name: object, known: Iterable[str]) -> list[str]:
+    """Return the known names that are like `name`, the most alike first.
+
+    Examples
+    --------
+    >>> near_names("fc1.weigth", ["fc1.bias", "fc1.weight", "conv"])
+    ['fc1.weight', 'fc1.bias']
+    """
+    import difflib  # slow to import, and needed only when something is wrong
+
+    return difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4)

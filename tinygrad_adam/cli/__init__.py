@@ -8,6 +8,7 @@ from ..errors import TinygradAdamError
 from .checking import selfcheck
 from .comparing import compare
 from .diagnosing import devices
+from .explaining import explain
 from .runs import datasets, evaluate, predict, train
 from .shared import typer
 from .sweeping import lr_find
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find):
+for command in (train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain):
     app.command()(command)
 
 

@@ -6,7 +6,7 @@ place. Optimizers keep their moments in flat arrays of the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy
@@ -88,6 +88,13 @@ class FlatStorage:
         if flat is None:
             flat = self.moments[name] = _zeros(self.data.size, self.data, place=2 + len(self.moments))
         return flat
+
+    def places(self, i: int, names: Iterable[str | None]) -> Iterator[tuple[str, Array]]:
+        """Yield the moments of parameter number `i` that are named, each as a view of its shape."""
+        p, start = self.params[i], self.starts[i]
+        for name in names:
+            if name is not None:
+                yield name, self.moment(name)[start : start + p.size].reshape(p.shape)
 
     def gather(self) -> Any:
         """Bring gradients into place that were assigned by the user, or that carry a graph.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy
 
@@ -14,6 +15,9 @@ from ..backend.kernels import chosen_kernels
 from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
 from ..tensor import Tensor
 from .flat import FlatStorage
+
+if TYPE_CHECKING:
+    from .ledger import EntryLedger, LayerLedger
 
 ON_NONFINITE = ("ignore", "skip", "raise")
 
@@ -73,6 +77,8 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self._storages: list[list[FlatStorage]] = []
         self._names: dict[int, str] = {}
+        self._grad_scale = 1.0
+        self._recorded: dict[str, Any] = {}
         if isinstance(params, Tensor):
             raise DTypeError(
                 self._name, "params must be an iterable of Parameters; write [p] for a single one"
@@ -217,6 +223,7 @@ class Optimizer:
         self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
+        self._grad_scale = grad_scale
         if watching.anyone:
             watching.tell("step_begins", self)
         stepped = False
@@ -286,6 +293,70 @@ class Optimizer:
                 return False
         return True
 
+    # --- Explaining a step ---------------------------------------------------------------
+
+    @contextmanager
+    def ledger(self) -> Iterator[None]:
+        """Copy what each step inside the block is made from, so that `explain` can show it.
+
+        Values, gradients and moments are copied before a step, which then takes about twice as long; the
+        memory is taken once. Only the last step of each parameter is kept, also after the block.
+        """
+        from .ledger import Recorder  # only those who want explanations pay for them
+
+        recorder = Recorder(self)
+        self._recorded = recorder.records
+        with watching.watch(recorder):
+            yield
+
+    @overload
+    def explain(self, parameter: str) -> LayerLedger: ...
+
+    @overload
+    def explain(self, parameter: str, index: int | tuple[int, ...]) -> EntryLedger: ...
+
+    def explain(self, parameter: str, index: Any = None) -> EntryLedger | LayerLedger:
+        """Show every quantity of the last step that was taken within `ledger`, formulas included.
+
+        Parameters
+        ----------
+        parameter : str
+            Its name, as the optimizer was given it.
+        index : int or tuple of int, optional
+            One entry; by default the whole parameter.
+
+        Returns
+        -------
+        EntryLedger or LayerLedger
+            For an entry every line of the algorithm, with its formula and the numbers put in. For a
+            parameter how learning rates, signal-to-noise ratios and updates are distributed, and which
+            entries moved most. Both print as text, and hold all numbers.
+
+        Raises
+        ------
+        OptionError
+            If there is no parameter of that name, or no ledger for this optimizer.
+        IndexingError
+            If the index does not name an entry.
+        StateError
+            If no step of the parameter was recorded.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> p = tg.nn.Parameter([1.0, 2.0])
+        >>> opt = tg.optim.Adam([("w", p)], lr=0.5)
+        >>> (p * p).sum().backward()
+        >>> with opt.ledger():
+        ...     opt.step()
+        >>> ledger = opt.explain("w", 1)
+        >>> ledger["g"], round(ledger["m"], 6), round(ledger["new_value"], 6)
+        (4.0, 0.4, 1.5)
+        """
+        from .ledger import explain
+
+        return explain(self, parameter, index)
+
     # --- State ---------------------------------------------------------------------------
 
     def moments(self, param: Any) -> tuple[int, dict[str, Any]]:
@@ -302,8 +373,7 @@ class Optimizer:
             for storage in storages:
                 for i, p in enumerate(storage.params):
                     if p is param:
-                        views = self._views(storage, settings)
-                        return storage.steps[i], {name: view[i] for name, view in views.items()}
+                        return storage.steps[i], dict(storage.places(i, self._moments(settings)))
         raise OptionError(self._name, "this is none of its parameters", shape=getattr(param, "shape", param))
 
     def state_dict(self) -> dict[str, Any]:

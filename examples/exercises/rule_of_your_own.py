@@ -1,0 +1,54 @@
+"""Exercise: an operation of your own, with its rules.
+
+Make the primitive ``y = tanh(x * w)``, where w has an entry for each column of x and is spread over its
+rows. Write the rule for x and the rule for w: each is given what it names, and returns g times the
+derivative. `tg.testing.grade` says whether they are right.
+
+Here is a right answer, and three that are not, with what each is told.
+"""
+
+import tinygrad_adam as tg
+
+
+@tg.primitive(
+    x=lambda g, y, w: g * (1 - y**2) * w,
+    w=lambda g, y, x: g * (1 - y**2) * x,
+)
+def right(xp, x, w):
+    return xp.tanh(x * w)
+
+
+@tg.primitive(
+    x=lambda g, y: g * (1 - y**2),  # stops at the tanh: the chain goes on to x * w
+    w=lambda g, y, x: g * (1 - y**2) * x,
+)
+def outer_derivative_only(xp, x, w):
+    return xp.tanh(x * w)
+
+
+@tg.primitive(
+    x=lambda g, x, w: g * (1 - x**2) * w,  # the derivative of tanh is 1 - tanh^2, not 1 - x^2
+    w=lambda g, y, x: g * (1 - y**2) * x,
+)
+def input_for_output(xp, x, w):
+    return xp.tanh(x * w)
+
+
+@tg.primitive(
+    x=lambda g, y, w: g * (1 - y**2) * w,
+    w=lambda g, y, x: (g * (1 - y**2) * x)[0],  # one row of many: w was used in all of them
+)
+def first_row_only(xp, x, w):
+    return xp.tanh(x * w)
+
+
+ATTEMPTS = (right, outer_derivative_only, input_for_output, first_row_only)
+
+
+def wanted(x, w):
+    return tg.tanh(x * w)
+
+
+if __name__ == "__main__":
+    for attempt in ATTEMPTS:
+        print(tg.testing.grade(attempt, reference=wanted, inputs=[(4, 3), (3,)]), end="\n\n")

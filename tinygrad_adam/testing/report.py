@@ -1,0 +1,89 @@
+"""What the grader answers."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes
+    ----------
+    where : str
+        The input whose rule it is about, such as ``"a"``; ``"forward"``, or ``"update"``.
+    kind : str
+        A name for this mistake, such as ``"flipped sign"``.
+    sentence : str
+        What it is, why, and what to do.
+    evidence : str
+        Numbers that show it.
+    """
+
+    where: str
+    kind: str
+    sentence: str
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The grader's answer; printed, it is what a learner reads.
+
+    Attributes
+    ----------
+    name : str
+        What was graded.
+    findings : tuple of Finding
+        All that is wrong, the most basic first; empty if it is right.
+    checked : tuple of str
+        What was compared with what.
+    mutants : int
+        How many broken versions the same check was tried on. Only what is right is broken.
+    unnoticed : tuple of str
+        Those of them that it did not notice.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    checked: tuple[str, ...]
+    mutants: int = 0
+    unnoticed: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the findings."""
+        return tuple(finding.kind for finding in self.findings)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {'right' if self.passed else 'not right yet'}"]
+        for finding in self.findings:
+            lines += ["", *_wrapped(f"{finding.where}: {finding.sentence}")]
+            if finding.evidence:
+                lines.append(textwrap.indent(finding.evidence, "    "))
+        if self.checked:
+            lines += ["", "Checked:" if self.passed else "Besides, this was checked:"]
+            for text in self.checked:
+                lines += _wrapped(text, "  - ")
+        if self.mutants:
+            text = f"To show that this check can fail, it was tried on {self.mutants} broken versions; "
+            text += "it noticed all"
+            if self.unnoticed:
+                text += f" but these, which do not show here: {', '.join(self.unnoticed)}"
+            text += "."
+            lines += ["", *_wrapped(text, "")]
+        return "\n".join(lines)
+
+
+def _wrapped(text: str, begin: str = "  ") -> list[str]:
+    """Break a paragraph into lines."""
+    return textwrap.wrap(
+        text, 96, initial_indent=begin, subsequent_indent=" " * len(begin), break_long_words=False
+    )
