@@ -16,6 +16,7 @@ from .primitive import Primitive, enable_grad, is_grad_enabled, no_grad, primiti
 from .random import fork_rng, manual_seed
 from .rowsparse import RowSparse
 from .tensor import Tensor
+from .tracing import tracing
 
 if TYPE_CHECKING:
     from . import data, training
