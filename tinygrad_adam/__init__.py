@@ -19,11 +19,17 @@ from .tensor import Tensor
 from .tracing import tracing
 
 if TYPE_CHECKING:
-    from . import data, training
+    from . import data, explain, training
+    from .explain.drawing import draw
+
+# Those who only compute need not wait for what only training, or looking at it, needs.
+_MODULES = ("data", "explain", "training")
+_FUNCTIONS = {"draw": ".explain.drawing"}
 
 
 def __getattr__(name: str) -> Any:
-    # Those who only compute need not wait for what only training needs.
-    if name in ("data", "training"):
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

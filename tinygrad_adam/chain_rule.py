@@ -30,7 +30,7 @@ from .tracing import (
 from .watching import Watcher, unwatched, watch
 
 SHOWN = 60
-"""How many operations the text shows; of a longer list, the beginning and the end."""
+"""How many operations the text shows; of a longer list, the beginning and the end. Also of inputs of one."""
 
 
 @dataclass(eq=False)
@@ -39,6 +39,8 @@ class Leaf:
 
     Attributes
     ----------
+    tensor : Tensor
+        The Tensor itself.
     name : str
         The parameter's or the variable's name; empty if it is not known.
     shape, dtype : tuple of int, str
@@ -51,6 +53,7 @@ class Leaf:
         How often operations take it.
     """
 
+    tensor: Variable
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -236,10 +239,6 @@ def explain(
             record.call if record is not None else None,
             record is not None,
         )
-    if not all(step.traced for step in steps.values()):
-        notes.append(
-            "For source lines, modules and data without a gradient, compute inside `with tg.tracing():`."
-        )
     listed = [steps[node] for node in nodes]
     for leaf, shown in leaves.items():
         shown.gradient = seen.leaves.get(leaf)
@@ -341,7 +340,7 @@ def _inputs(
             shape = tuple(parent._data.shape)
             if parent not in leaves:
                 leaves[parent] = Leaf(
-                    names.get(parent, ""), shape, str(parent._data.dtype), number_in(parent._data)
+                    parent, names.get(parent, ""), shape, str(parent._data.dtype), number_in(parent._data)
                 )
             source = leaves[parent]
             source.uses += 1
@@ -409,6 +408,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for call, said in helpers.items():
         yield f"{call}: {said}."
     yield from explanation.notes
+    if not all(step.traced for step in steps):
+        yield "For source lines, modules and data without a gradient, compute inside `with tg.tracing():`."
 
 
 def _step_lines(step: Step, helpers: dict[str, str]) -> Iterable[str]:
@@ -424,7 +425,7 @@ def _step_lines(step: Step, helpers: dict[str, str]) -> Iterable[str]:
         yield f"      g becomes {step.first.text}"
         helpers.update(step.first.helpers)
     rows = []
-    for i in step.inputs:
+    for i in step.inputs[:SHOWN]:
         if i.formula is None:
             rows.append((i.name, str(i.shape), "", "no gradient"))
             continue
@@ -435,6 +436,8 @@ def _step_lines(step: Step, helpers: dict[str, str]) -> Iterable[str]:
     for row in rows:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False) if width]
         yield f"      {'  '.join([*cells, row[3]])}"
+    if len(step.inputs) > SHOWN:
+        yield f"      ... {len(step.inputs) - SHOWN:,} more inputs"
     if step.kept:
         kept = ", ".join(f"{k.name} {k.shape} {k.dtype}" for k in step.kept)
         yield f"      keeps {readable_bytes(step.kept_bytes)}: {kept}"

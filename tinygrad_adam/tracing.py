@@ -72,6 +72,8 @@ class Call:
         The call that made this one.
     inputs : list of tuple of int
         The shapes of the Tensors that it was given.
+    given : list of Variable or Constant
+        Those of them that no operation made.
     output : tuple of int or None
         The shape of the Tensor that it returned; None if it returned something else, or failed.
     """
@@ -82,6 +84,7 @@ class Call:
     parameters: list[tuple[str, tuple[int, ...]]]
     within: Call | None
     inputs: list[tuple[int, ...]]
+    given: list[Any]
     output: tuple[int, ...] | None = None
 
 
@@ -265,6 +268,7 @@ class _Tracer(Watcher):
             [(name, parameter.shape) for name, parameter in module.named_parameters()],
             self.call,
             [tuple(arg.shape) for arg in args if hasattr(arg, "shape")],
+            [self._origin(arg) for arg in args if isinstance(arg, Variable) and arg.node is None],
         )
 
     def module_ends(self, module: Any, output: Any) -> None:

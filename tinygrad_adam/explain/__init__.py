@@ -1,0 +1,1 @@
+"""Training made visible: films, pictures and findings."""
