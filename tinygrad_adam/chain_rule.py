@@ -200,8 +200,8 @@ def explain(
             else "the Tensor has no graph; compute it outside no_grad() from what has requires_grad=True",
             shape=root._data.shape,
         )
-    names, values = _names(root, frame)
     nodes, freed = _walk(root.node)
+    names, values = _names(nodes, frame)
     notes: list[str] = []
     seen = _Seen()
     if freed:
@@ -359,20 +359,32 @@ def _kept_inputs(node: Node) -> dict[int, Constant]:
     }
 
 
-def _names(root: Variable, frame: FrameType | None) -> tuple[dict[Any, str], dict[Node, float | None]]:
-    """Name Tensors by the variables and the models of a frame; tell the scalars that its variables hold."""
-    names: dict[Any, str] = {}
+def _names(
+    nodes: list[Node], frame: FrameType | None
+) -> tuple[dict[Node | Variable, str], dict[Node, float | None]]:
+    """Name Tensors by traced modules and by a frame's variables; tell the scalars that variables hold."""
+    names: dict[Node | Variable, str] = {}
     values: dict[Node, float | None] = {}
+    parameters: dict[Node | Variable, str] = {}
+    outermost: dict[Call, None] = {}
+    for record in map(record_of, nodes):
+        call = None if record is None else record.call
+        while call is not None and call.within is not None:
+            call = call.within
+        if call is not None:
+            outermost[call] = None
+    for call in outermost:
+        parameters.update((parameter, dotted) for dotted, parameter in call.parameters)
     for name, thing in () if frame is None else list(frame.f_locals.items()):
-        if name.startswith("_"):
+        if name.startswith("_") or not name.isidentifier():
             continue
         if isinstance(thing, Variable):
             names.setdefault(thing.node or thing, name)
             if thing.node is not None:
                 values[thing.node] = number_in(thing._data)
         elif hasattr(thing, "named_parameters") and not isinstance(thing, type):
-            names.update((parameter, dotted) for dotted, parameter in thing.named_parameters())
-    return names, values
+            parameters.update((parameter, dotted) for dotted, parameter in thing.named_parameters())
+    return names | parameters, values
 
 
 # --- The text ----------------------------------------------------------------------------

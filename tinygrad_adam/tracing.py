@@ -66,8 +66,8 @@ class Call:
         The dotted name within the outermost module that was called; empty for that one itself.
     kind, settings : str
         The class and the settings that its representation shows.
-    parameters : list of (str, tuple of int)
-        Names and shapes of its own parameters and of those below it.
+    parameters : list of (str, Parameter)
+        Its own parameters and those below it, by their names within it.
     within : Call or None
         The call that made this one.
     inputs : list of tuple of int
@@ -81,7 +81,7 @@ class Call:
     path: str
     kind: str
     settings: str
-    parameters: list[tuple[str, tuple[int, ...]]]
+    parameters: list[tuple[str, Variable]]
     within: Call | None
     inputs: list[tuple[int, ...]]
     given: list[Any]
@@ -265,7 +265,7 @@ class _Tracer(Watcher):
             self.names.get(id(module), ""),
             type(module).__name__,
             module.extra_repr(),
-            [(name, parameter.shape) for name, parameter in module.named_parameters()],
+            list(module.named_parameters()),
             self.call,
             [tuple(arg.shape) for arg in args if hasattr(arg, "shape")],
             [self._origin(arg) for arg in args if isinstance(arg, Variable) and arg.node is None],

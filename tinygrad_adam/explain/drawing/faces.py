@@ -87,11 +87,11 @@ def call_title(call: Call) -> str:
 def call_face(call: Call, gradient: Measure | None, count: int) -> Face:
     """Say what a folded module is: settings, shapes, parameters, and the gradient of its output."""
     lines = [call.settings] if call.settings else []
-    shapes = ", ".join(map(str, call.inputs))
-    lines.append(f"{shapes} → {call.output}" if call.output is not None else shapes)
-    listed = call.parameters if len(call.parameters) <= LISTED else ()
-    lines += [f"{name} {shape}" for name, shape in listed]
-    total = sum(math.prod(shape) for _, shape in call.parameters)
+    given = ", ".join(map(str, call.inputs))
+    lines.append(f"{given} → {call.output}" if call.output is not None else given)
+    shapes = [(name, tuple(parameter._data.shape)) for name, parameter in call.parameters]
+    lines += [f"{name} {shape}" for name, shape in shapes] if len(shapes) <= LISTED else []
+    total = sum(math.prod(shape) for _, shape in shapes)
     if total:
         lines.append(f"{total:,} parameters")
     if gradient is not None:

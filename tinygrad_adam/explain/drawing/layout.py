@@ -11,7 +11,8 @@ in the picture places again after a click, so `place` exists twice: here and in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,7 +24,7 @@ PAD = 14.0
 """Between the frame of an unfolded module and what is in it."""
 HEAD = 38.0
 """The same at the top, where its name stands."""
-ROUNDS = 24
+ROUNDS = 12
 STEP = 16.0
 """Between the ends of edges that enter one box."""
 
@@ -131,6 +132,8 @@ class Level:
         Between them.
     rows : list of list of Box
         With the places of passing edges.
+    chains : list of list of Link
+        Boxes below one another that are to be in one column.
     width, height : float
         As placed.
     """
@@ -139,6 +142,7 @@ class Level:
     boxes: list[Box] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     rows: list[list[Box]] = field(default_factory=list)
+    chains: list[list[Link]] = field(default_factory=list)
     width: float = 0.0
     height: float = 0.0
 
@@ -176,6 +180,26 @@ def arrange(level: Level) -> None:
     for boxes in rows:
         boxes.sort(key=lambda box: order.get(box, -1.0))
     level.rows = _sorted(rows)
+    level.chains = list(_chains(level.rows))
+
+
+def _chains(rows: Sequence[Sequence[Box]]) -> Iterator[list[Link]]:
+    """Yield runs of links that are the strongest of both boxes that they join."""
+
+    def strongest(links: Sequence[Link]) -> Link | None:
+        return max(links, key=lambda link: link.pull, default=None)
+
+    mutual = {}
+    for box in (box for row in rows for box in row):
+        link = strongest(box.below)
+        if link is not None and link is strongest(link.lower.above):
+            mutual[box] = link
+    heads = mutual.keys() - {link.lower for link in mutual.values()}
+    for box in (box for row in rows for box in row if box in heads):
+        chain = [mutual[box]]
+        while chain[-1].lower in mutual:
+            chain.append(mutual[chain[-1].lower])
+        yield chain
 
 
 def _reading_order(level: Level) -> dict[Box, float]:
@@ -280,6 +304,13 @@ def place(level: Level) -> None:
         upward = turn % 2 == 1
         for row in reversed(level.rows) if upward else level.rows:
             _settle(row, above=turn >= ROUNDS - 2 or not upward, below=turn >= ROUNDS - 2 or upward)
+    beside = {
+        box: (row[i - 1] if i else None, row[i + 1] if i + 1 < len(row) else None)
+        for row in level.rows
+        for i, box in enumerate(row)
+    }
+    for chain in level.chains * 2:
+        _straighten(chain, beside)
     left = min((box.x - box.w / 2 for row in level.rows for box in row), default=0.0)
     y = 0.0
     spans: list[tuple[float, float]] = []
@@ -328,6 +359,25 @@ def _settle(row: list[Box], above: bool, below: bool) -> None:
         for _ in range(int(count)):
             row[i].x = mean + offsets[i]
             i += 1
+
+
+def _straighten(chain: list[Link], beside: dict[Box, tuple[Box | None, Box | None]]) -> None:
+    """Put the boxes of a chain into one column, if those beside them leave one free."""
+    boxes = [chain[0].upper, *(link.lower for link in chain)]
+    shifts = [0.0]  # of each box to the first, so that the edges between are straight
+    for link in chain:
+        shifts.append(shifts[-1] + link.upper.at(link.leaving) - link.lower.at(link.entering))
+    low, high = -math.inf, math.inf
+    for box, shift in zip(boxes, shifts, strict=True):
+        left, right = beside[box]
+        if left is not None:
+            low = max(low, left.x + (left.w + box.w) / 2 + GAP_X - shift)
+        if right is not None:
+            high = min(high, right.x - (right.w + box.w) / 2 - GAP_X - shift)
+    if low <= high:
+        mean = sum(box.x - shift for box, shift in zip(boxes, shifts, strict=True)) / len(boxes)
+        for box, shift in zip(boxes, shifts, strict=True):
+            box.x = min(max(mean, low), high) + shift
 
 
 def _entries(edges: Iterable[Edge]) -> dict[Edge, float]:

@@ -181,14 +181,15 @@ def _script(scopes: Scopes, by_level: dict[Level, Scope], foot: tuple[float, flo
             }
             if box.level is not None:
                 boxes[box.key]["level"] = box.level.key
+        links = [link for row in level.rows for box in row for link in box.below]
+        number = {link: i for i, link in enumerate(links)}
         levels[level.key] = {
             "rows": [[box.key for box in row] for row in level.rows],
             "links": [
                 [link.upper.key, link.lower.key, link.pull, _key(link.leaving), _key(link.entering)]
-                for row in level.rows
-                for box in row
-                for link in box.below
+                for link in links
             ],
+            "chains": [[number[link] for link in chain] for chain in level.chains],
             "edges": [
                 {
                     "key": edge.key,

@@ -8,11 +8,12 @@
     Object.assign(box, { key, w: 0, h: 0, x: 0, y: 0, above: [], below: [] });
   }
   for (const level of Object.values(levels)) {
-    for (const [upper, lower, pull, leaving, entering] of level.links) {
+    level.links = level.links.map(([upper, lower, pull, leaving, entering]) => {
       const link = { upper: boxes[upper], lower: boxes[lower], pull, leaving, entering };
       link.upper.below.push(link);
       link.lower.above.push(link);
-    }
+      return link;
+    });
   }
 
   const at = (box, end) => (end && box.open ? box.inset + boxes[end].x - box.w / 2 : 0);
@@ -37,6 +38,9 @@
       const upward = turn % 2 === 1, both = turn >= ROUNDS - 2;
       for (const row of upward ? rows.slice().reverse() : rows) settle(row, both || !upward, both || upward);
     }
+    const beside = new Map();
+    for (const row of rows) row.forEach((box, i) => beside.set(box, [row[i - 1], row[i + 1]]));
+    for (const chain of [...level.chains, ...level.chains]) straighten(chain.map((i) => level.links[i]), beside);
     const left = Math.min(...rows.flat().map((box) => box.x - box.w / 2));
     let y = 0, before = null;
     const spans = new Map();
@@ -94,6 +98,22 @@
     for (const [, mean, count] of pools) {
       for (let n = 0; n < count; n++, i++) row[i].x = mean + offsets[i];
     }
+  }
+
+  function straighten(chain, beside) {
+    const column = [chain[0].upper, ...chain.map((link) => link.lower)];
+    const shifts = [0];
+    for (const l of chain) shifts.push(shifts[shifts.length - 1] + at(l.upper, l.leaving) - at(l.lower, l.entering));
+    let low = -Infinity, high = Infinity, sum = 0;
+    column.forEach((box, i) => {
+      const [left, right] = beside.get(box);
+      if (left) low = Math.max(low, left.x + (left.w + box.w) / 2 + GAP_X - shifts[i]);
+      if (right) high = Math.min(high, right.x - (right.w + box.w) / 2 - GAP_X - shifts[i]);
+      sum += box.x - shifts[i];
+    });
+    if (low > high) return;
+    const mean = Math.min(Math.max(sum / column.length, low), high);
+    column.forEach((box, i) => { box.x = mean + shifts[i]; });
   }
 
   function path(edge, entry, spans, height) {
