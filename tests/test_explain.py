@@ -289,6 +289,48 @@ def test_data_without_a_gradient_are_inputs_too():
     assert (last.name, last.shape) == ("labels", (6,))
 
 
+@pytest.mark.parametrize("traced", [False, True])
+def test_inputs_of_an_operation_that_takes_any_number(traced):
+    a = tg.tensor(np.ones((2, 3)), requires_grad=True)
+    b, c = tg.tensor(np.full((3, 4), 2.0)), tg.tensor(np.full((4, 2), 3.0), requires_grad=True)
+
+    def loss():
+        return tg.einsum("ij,jk,ki->", a, b, c)
+
+    if traced:
+        with tg.tracing():
+            result = loss()
+    else:
+        result = loss()
+    inputs = {i.name: i for step in result.explain().steps for i in step.inputs if "operands" in i.name}
+    assert set(inputs) == {"operands[0]", "operands[2]"} | ({"operands[1]"} if traced else set())
+    # Every entry of a meets 4 products of 2 and 3, every one of c 3 of 1 and 2.
+    np.testing.assert_allclose(inputs["operands[0]"].gradient.norm, 4 * 6 * math.sqrt(6))
+    np.testing.assert_allclose(inputs["operands[2]"].gradient.norm, 3 * 2 * math.sqrt(8))
+
+
+def test_numbers_and_lists_are_inputs_with_a_shape():
+    a = tg.tensor(np.ones(3), requires_grad=True)
+    with tg.tracing():
+        loss = (a * [1.0, 2.0, 3.0] + 4.0).sum()
+    _, add, multiply = loss.explain().steps
+    assert (multiply.inputs[1].shape, add.inputs[1].shape, add.inputs[1].source.value) == ((3,), (), 4.0)
+
+
+def test_row_sparse_gradients_have_the_norm_of_the_dense_ones():
+    tables = [nn.Embedding(5, 2, sparse=sparse) for sparse in (False, True)]
+    tables[1].weight.data = tables[0].weight.data
+    (dense,), (sparse,) = ((t(np.array([1, 1, 3])) ** 2).sum().explain().leaves for t in tables)
+    assert dense.gradient.norm == pytest.approx(sparse.gradient.norm) != 0
+
+
+def test_second_derivatives_have_a_graph_to_explain():
+    (a, _, _) = scalars()
+    slope = tg.grad(a**3, a, create_graph=True)
+    (leaf,) = slope.explain().leaves
+    assert leaf.gradient.value == pytest.approx(12)
+
+
 def test_without_tracing_the_text_says_how_to_get_lines():
     a, b, _ = scalars()
     assert "with tg.tracing():" in str((a * b).explain())

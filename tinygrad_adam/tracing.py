@@ -175,7 +175,8 @@ class Constant:
     def __init__(self, given: Any) -> None:
         self._variable = weakref.ref(given) if isinstance(given, Variable) else None
         raw = given._data if isinstance(given, Variable) else given
-        self.shape: tuple[int, ...] = tuple(getattr(raw, "shape", ()))
+        nested = isinstance(raw, list | tuple)
+        self.shape: tuple[int, ...] = numpy.shape(raw) if nested else tuple(getattr(raw, "shape", ()))
         self.value = number_in(raw)
 
     def variable(self) -> Variable | None:

@@ -11,7 +11,7 @@ from typing import Any
 from ...chain_rule import SHOWN, Leaf, Step, amount, readable_bytes
 from ...tracing import Call, Constant, Measure
 
-WIDEST = 46
+WIDEST = 56
 """Characters of a line; what is longer ends in dots."""
 LISTED = 4
 """How many parameters or rules a box lists."""

@@ -25,6 +25,8 @@ PAD = 14.0
 HEAD = 38.0
 """The same at the top, where its name stands."""
 ROUNDS = 12
+FIXED = 1e9
+"""The pull of what is to stay where it is."""
 STEP = 16.0
 """Between the ends of edges that enter one box."""
 
@@ -311,6 +313,8 @@ def place(level: Level) -> None:
     }
     for chain in level.chains * 2:
         _straighten(chain, beside)
+    for row in level.rows:
+        _settle(row, above=False, below=True, sources_only=True)
     left = min((box.x - box.w / 2 for row in level.rows for box in row), default=0.0)
     y = 0.0
     spans: list[tuple[float, float]] = []
@@ -330,7 +334,7 @@ def place(level: Level) -> None:
         edge.path = _path(edge, entries[edge], span, level.height)
 
 
-def _settle(row: list[Box], above: bool, below: bool) -> None:
+def _settle(row: list[Box], above: bool, below: bool, sources_only: bool = False) -> None:
     """Move the boxes of a row towards their neighbors without changing their order.
 
     The sum of the squared distances from where they want to be, weighted by how much they are pulled, is
@@ -349,6 +353,8 @@ def _settle(row: list[Box], above: bool, below: bool) -> None:
             near += [(i.pull, i.lower.x + i.lower.at(i.entering) - box.at(i.leaving)) for i in box.below]
         pull = sum(weight for weight, _ in near) or 0.1
         wanted = sum(weight * x for weight, x in near) / pull if near else box.x
+        if sources_only and box.where != "source":
+            pull, wanted = FIXED, box.x
         pools.append([pull, wanted - offset, 1.0])
         while len(pools) > 1 and pools[-2][1] > pools[-1][1]:
             b, a = pools.pop(), pools.pop()

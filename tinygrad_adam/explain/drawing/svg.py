@@ -203,7 +203,8 @@ def _script(scopes: Scopes, by_level: dict[Level, Scope], foot: tuple[float, flo
             ],
         }
     constants = {
-        name: getattr(layout, name) for name in ("GAP_X", "GAP_Y", "GAP_END", "PAD", "HEAD", "ROUNDS", "STEP")
+        name: getattr(layout, name)
+        for name in ("GAP_X", "GAP_Y", "GAP_END", "PAD", "HEAD", "ROUNDS", "FIXED", "STEP")
     }
     data = {
         "levels": levels,

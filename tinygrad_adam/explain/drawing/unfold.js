@@ -1,7 +1,7 @@
 // Folds and unfolds modules by click or key: places all boxes again, as `place` in layout.py does.
 (() => {
   const svg = document.currentScript ? document.currentScript.closest("svg") : document.documentElement;
-  const { levels, boxes, constants: { GAP_X, GAP_Y, GAP_END, PAD, HEAD, ROUNDS, STEP, MARGIN, foot } } = DATA;
+  const { levels, boxes, constants: { GAP_X, GAP_Y, GAP_END, PAD, HEAD, ROUNDS, FIXED, STEP, MARGIN, foot } } = DATA;
   const find = (kind, key) => svg.querySelector(`[data-${kind}="${key}"]`);
   const fixed = (n) => n.toFixed(1);
   for (const [key, box] of Object.entries(boxes)) {
@@ -41,6 +41,7 @@
     const beside = new Map();
     for (const row of rows) row.forEach((box, i) => beside.set(box, [row[i - 1], row[i + 1]]));
     for (const chain of [...level.chains, ...level.chains]) straighten(chain.map((i) => level.links[i]), beside);
+    for (const row of rows) settle(row, false, true, true);
     const left = Math.min(...rows.flat().map((box) => box.x - box.w / 2));
     let y = 0, before = null;
     const spans = new Map();
@@ -77,7 +78,7 @@
     for (const box of rows.flat()) show(box);
   }
 
-  function settle(row, above, below) {
+  function settle(row, above, below, sourcesOnly = false) {
     const pools = [], offsets = [];
     let offset = 0;
     row.forEach((box, i) => {
@@ -86,8 +87,9 @@
       const near = [];
       if (above) for (const l of box.above) near.push([l.pull, l.upper.x + at(l.upper, l.leaving) - at(box, l.entering)]);
       if (below) for (const l of box.below) near.push([l.pull, l.lower.x + at(l.lower, l.entering) - at(box, l.leaving)]);
-      const pull = near.reduce((sum, [weight]) => sum + weight, 0) || 0.1;
-      const wanted = near.length ? near.reduce((sum, [weight, x]) => sum + weight * x, 0) / pull : box.x;
+      let pull = near.reduce((sum, [weight]) => sum + weight, 0) || 0.1;
+      let wanted = near.length ? near.reduce((sum, [weight, x]) => sum + weight * x, 0) / pull : box.x;
+      if (sourcesOnly && box.where !== "source") [pull, wanted] = [FIXED, box.x];
       pools.push([pull, wanted - offset, 1]);
       while (pools.length > 1 && pools[pools.length - 2][1] > pools[pools.length - 1][1]) {
         const b = pools.pop(), a = pools.pop(), total = a[0] + b[0];
