@@ -174,6 +174,7 @@ def points(path, dx, dy):
             found += [(x, y + (n[0] - y) * t) for t in np.linspace(0, 1, 9)[1:]]
         elif command == "C":
             p = np.array([found[-1], n[:2], n[2:4], n[4:]])
+            np.testing.assert_allclose(p[[0, 2], 0], p[[1, 3], 0], atol=0.11)  # upright at both ends
             for t in np.linspace(0, 1, 17)[1:]:
                 weights = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3]
                 found.append(tuple(np.array(weights) @ p))

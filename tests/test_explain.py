@@ -71,6 +71,14 @@ def test_scalars_have_the_values_and_gradients_of_calculus():
     assert explanation.steps[1].inputs[0].source is explanation.steps[2]
 
 
+def test_names_are_those_of_variables_that_a_person_wrote():
+    a, _hidden, _ = scalars()
+    _result = a * _hidden
+    explanation = _result.explain()
+    assert explanation.steps[0].name == ""
+    assert [leaf.name for leaf in explanation.leaves] == ["a", ""]
+
+
 def test_a_leaf_used_twice_is_one_leaf_with_the_sum():
     a, b, _ = scalars()
     loss = a * b + a * a
@@ -322,6 +330,11 @@ def test_row_sparse_gradients_have_the_norm_of_the_dense_ones():
     tables[1].weight.data = tables[0].weight.data
     (dense,), (sparse,) = ((t(np.array([1, 1, 3])) ** 2).sum().explain().leaves for t in tables)
     assert dense.gradient.norm == pytest.approx(sparse.gradient.norm) != 0
+    with tg.tracing():
+        loss = (tables[1](np.array([1, 1, 3])) ** 2).sum()
+        loss.backward()
+    (traced,) = loss.explain().leaves
+    assert traced.gradient.norm == pytest.approx(dense.gradient.norm)
 
 
 def test_second_derivatives_have_a_graph_to_explain():

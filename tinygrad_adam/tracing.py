@@ -8,6 +8,7 @@ backward pass brought it. `Tensor.explain` and the drawing of a graph read that.
 from __future__ import annotations
 
 import linecache
+import math
 import os
 import sys
 import weakref
@@ -108,9 +109,10 @@ def measure(array: Any) -> Measure:
     """Take the norm of an array or a row-sparse gradient, in double precision; on the host from here on."""
     if isinstance(array, Variable):
         array = array._data
+    is_number = math.prod(array.shape) == 1
     if isinstance(array, RowSparse):
-        array = array.to_dense()
-    if array.size == 1:
+        array = array.values  # the others are zero, and rows that repeat have been added up
+    if is_number and array.size:
         value = float(array.reshape(-1)[0])
         return Measure(abs(value), value)
     xp = backend_of((array,)).xp
