@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -12,34 +10,13 @@ from test_drawing import SVG, residual
 
 import tinygrad_adam as tg
 
-playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "tinygrad-adam[browser]"')
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as p:
-        try:
-            browser = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
-        yield browser
-        browser.close()
-
 
 @pytest.fixture
-def page(browser, tmp_path):
-    page = browser.new_page()
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if request.url[:5] != "file:" else None)
+def page(blank, tmp_path):
     path = tmp_path / "graph.svg"
     tg.draw(residual(), unfold=1).save(path)
-    page.goto(path.as_uri())
-    yield page
-    assert complaints == []
-    page.close()
+    blank.goto(path.as_uri())
+    return blank
 
 
 def geometry(svg):
