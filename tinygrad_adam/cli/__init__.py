@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import TinygradAdamError
+from .checking import selfcheck
 from .comparing import compare
 from .diagnosing import devices
 from .explaining import explain
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict, datasets, devices, compare, tune, lr_find, explain):
+for command in (train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain):
     app.command()(command)
 
 

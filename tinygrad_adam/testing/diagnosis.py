@@ -83,7 +83,8 @@ def _ratio(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> A
 def _constant_factor(case: Case, i: int, factor: float) -> tuple[str, str]:
     name = case.names[i]
     count = f"{1 / factor:.6g}" if abs(factor) < 1 else f"1/{factor:.6g}"
-    sentence = f"the rule for {name} gives {factor:.6g} times the derivative everywhere: a factor of {count} is missing."
+    sentence = f"the rule for {name} gives {factor:.6g} times the derivative everywhere: "
+    sentence += f"a factor of {count} is missing."
     sizes = [n for n in (*case.y.shape, *case.values[i].shape, case.y.size) if n > 1]
     if any(abs(factor * n - 1) < 1e-4 for n in sizes):
         sentence += " That is one over a size: did you take a mean where a sum belongs?"
