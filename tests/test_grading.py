@@ -402,12 +402,51 @@ def test_primitives(number):
     assert all(finding.where in str(answer) for finding in answer.findings)
 
 
-def test_a_mean_for_a_sum_is_called_so():
-    student = made(times, a=lambda g, b: g * b, b=lambda g, a, xp: xp.mean(g * a, axis=0))
+FACTORS = [  # of the rule for a in a * b on shapes (4, 3), (3,); what is said of it
+    (lambda g, b: 2 * g * b, "gives 2 times the derivative everywhere: a factor of 1/2 is missing.", ""),
+    (lambda g, b: g * b / 2, "gives 0.5 times the derivative everywhere: a factor of 2 is missing.", ""),
+    (lambda g, b: -2 * g * b, "gives -2 times the derivative everywhere: a factor of 1/-2 is missing.", ""),
+    (lambda g, b: g * b / 12, "a factor of 12 is missing.", "did you take a mean where a sum belongs?"),
+    (lambda g, b: g * b / 4, "a factor of 4 is missing.", "did you take a mean where a sum belongs?"),
+    (lambda g, b: g * b * 3, "a factor of 1/3 is missing.", "did you sum where a mean belongs?"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(FACTORS)))
+def test_constant_factors_and_where_they_may_come_from(number):
+    rule, said, asked = FACTORS[number]
+    student = made(times, a=rule, b=lambda g, a: g * a)
     (finding,) = grade(student, inputs=[(4, 3), (3,)]).findings
-    assert (finding.kind, "did you take a mean where a sum belongs?" in finding.sentence) == (
-        "constant factor", True
-    )  # fmt: skip
+    assert finding.kind == "constant factor"
+    assert said in finding.sentence
+    assert finding.sentence.endswith(asked or said)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "words"),
+    [
+        (lambda g, a: (g * a)[0], (3,), "keeps the first one only: sum over axis 0"),
+        (lambda g, a: (g * a)[-1], (3,), "keeps the last one only: sum over axis 0"),
+        (lambda g, a: (g * a)[:, :1], (4, 1), "keeps the first one only: sum over axis 1"),
+        (lambda g, a: (g * a)[-1, -1], (), "keeps the last one only: sum over axis 0, 1"),
+    ],
+    ids=["first row", "last row", "first column", "last element"],
+)
+def test_parts_of_a_broadcast_gradient(rule, shape, words):
+    student = made(times, a=lambda g, b: g * b, b=rule)
+    (finding,) = grade(student, inputs=[(4, 3), shape]).findings
+    assert (finding.where, finding.kind) == ("b", "missing un-broadcast")
+    assert words in finding.sentence
+    assert f"b of shape {shape} was spread to (4, 3)" in finding.sentence
+
+
+def test_right_numbers_in_wrong_places():
+    student = made(lambda xp, a: a[::-1], a=lambda g: g)
+    assert grade(student, inputs=[(4,)]).kinds == ("wrong order",)
+    student = made(lambda xp, a: xp.transpose(a), a=lambda g: g)
+    assert grade(student, inputs=[(3, 3)]).kinds == ("wrong axis",)
+    student = made(lambda xp, a: a * 3.5, a=lambda g: g * 2.5)  # one number is no order
+    assert grade(student, inputs=[(1,)]).kinds == ("constant factor",)
 
 
 def test_the_forward_rule_comes_first():
