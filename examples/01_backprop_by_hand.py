@@ -13,8 +13,8 @@ import numpy as np
 import tinygrad_adam as tg
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--device", default="cpu")
-device = parser.parse_args().device
+parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
+device = tg.device(parser.parse_args().device)
 
 rng = np.random.default_rng(0)
 x, target = rng.standard_normal((4, 2)), rng.standard_normal((4, 1))

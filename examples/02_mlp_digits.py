@@ -7,8 +7,8 @@ import tinygrad_adam.nn.functional as F
 from tinygrad_adam import data, optim, training
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--device", default="cpu")
-device = parser.parse_args().device
+parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
+device = tg.device(parser.parse_args().device)
 
 tg.manual_seed(0)
 digits = data.load_digits()

@@ -10,9 +10,10 @@ import tinygrad_adam as tg
 from tinygrad_adam import data, nn, optim, training
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--device", default="cpu")
+parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
 parser.add_argument("--epochs", type=int, default=5)
 args = parser.parse_args()
+device = tg.device(args.device)
 
 tg.manual_seed(0)
 mnist = data.load_mnist()
@@ -29,8 +30,8 @@ model = nn.Sequential(
     nn.ReLU(),
     nn.Dropout(0.3),
     nn.Linear(128, 10),
-).to(args.device)
-print(model.summary(tg.zeros(1, 1, 28, 28, device=args.device)))
+).to(device)
+print(model.summary(tg.zeros(1, 1, 28, 28, device=device)))
 
 optimizer = optim.Adam(model.named_parameters(), lr=1e-3)
 trainer = training.Trainer(
@@ -41,9 +42,9 @@ trainer = training.Trainer(
     schedule=optim.CosineAnnealingLR(optimizer, args.epochs),
     callbacks=[training.choose_display()],
 )
-test = data.DataLoader(mnist.dataset("test"), batch_size=500, device=args.device)
+test = data.DataLoader(mnist.dataset("test"), batch_size=500, device=device)
 trainer.fit(
-    data.DataLoader(mnist.dataset("train"), batch_size=64, shuffle=True, device=args.device),
+    data.DataLoader(mnist.dataset("train"), batch_size=64, shuffle=True, device=device),
     args.epochs,
 )
 accuracy = trainer.evaluate(test)["accuracy"]

@@ -1,13 +1,13 @@
-"""One table of every differentiable operation; the tests of operations, rules and kernels read it.
+"""What the tests know of every row of the package's table of operations; the tests of operations read it.
 
-A row says how to call the operation, on what inputs, what NumPy makes of them, and what PyTorch
-calls the same thing. A new operation goes into this table and is then tested in every way.
+`tinygrad_adam.selfcheck` says how to call each operation and on what; here stands what NumPy makes of it,
+independent of the package, and what PyTorch calls the same thing. A new operation goes into both tables
+and is then tested in every way.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,97 +15,48 @@ from typing import Any
 
 import numpy as np
 import pytest
+import window_cases  # noqa: F401 (the oracles of images)
+from oracles import ORACLES, functional, named, oracle
 
 import tinygrad_adam as tg
 from tinygrad_adam import ops
-from tinygrad_adam.ops.indexing import lookup
-from tinygrad_adam.primitive import PRIMITIVES, Primitive
+from tinygrad_adam.primitive import Primitive
+from tinygrad_adam.selfcheck.calls import Call, outputs_of
+from tinygrad_adam.selfcheck.images import IMAGE_OPERATIONS
+from tinygrad_adam.selfcheck.operations import OPERATIONS
 
 
-@dataclass(frozen=True)
-class Input:
-    """How to draw one input: a function of a generator and a shape."""
-
-    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One way to call an operation.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case(Call):
+    """A row with its oracle; its functions take the arrays only.
 
     Attributes
     ----------
-    op : str
-        The public operation, or the primitive where it has no public name.
-    label : str
-        What is particular about this call.
-    function : callable
-        Takes a Tensor (or raw array) for each of `inputs`.
-    inputs : tuple of Input
-        Differentiable, in float64; what has no gradient is inside `function`.
-    expected : callable
-        The same in NumPy, independent of the package.
-    torch : callable or str
-        The same in PyTorch, given the module and its tensors, or why there is no such thing.
-    differentiable : bool
-        False where the result carries no gradient at all.
-    smooth : int
-        How many derivatives exist; finite differences check as many. 0 at a kink or a tie, where
-        `gradient` says which subgradient is meant.
-    gradient : callable, optional
-        Of the arrays: the gradients of the sum of the outputs, one for each input.
-    keeps_dtype : bool
-        False where the result of float32 inputs is not float32 by design.
-    elementwise : bool
-        Whether the inputs may have any shapes that broadcast.
+    name : str
+        Of the oracle.
+    expected, torch, smooth, gradient
+        See `Oracle`.
     """
 
-    op: str
-    label: str
-    function: Callable[..., Any]
-    inputs: tuple[Input, ...]
+    name: str
     expected: Callable[..., Any]
     torch: Callable[..., Any] | str
-    differentiable: bool = True
-    smooth: int = 2
-    gradient: Callable[..., Any] | None = None
-    keeps_dtype: bool = True
-    elementwise: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.op}: {self.label}" if self.label else self.op
-
-    def arrays(self, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-        """Draw the inputs, in other shapes if they are given; the same ones every time."""
-        rng = np.random.default_rng(zlib.crc32(str(self).encode()))
-        chosen = shapes or [each.shape for each in self.inputs]
-        return [each.draw(rng, shape) for each, shape in zip(self.inputs, chosen, strict=True)]
-
-    def tensors(self, dtype: Any = np.float64) -> list[tg.Tensor]:
-        """Draw the inputs as leaves that require a gradient."""
-        return [tg.tensor(a, dtype=dtype, requires_grad=True) for a in self.arrays()]
+    smooth: int
+    gradient: Callable[..., Any] | None
 
 
-CASES: list[Case] = []
-
-
-def case(
-    op: str,
-    label: str,
-    function: Callable[..., Any],
-    inputs: Input | tuple[Input, ...],
-    expected: Callable[..., Any],
-    torch: Callable[..., Any] | str,
-    **flags: Any,
-) -> None:
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    CASES.append(Case(op, label, function, inputs, expected, torch, **flags))
-
-
-def outputs_of(result: Any) -> list[Any]:
-    """Return the outputs as a list, of one or of several."""
-    return list(result) if isinstance(result, list | tuple) else [result]
+def case(call: Call) -> Case:
+    """Put a row and its oracle together."""
+    name = str(call) if str(call) in ORACLES else call.op
+    known = ORACLES[name]
+    return Case(
+        **vars(call),
+        name=name,
+        expected=partial(known.expected, **call.settings),
+        torch=known.torch if isinstance(known.torch, str) else partial(known.torch, **call.settings),
+        smooth=known.smooth,
+        gradient=known.gradient and partial(known.gradient, **call.settings),
+    )
 
 
 def weighted(outputs: Any) -> Any:
@@ -190,47 +141,6 @@ def exercised(case: Case) -> tuple[set[str], set[str]]:
     return first, names
 
 
-# --- Inputs ----------------------------------------------------------------------------------
-
-
-def normal(*shape: int) -> Input:
-    return Input(lambda rng, shape: rng.standard_normal(shape), shape)
-
-
-def between(low: float, high: float, *shape: int) -> Input:
-    return Input(lambda rng, shape: rng.uniform(low, high, shape), shape)
-
-
-def positive(*shape: int) -> Input:
-    return between(0.3, 2.5, *shape)
-
-
-def away(*shape: int) -> Input:
-    """Both signs, but not near zero."""
-    return Input(lambda rng, shape: rng.choice([-1.0, 1.0], shape) * rng.uniform(0.3, 2.0, shape), shape)
-
-
-def distinct(*shape: int) -> Input:
-    """No two elements near each other, none near zero."""
-    return Input(lambda rng, shape: (rng.permutation(math.prod(shape)).reshape(shape) - 2.5) * 0.4, shape)
-
-
-def fixed(values: Any) -> Input:
-    array = np.asarray(values, dtype=float)
-    return Input(lambda rng, shape: array.copy(), array.shape)
-
-
-# --- How to call PyTorch, which is imported only when its tests run ---------------------------
-
-
-def _functional(name: str, **settings: Any) -> Callable[..., Any]:
-    return lambda torch, *tensors: getattr(torch.nn.functional, name)(*tensors, **settings)
-
-
-def _named(name: str, *args: Any, **settings: Any) -> Callable[..., Any]:
-    return lambda torch, *tensors: getattr(torch, name)(*tensors, *args, **settings)
-
-
 NO_GRADIENT = "carries no gradient; NumPy is the reference"
 
 # --- Functions of one element ----------------------------------------------------------------
@@ -243,78 +153,42 @@ def _sigmoid(x: Any) -> Any:
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-for _name, _input, _expected in [
-    ("negative", normal(3, 4), lambda x: 0 - x),
-    ("abs", away(3, 4), np.abs),
-    ("exp", normal(3, 4), np.exp),
-    ("expm1", normal(3, 4), np.expm1),
-    ("log", positive(3, 4), np.log),
-    ("log1p", between(-0.7, 2, 3, 4), np.log1p),
-    ("sqrt", positive(3, 4), np.sqrt),
-    ("square", normal(3, 4), np.square),
-    ("reciprocal", away(3, 4), lambda x: 1 / x),
-    ("sin", normal(3, 4), np.sin),
-    ("cos", normal(3, 4), np.cos),
-    ("tan", between(-1.2, 1.2, 3, 4), np.tan),
-    ("arctan", normal(3, 4), np.arctan),
-    ("sinh", normal(3, 4), np.sinh),
-    ("cosh", normal(3, 4), np.cosh),
-    ("tanh", normal(3, 4), np.tanh),
-    ("sign", away(3, 4), np.sign),
-    ("zeros_like", normal(3, 4), np.zeros_like),
-    ("erf", between(-5, 5, 4, 5), _erf),
-]:
-    case(_name, "", getattr(tg, _name), _input, _expected, _named(_name), elementwise=True)
+def _gelu(x: Any, approximate: str = "none") -> Any:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
 
-for _name, _expected in [
-    ("sigmoid", _sigmoid),
-    ("relu", lambda x: np.where(x > 0, x, 0)),
-    ("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x)),
-    ("elu", lambda x: np.where(x > 0, x, np.exp(x) - 1)),
-    ("softplus", lambda x: np.log(1 + np.exp(x))),
-    ("silu", lambda x: x * _sigmoid(x)),
-    ("gelu", lambda x: x * 0.5 * (1 + _erf(x / math.sqrt(2)))),
-]:
-    case(_name, "", getattr(tg, _name), normal(3, 4), _expected, _functional(_name), elementwise=True)
 
-for _name, _expected in [("sigmoid", _sigmoid), ("tanh", np.tanh), ("softplus", lambda x: np.maximum(x, 0))]:
-    case(_name, "far out", getattr(tg, _name), fixed([-40.0, 40.0]), _expected, _functional(_name))
-
-case("abs", "at zero", tg.abs, fixed([-1.0, 0.0, 2.0]), np.abs, _named("abs"), smooth=0,
-     gradient=lambda x: [[-1, 0, 1]])  # fmt: skip
-case("sign", "at zero", tg.sign, fixed([-1.0, 0.0, 2.0]), np.sign, _named("sign"), smooth=0,
-     gradient=lambda x: [[0, 0, 0]])  # fmt: skip
-case("relu", "at zero", tg.relu, fixed([-1.0, 0.0, 2.0]), lambda x: np.array([0, 0, 2.0]),
-     _functional("relu"), smooth=0, gradient=lambda x: [[0, 0, 1]])  # fmt: skip
-case("leaky_relu", "at zero, slope", partial(tg.leaky_relu, negative_slope=0.2), fixed([-1.0, 0.0, 2.0]),
-     lambda x: np.array([-0.2, 0, 2]), _functional("leaky_relu", negative_slope=0.2),
-     smooth=0, gradient=lambda x: [[0.2, 0.2, 1]])  # fmt: skip
-case("leaky_relu", "slope", partial(tg.leaky_relu, negative_slope=0.3), normal(4),
-     lambda x: np.where(x > 0, x, 0.3 * x), _functional("leaky_relu", negative_slope=0.3))  # fmt: skip
-case("elu", "at zero, alpha", partial(tg.elu, alpha=1.5), fixed([-1.0, 0.0, 2.0]),
-     lambda x: np.array([1.5 * math.expm1(-1), 0, 2]), _functional("elu", alpha=1.5),
-     smooth=0, gradient=lambda x: [[1.5 * math.exp(-1), 1.5, 1]])  # fmt: skip
-case("elu", "alpha", partial(tg.elu, alpha=0.7), normal(5),
-     lambda x: np.where(x > 0, x, 0.7 * (np.exp(x) - 1)), _functional("elu", alpha=0.7))  # fmt: skip
-case("elu", "far out", tg.elu, fixed([-800.0, 800.0]), lambda x: np.array([-1.0, 800.0]), _functional("elu"))
-case("gelu", "tanh", partial(tg.gelu, approximate="tanh"), normal(3, 4),
-     lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-     _functional("gelu", approximate="tanh"), elementwise=True)  # fmt: skip
-case("astype", "", partial(tg.astype, dtype=np.float64), normal(3, 4), lambda x: x,
-     lambda torch, x: x.to(torch.float64), keeps_dtype=False, elementwise=True)  # fmt: skip
-case("isfinite", "", tg.isfinite, fixed([0.0, np.inf, -np.inf, np.nan]),
-     lambda x: np.array([True, False, False, False]), NO_GRADIENT,
-     differentiable=False, keeps_dtype=False)  # fmt: skip
-for _label, _settings in [("both", {"min": -0.5, "max": 0.7}), ("min", {"min": 0.1}), ("max", {"max": 0.1})]:
-    case("clip", _label, partial(tg.clip, **_settings), normal(3, 4),
-         lambda x, s=_settings: np.minimum(np.maximum(x, s.get("min", -np.inf)), s.get("max", np.inf)),
-         _named("clamp", **_settings), elementwise=True)  # fmt: skip
-case("clip", "on the bounds", lambda x: tg.clip(x, -1.0, 2.0), fixed([-2.0, -1.0, 0.5, 2.0, 3.0]),
-     lambda x: np.array([-1, -1, 0.5, 2, 2.0]), _named("clamp", -1.0, 2.0),
-     smooth=0, gradient=lambda x: [[0, 1, 1, 1, 0]])  # fmt: skip
-for _p in (0.0, 0.3, 0.9):
-    case("dropout", f"p={_p}", partial(tg.dropout, p=_p, key=7), away(3, 5),
-         lambda x, p=_p: dropped(x, p, 7), "PyTorch draws other masks", elementwise=True)  # fmt: skip
+for _name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tan", "arctan", "sinh", "cosh",
+              "tanh", "zeros_like", "abs", "sign"):  # fmt: skip
+    oracle(_name, getattr(np, _name), named(_name))
+oracle("negative", lambda x: 0 - x, named("negative"))
+oracle("reciprocal", lambda x: 1 / x, named("reciprocal"))
+oracle("erf", _erf, named("erf"))
+oracle("sigmoid", _sigmoid, functional("sigmoid"))
+oracle("relu", lambda x: np.where(x > 0, x, 0), functional("relu"))
+oracle("leaky_relu", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+       functional("leaky_relu"))  # fmt: skip
+oracle("elu", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)),
+       functional("elu"))  # fmt: skip
+oracle("softplus", lambda x: np.log(1 + np.exp(x)), functional("softplus"))
+oracle("silu", lambda x: x * _sigmoid(x), functional("silu"))
+oracle("gelu", _gelu, functional("gelu"))
+oracle("abs: at zero", np.abs, named("abs"), smooth=0, gradient=lambda x: [[-1, 0, 1]])
+oracle("sign: at zero", np.sign, named("sign"), smooth=0, gradient=lambda x: [[0, 0, 0]])
+oracle("relu: at zero", lambda x: np.array([0, 0, 2.0]), functional("relu"), smooth=0,
+       gradient=lambda x: [[0, 0, 1]])  # fmt: skip
+oracle("leaky_relu: at zero, slope", lambda x, negative_slope: np.array([-negative_slope, 0, 2]),
+       functional("leaky_relu"), smooth=0, gradient=lambda x, negative_slope: [[0.2, 0.2, 1]])  # fmt: skip
+oracle("elu: at zero, alpha", lambda x, alpha: np.array([1.5 * math.expm1(-1), 0, 2]), functional("elu"),
+       smooth=0, gradient=lambda x, alpha: [[1.5 * math.exp(-1), 1.5, 1]])  # fmt: skip
+oracle("elu: far out", lambda x: np.array([-1.0, 800.0]), functional("elu"))
+oracle("astype", lambda x, dtype: x, lambda torch, x, dtype: x.to(torch.float64))
+oracle("isfinite", lambda x: np.array([True, False, False, False]), NO_GRADIENT)
+oracle("clip", lambda x, min, max: np.fmin(np.fmax(x, np.array(min, float)), np.array(max, float)),
+       named("clamp"))  # fmt: skip
+oracle("clip: on the bounds", lambda x, min, max: np.array([-1, -1, 0.5, 2, 2.0]), named("clamp"),
+       smooth=0, gradient=lambda x, min, max: [[0, 1, 1, 1, 0]])  # fmt: skip
 
 
 def dropped(x: np.ndarray, p: float, key: int) -> np.ndarray:
@@ -331,73 +205,50 @@ def dropped(x: np.ndarray, p: float, key: int) -> np.ndarray:
     return out.reshape(x.shape)
 
 
+oracle("dropout", dropped, "PyTorch draws other masks")
+
 # --- Functions of two elements ---------------------------------------------------------------
 
-for _name, _inputs, _expected, _torch in [
-    ("add", (normal(3, 4), normal(3, 4)), lambda a, b: a + b, _named("add")),
-    ("subtract", (normal(3, 4), normal(3, 4)), lambda a, b: a - b, _named("subtract")),
-    ("multiply", (normal(3, 4), normal(3, 4)), lambda a, b: a * b, _named("multiply")),
-    ("divide", (normal(3, 4), away(3, 4)), lambda a, b: a / b, _named("divide")),
-    ("power", (positive(3, 4), normal(3, 4)), lambda a, b: a**b, _named("pow")),
-    ("maximum", (normal(3, 4), normal(3, 4)), np.maximum, _named("maximum")),
-    ("minimum", (normal(3, 4), normal(3, 4)), np.minimum, _named("minimum")),
-    ("floor_divide", (normal(3, 4), away(3, 4)), lambda a, b: np.floor(a / b), "has no gradient in PyTorch"),
-    ("remainder", (normal(3, 4), away(3, 4)), lambda a, b: a - b * np.floor(a / b), _named("remainder")),
-]:
-    _function = getattr(tg, _name)
-    case(_name, "", _function, _inputs, _expected, _torch, elementwise=True)
-    _kinds = [each.draw for each in _inputs]
-    for _label, _shapes in [("(3, 1) and (4,)", ((3, 1), (4,))), ("() and (2, 3)", ((), (2, 3)))]:
-        _drawn = tuple(Input(kind, shape) for kind, shape in zip(_kinds, _shapes, strict=True))
-        case(_name, _label, _function, _drawn, _expected, _torch)
 
-case("add", "one input twice", lambda a: tg.add(a, a), normal(3), lambda a: 2 * a, lambda torch, a: a + a)
-case("multiply", "one input twice", lambda a: tg.multiply(a, a), normal(3), np.square, lambda torch, a: a * a)
-case("subtract", "from a number", lambda a: tg.subtract(2.0, a), normal(3), lambda a: 2 - a,
-     lambda torch, a: 2.0 - a)  # fmt: skip
-case("divide", "a number", lambda a: tg.divide(2.0, a), away(3), lambda a: 2 / a, lambda torch, a: 2.0 / a)
+def _beside(name: str) -> Callable[..., Any]:
+    """Call a function of torch whose second operand may be a number or an array."""
+    return lambda torch, a, b: getattr(torch, name)(a, torch.as_tensor(b))
+
+
+oracle("add", lambda a, b: a + b, named("add"))
+oracle("subtract", lambda a, b: a - b, named("subtract"))
+oracle("multiply", lambda a, b: a * b, named("multiply"))
+oracle("divide", lambda a, b: a / b, named("divide"))
+oracle("power", lambda a, b: a**b, _beside("pow"))
+oracle("maximum", np.maximum, named("maximum"))
+oracle("minimum", np.minimum, named("minimum"))
+oracle("floor_divide", lambda a, b: np.floor(a / b), "has no gradient in PyTorch")
+oracle("remainder", lambda a, b: a - b * np.floor(a / b), named("remainder"))
+oracle("add: one input twice", lambda a: 2 * a, lambda torch, a: a + a)
+oracle("multiply: one input twice", np.square, lambda torch, a: a * a)
+oracle("subtract: from a number", lambda a: 2 - a, lambda torch, a: 2.0 - a)
+oracle("divide: a number", lambda a: 2 / a, lambda torch, a: 2.0 / a)
+oracle("power: of a number", lambda b: 2**b, lambda torch, b: torch.pow(2.0, b))
+oracle("power: negative base", lambda a, b: a * a * a, named("pow", b="exponent"))
+oracle("power: at zero", lambda a, b: np.array([1.0, 0.0, 0.0, 1.0]), named("pow"), smooth=0,
+       gradient=lambda a, b: ([0, 1, 0, 0], [0, 0, 0, math.log(2)]))  # fmt: skip
+oracle("power: zero to the number zero", lambda a, b: np.ones(2), named("pow", b="exponent"), smooth=0,
+       gradient=lambda a, b: [[0, 0]])  # fmt: skip
 for _exponent in (2, 3, 0.5, -1, 1, 0):
-    case("power", f"of {_exponent}", lambda a, n=_exponent: tg.power(a, n), positive(2, 3),
-         lambda a, n=_exponent: a**n, _named("pow", _exponent))  # fmt: skip
-case("power", "of a number", lambda b: tg.power(2.0, b), normal(4), lambda b: 2**b,
-     lambda torch, b: torch.pow(2.0, b))  # fmt: skip
-case("power", "exponents with zero", tg.power, (positive(3), fixed([0.0, 1.0, 2.0])), lambda a, b: a**b,
-     _named("pow"))  # fmt: skip
-case("power", "negative base", lambda a: tg.power(a, 3), away(4), lambda a: a * a * a,
-     _named("pow", 3))  # fmt: skip
-case("power", "integer exponents as an array", lambda a: tg.power(a, np.array([2, 3, 0])), away(3),
-     lambda a: a ** np.array([2, 3, 0]), lambda torch, a: torch.pow(a, torch.tensor([2, 3, 0])),
-     keeps_dtype=False)  # fmt: skip
-case("power", "at zero", tg.power, (fixed([0.0, 0.0, 0.0, 2.0]), fixed([0.0, 1.0, 2.0, 0.0])),
-     lambda a, b: np.array([1.0, 0.0, 0.0, 1.0]), _named("pow"), smooth=0,
-     gradient=lambda a, b: ([0, 1, 0, 0], [0, 0, 0, math.log(2)]))  # fmt: skip
-case("power", "zero to the number zero", lambda a: tg.power(a, 0), fixed([0.0, 1.0]),
-     lambda a: np.ones(2), _named("pow", 0), smooth=0,
-     gradient=lambda a: [[0, 0]])  # fmt: skip
-case("maximum", "and a number", lambda a: tg.maximum(a, 0.1), normal(5), lambda a: np.maximum(a, 0.1),
-     lambda torch, a: torch.clamp(a, min=0.1))  # fmt: skip
-case("maximum", "ties", tg.maximum, (fixed([1.0, 2.0, 3.0]), fixed([1.0, 0.0, 5.0])),
-     lambda a, b: np.array([1.0, 2.0, 5.0]), _named("maximum"), smooth=0,
-     gradient=lambda a, b: ([0.5, 1, 0], [0.5, 0, 1]))  # fmt: skip
-case("minimum", "ties", tg.minimum, (fixed([1.0, 2.0, 3.0]), fixed([1.0, 0.0, 5.0])),
-     lambda a, b: np.array([1.0, 0.0, 3.0]), _named("minimum"), smooth=0,
-     gradient=lambda a, b: ([0.5, 0, 1], [0.5, 1, 0]))  # fmt: skip
-
-_MASK = np.array([[True, False, True, True], [False, False, True, False], [True, True, False, False]])
-case("where", "", lambda a, b: tg.where(_MASK, a, b), (normal(3, 4), normal(3, 4)),
-     lambda a, b: np.where(_MASK, a, b),
-     lambda torch, a, b: torch.where(torch.from_numpy(_MASK), a, b))  # fmt: skip
-case("where", "broadcast", lambda a, b: tg.where(_MASK[:, :1], a, b), (normal(4), normal(3, 1)),
-     lambda a, b: np.where(_MASK[:, :1], a, b),
-     lambda torch, a, b: torch.where(torch.from_numpy(_MASK[:, :1]), a, b))  # fmt: skip
-case("where", "and a number", lambda a: tg.where(_MASK, 0.0, a), normal(3, 4), lambda a: a * ~_MASK,
-     lambda torch, a: a * torch.from_numpy(~_MASK))  # fmt: skip
-case("where", "by comparison", lambda a: tg.where(a > 0, a, a * a), away(3, 4),
-     lambda a: np.where(a > 0, a, a**2), lambda torch, a: torch.where(a > 0, a, a * a))  # fmt: skip
-
+    oracle(f"power: of {_exponent}", lambda a, b: a**b, named("pow", b="exponent"))
+oracle("maximum: and a number", lambda a, b: np.maximum(a, b), named("clamp", b="min"))
+oracle("maximum: ties", lambda a, b: np.array([1.0, 2.0, 5.0]), named("maximum"), smooth=0,
+       gradient=lambda a, b: ([0.5, 1, 0], [0.5, 0, 1]))  # fmt: skip
+oracle("minimum: ties", lambda a, b: np.array([1.0, 0.0, 3.0]), named("minimum"), smooth=0,
+       gradient=lambda a, b: ([0.5, 0, 1], [0.5, 1, 0]))  # fmt: skip
+oracle("where", lambda a, b, condition: np.where(condition, a, b),
+       lambda torch, a, b, condition: torch.where(torch.from_numpy(condition), a, b))  # fmt: skip
+oracle("where: and a number", lambda a, condition: a * ~condition,
+       lambda torch, a, condition: a * torch.from_numpy(~condition))  # fmt: skip
+oracle("where: by comparison", lambda a: np.where(a > 0, a, a**2),
+       lambda torch, a: torch.where(a > 0, a, a * a))  # fmt: skip
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
-    case(_name, "", getattr(tg, _name), (fixed([1.0, 2.0, 3.0]), fixed([2.0, 2.0, 2.0])),
-         getattr(np, _name), NO_GRADIENT, differentiable=False, keeps_dtype=False)  # fmt: skip
+    oracle(_name, getattr(np, _name), NO_GRADIENT)
 
 # --- Softmax and its relatives ---------------------------------------------------------------
 
@@ -407,227 +258,144 @@ def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return e / e.sum(axis=axis, keepdims=True)
 
 
-for _axis in (-1, 0, 1):
-    case("softmax", f"axis {_axis}", partial(tg.softmax, axis=_axis), normal(3, 4, 2),
-         partial(_softmax, axis=_axis), _functional("softmax", dim=_axis))  # fmt: skip
-    case("log_softmax", f"axis {_axis}", partial(tg.log_softmax, axis=_axis), normal(3, 4, 2),
-         lambda x, axis=_axis: np.log(_softmax(x, axis)), _functional("log_softmax", dim=_axis))  # fmt: skip
-case("softmax", "no rows", tg.softmax, normal(0, 3), lambda x: x, _functional("softmax", dim=-1))
-case("log_softmax", "no rows", tg.log_softmax, normal(0, 3), lambda x: x, _functional("log_softmax", dim=-1))
-case("softmax", "large", tg.softmax, fixed([[900.0, 901.0]]), _softmax, _functional("softmax", dim=-1))
-case("log_softmax", "large", tg.log_softmax, fixed([[900.0, 902.0]]), lambda x: np.log(_softmax(x)),
-     _functional("log_softmax", dim=-1))  # fmt: skip
+def _torch_softmax(name: str) -> Callable[..., Any]:
+    return lambda torch, x, axis=-1: getattr(torch.nn.functional, name)(x, dim=axis)
+
+
+oracle("softmax", _softmax, _torch_softmax("softmax"))
+oracle("log_softmax", lambda x, axis=-1: np.log(_softmax(x, axis)), _torch_softmax("log_softmax"))
+oracle("softmax: no rows", lambda x: x, _torch_softmax("softmax"))
+oracle("log_softmax: no rows", lambda x: x, _torch_softmax("log_softmax"))
 
 # --- Reductions ------------------------------------------------------------------------------
 
-_AXES: list[Any] = [None, 0, 1, -1, (0, 2), (-1, 0), (0, 1, 2)]
 
-
-def _torch_reduction(name: str, axis: Any, keepdims: bool, **settings: Any) -> Callable[..., Any]:
-    def apply(torch: Any, x: Any) -> Any:
+def _torch_reduction(name: str, **settings: Any) -> Callable[..., Any]:
+    def apply(torch: Any, x: Any, axis: Any = None, keepdims: bool = False, **more: Any) -> Any:
         axes = tuple(range(x.ndim)) if axis is None else axis
-        return getattr(torch, name)(x, dim=axes, keepdim=keepdims, **settings)
+        return getattr(torch, name)(x, dim=axes, keepdim=keepdims, **settings, **more)
 
     return apply
 
 
-def _torch_prod(axis: Any, keepdims: bool) -> Callable[..., Any]:
-    def apply(torch: Any, x: Any) -> Any:
-        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-        for each in axes:
-            x = torch.prod(x, each, keepdim=True)
-        return x if keepdims else x.squeeze(tuple(axes)) if axes else x
+def _torch_spread(name: str) -> Callable[..., Any]:
+    plain = _torch_reduction(name)
+    return lambda torch, x, ddof=0, **settings: plain(torch, x, correction=ddof, **settings)
 
-    return apply
+
+def _torch_prod(torch: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    for each in axes:
+        x = torch.prod(x, each, keepdim=True)
+    return x if keepdims else x.squeeze(tuple(axes)) if axes else x
 
 
 def _logsumexp(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> np.ndarray:
     return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
 
 
-for _name, _input, _expected, _torch in [
-    ("sum", normal(2, 3, 4), np.sum, lambda a, k: _torch_reduction("sum", a, k)),
-    ("mean", normal(2, 3, 4), np.mean, lambda a, k: _torch_reduction("mean", a, k)),
-    ("var", normal(2, 3, 4), np.var, lambda a, k: _torch_reduction("var", a, k, correction=0)),
-    ("std", normal(2, 3, 4), np.std, lambda a, k: _torch_reduction("std", a, k, correction=0)),
-    ("max", distinct(2, 3, 4), np.max, lambda a, k: _torch_reduction("amax", a, k)),
-    ("min", distinct(2, 3, 4), np.min, lambda a, k: _torch_reduction("amin", a, k)),
-    ("prod", away(2, 3, 4), np.prod, _torch_prod),
-    ("logsumexp", normal(2, 3, 4), _logsumexp, lambda a, k: _torch_reduction("logsumexp", a, k)),
+def _nothing(x: np.ndarray, **settings: Any) -> np.ndarray:
+    return np.zeros(0)
+
+
+for _name, _expected, _torch in [
+    ("sum", np.sum, _torch_reduction("sum")),
+    ("mean", np.mean, _torch_reduction("mean")),
+    ("var", np.var, _torch_spread("var")),
+    ("std", np.std, _torch_spread("std")),
+    ("max", np.max, _torch_reduction("amax")),
+    ("min", np.min, _torch_reduction("amin")),
+    ("prod", np.prod, _torch_prod),
+    ("logsumexp", _logsumexp, _torch_reduction("logsumexp")),
 ]:
-    for _axis in _AXES:
-        for _keep in (False, True):
-            _settings = {"axis": _axis, "keepdims": _keep}
-            case(_name, f"axis {_axis}{', kept' * _keep}",
-                 partial(getattr(tg, _name), **_settings), _input, partial(_expected, **_settings),
-                 _torch(_axis, _keep))  # fmt: skip
-    case(_name, "0-d", getattr(tg, _name), Input(_input.draw, ()), _expected, _torch(None, False),
-         smooth=1 if _name == "std" else 2,
-         gradient=(lambda x: [0.0]) if _name in ("var", "std") else None)  # fmt: skip
-for _name in ("sum", "max"):
-    case(_name, "0-d, axis 0", partial(getattr(tg, _name), axis=0), normal(),
-         partial(getattr(np, _name), axis=0), "NumPy is the reference")  # fmt: skip
-for _name, _expected in [("sum", np.sum), ("prod", np.prod)]:
-    case(_name, "no elements", getattr(tg, _name), normal(0, 3), _expected,
-         _named(_name))  # fmt: skip
-    case(_name, "no elements along the axis", partial(getattr(tg, _name), axis=0), normal(0, 3),
-         partial(_expected, axis=0), _named(_name, dim=0))  # fmt: skip
-for _name, _expected in [("mean", np.mean), ("max", np.max), ("prod", np.prod), ("logsumexp", _logsumexp)]:
-    case(_name, "no rows", partial(getattr(tg, _name), axis=1), normal(0, 3),
-         lambda x: np.zeros(0), "NumPy is enough for nothing")  # fmt: skip
-for _name, _expected in [("var", np.var), ("std", np.std)]:
-    for _axis in (None, 1, (0, 2)):
-        case(_name, f"axis {_axis}, ddof 1", partial(getattr(tg, _name), axis=_axis, ddof=1),
-             normal(2, 3, 4), partial(_expected, axis=_axis, ddof=1),
-             _torch_reduction(_name, _axis, False, correction=1))  # fmt: skip
-case("std", "of equal elements", tg.std, fixed([2.0, 2.0, 2.0]), lambda x: np.zeros(()), _named("std"),
-     smooth=0, gradient=lambda x: [[0, 0, 0]])  # fmt: skip
-for _name, _values, _value in [("max", [1.0, 3.0, 3.0, 3.0], 3.0), ("min", [1.0, 0.5, 0.5, 0.5], 0.5)]:
-    case(_name, "ties of three", getattr(tg, _name), fixed(_values), lambda x, v=_value: np.array(v),
-         _named(f"a{_name}"), smooth=0,
-         gradient=lambda x: [[0, 1 / 3, 1 / 3, 1 / 3]])  # fmt: skip
-    case(_name, "ties in a row", partial(getattr(tg, _name), axis=1, keepdims=True),
-         fixed([[2.0, 2.0, 2.0], [1.0, 1.0, 2.0]]), partial(getattr(np, _name), axis=1, keepdims=True),
-         _torch_reduction(f"a{_name}", 1, True), smooth=0,
-         gradient=lambda x, name=_name: [[[1 / 3] * 3, [0, 0, 1] if name == "max" else [0.5, 0.5, 0]]],
-    )  # fmt: skip
-for _zeros in range(4):
-    _values = [0.0] * _zeros + [1.5, -2.0, 0.7, 3.0, -1.1][_zeros:]
-    case("prod", f"{_zeros} zeros", tg.prod, fixed(_values), np.prod, _named("prod"))
-case("prod", "rows with zeros", partial(tg.prod, axis=1),
-     fixed([[1.0, 0.0, 3.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0], [4.0, 5.0, 6.0]]),
-     partial(np.prod, axis=1), _torch_prod(1, False))  # fmt: skip
-case("prod", "one element", tg.prod, normal(1), np.prod, _named("prod"))
-case("prod", "seven elements", tg.prod, away(7), np.prod, _named("prod"))
-case("logsumexp", "large", tg.logsumexp, fixed([900.0, 901.0]),
-     lambda x: np.array(901 + math.log1p(math.exp(-1))), _named("logsumexp", 0))  # fmt: skip
-case("logsumexp", "with minus infinity", tg.logsumexp, fixed([-np.inf, 1.0, 2.0]), _logsumexp,
-     _named("logsumexp", 0), smooth=0,
-     gradient=lambda x: [[0, *(_softmax(x[1:]))]])  # fmt: skip
+    oracle(_name, _expected, _torch)
+oracle("var: 0-d", np.var, _torch_spread("var"), gradient=lambda x: [0.0])
+oracle("std: 0-d", np.std, _torch_spread("std"), smooth=1, gradient=lambda x: [0.0])
+oracle("sum: 0-d, axis 0", np.sum, "NumPy is the reference")
+oracle("max: 0-d, axis 0", np.max, "NumPy is the reference")
+oracle("mean: no rows | max: no rows | prod: no rows | logsumexp: no rows", _nothing,
+       "NumPy is enough for nothing")  # fmt: skip
+oracle("std: of equal elements", lambda x: np.zeros(()), named("std"), smooth=0,
+       gradient=lambda x: [[0, 0, 0]])  # fmt: skip
+for _name, _value, _rows in [("max", 3.0, [0, 0, 1]), ("min", 0.5, [0.5, 0.5, 0])]:
+    oracle(f"{_name}: ties of three", lambda x, v=_value: np.array(v), named(f"a{_name}"), smooth=0,
+           gradient=lambda x: [[0, 1 / 3, 1 / 3, 1 / 3]])  # fmt: skip
+    oracle(f"{_name}: ties in a row", getattr(np, _name), _torch_reduction(f"a{_name}"), smooth=0,
+           gradient=lambda x, axis, keepdims, rows=_rows: [[[1 / 3] * 3, rows]])  # fmt: skip
+oracle("logsumexp: large", lambda x: np.array(901 + math.log1p(math.exp(-1))),
+       lambda torch, x: torch.logsumexp(x, 0))  # fmt: skip
+oracle("logsumexp: with minus infinity", _logsumexp, lambda torch, x: torch.logsumexp(x, 0), smooth=0,
+       gradient=lambda x: [[0, *(_softmax(x[1:]))]])  # fmt: skip
 
 
-def _norm(x: np.ndarray, order: float, axis: Any, keepdims: bool) -> np.ndarray:
-    if order == math.inf:
+def _norm(x: np.ndarray, ord: float = 2, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+    if ord == math.inf:
         return np.max(np.abs(x), axis=axis, keepdims=keepdims)
-    return np.sum(np.abs(x) ** order, axis=axis, keepdims=keepdims) ** (1 / order)
+    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
-for _order in (1, 2, 3, 1.5, math.inf):
-    for _axis, _keep in [(None, False), (1, False), ((0, -1), True)]:
-        _settings = {"axis": _axis, "keepdims": _keep}
-        case("norm", f"order {_order}, axis {_axis}", partial(tg.norm, ord=_order, **_settings),
-             distinct(2, 3, 2), partial(_norm, order=_order, **_settings),
-             lambda torch, x, o=_order, a=_axis, k=_keep: torch.linalg.vector_norm(x, o, dim=a, keepdim=k),
-        )  # fmt: skip
-case("norm", "at zero", tg.norm, fixed([0.0, 0.0]), lambda x: np.zeros(()), _named("norm"), smooth=0,
-     gradient=lambda x: [[0, 0]])  # fmt: skip
-case("norm", "order inf, ties", partial(tg.norm, ord=math.inf), fixed([2.0, -2.0, 1.0]),
-     lambda x: np.array(2.0), lambda torch, x: torch.linalg.vector_norm(x, math.inf), smooth=0,
-     gradient=lambda x: [[0.5, -0.5, 0]])  # fmt: skip
+def _torch_norm(torch: Any, x: Any, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Any:
+    return torch.linalg.vector_norm(x, ord, dim=axis, keepdim=keepdims)
 
 
-for _axis in (None, 0, 1, -1):
-    case("cumsum", f"axis {_axis}", partial(tg.cumsum, axis=_axis), normal(3, 4),
-         partial(np.cumsum, axis=_axis),
-         lambda torch, x, axis=_axis: torch.cumsum(x.flatten() if axis is None else x, axis or 0),
-    )  # fmt: skip
-case("cumsum", "0-d", tg.cumsum, normal(), lambda x: x[None], lambda torch, x: torch.cumsum(x.flatten(), 0))
-case("cumsum", "no elements", tg.cumsum, normal(0), lambda x: x, _named("cumsum", 0))
-for _name in ("argmax", "argmin"):
-    for _settings in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}):
-        case(_name, str(_settings), partial(getattr(tg, _name), **_settings), distinct(3, 4),
-             partial(getattr(np, _name), **_settings), NO_GRADIENT,
-             differentiable=False, keeps_dtype=False)  # fmt: skip
+oracle("norm", _norm, _torch_norm)
+oracle("norm: at zero", lambda x: np.zeros(()), named("norm"), smooth=0, gradient=lambda x: [[0, 0]])
+oracle("norm: order inf, ties", lambda x, ord: np.array(2.0), _torch_norm, smooth=0,
+       gradient=lambda x, ord: [[0.5, -0.5, 0]])  # fmt: skip
+oracle("cumsum", np.cumsum,
+       lambda torch, x, axis: torch.cumsum(x.flatten() if axis is None else x, axis or 0))  # fmt: skip
+oracle("cumsum: 0-d", lambda x: x[None], lambda torch, x: torch.cumsum(x.flatten(), 0))
+oracle("cumsum: no elements", lambda x: x, lambda torch, x: torch.cumsum(x, 0))
+oracle("argmax", np.argmax, NO_GRADIENT)
+oracle("argmin", np.argmin, NO_GRADIENT)
 
 # --- Shapes ----------------------------------------------------------------------------------
 
 
-def _sizes(shape: Any) -> Any:
-    return (shape,) if isinstance(shape, int) else shape
+def _torch_flip(torch: Any, x: Any, axis: Any) -> Any:
+    return torch.flip(
+        x, tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    )
 
 
-for _label, _shape in [("", (4, 3)), ("inferred", (2, -1)), ("to one axis", -1), ("more axes", (1, 3, 2, 2))]:
-    case("reshape", _label, partial(tg.reshape, shape=_shape), normal(3, 4),
-         lambda x, s=_shape: np.reshape(x, s), _named("reshape", _sizes(_shape)))  # fmt: skip
-case("reshape", "no elements", partial(tg.reshape, shape=(2, 0, 3)), normal(0, 5),
-     lambda x: x.reshape(2, 0, 3), _named("reshape", (2, 0, 3)))  # fmt: skip
-case("reshape", "to 0-d", partial(tg.reshape, shape=()), normal(1, 1), lambda x: x[0, 0],
-     _named("reshape", ()))  # fmt: skip
+def _torch_pad(torch: Any, x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+    """Give the widths from the last axis to the first."""
+    widths = np.broadcast_to(pad_width, (x.ndim, 2))[::-1].flatten().tolist()
+    return torch.nn.functional.pad(x, widths, value=constant_values)
 
 
-for _axes in (None, (2, 0, 1), (0, 2, 1), (-1, 0, -2)):
-    case("transpose", f"axes {_axes}", partial(tg.transpose, axes=_axes), normal(2, 3, 4),
-         partial(np.transpose, axes=_axes), _named("permute", _axes or (2, 1, 0)))  # fmt: skip
-for _pair in [(0, 2), (-1, 1), (1, 1)]:
-    case("swapaxes", f"{_pair}", lambda x, p=_pair: tg.swapaxes(x, *p), normal(2, 3, 4),
-         lambda x, p=_pair: np.swapaxes(x, *p), _named("swapaxes", *_pair))  # fmt: skip
-for _pair in [(0, 2), (-1, 0), ((0, 1), (2, 0)), ((2, 0), (0, 1))]:
-    case("moveaxis", f"{_pair}", lambda x, p=_pair: tg.moveaxis(x, *p), normal(2, 3, 4),
-         lambda x, p=_pair: np.moveaxis(x, *p), _named("movedim", *_pair))  # fmt: skip
-for _axis in (None, 0, -1, (0, 2)):
-    case("squeeze", f"axis {_axis}", partial(tg.squeeze, axis=_axis), normal(1, 3, 1),
-         partial(np.squeeze, axis=_axis), _named("squeeze", *([] if _axis is None else [_axis])))  # fmt: skip
-for _axis in (0, 1, -1, (0, 2), (-1, 0)):
-    case("expand_dims", f"axis {_axis}", partial(tg.expand_dims, axis=_axis), normal(2, 3),
-         partial(np.expand_dims, axis=_axis),
-         "PyTorch inserts one axis at a time" if isinstance(_axis, tuple) else
-         _named("unsqueeze", _axis))  # fmt: skip
-for _from, _to in [
-    ((3, 1), (3, 4)), ((4,), (2, 3, 4)), ((), (2, 2)), ((1, 3), (0, 3)), ((2, 1, 3), (2, 4, 3)),
-]:  # fmt: skip
-    case("broadcast_to", f"{_from} to {_to}", partial(tg.broadcast_to, shape=_to), normal(*_from),
-         partial(np.broadcast_to, shape=_to), _named("broadcast_to", _to))  # fmt: skip
-for _axis in (None, 0, -1, (0, 2)):
-    _all = (0, 1, 2) if _axis is None else _axis if isinstance(_axis, tuple) else (_axis,)
-    case("flip", f"axis {_axis}", partial(tg.flip, axis=_axis), normal(2, 3, 4),
-         partial(np.flip, axis=_axis), _named("flip", _all))  # fmt: skip
-for _shift, _axis in [(2, None), (-1, 0), (1, 1), ((1, 2), (0, 1)), ((1, -1), (1, 1)), (np.int64(1), 0)]:
-    case("roll", f"by {_shift}, axis {_axis}", partial(tg.roll, shift=_shift, axis=_axis), normal(3, 4),
-         partial(np.roll, shift=_shift, axis=_axis),
-         _named("roll", _shift if isinstance(_shift, tuple) else int(_shift), _axis))  # fmt: skip
-for _axis in (0, 1, -1):
-    _shapes = [[2, 3], [2, 3], [2, 3]]
-    for _n, _each in enumerate(_shapes, 1):
-        _each[_axis] = _n
-    case("concatenate", f"axis {_axis}", lambda *a, axis=_axis: tg.concatenate(a, axis),
-         tuple(normal(*each) for each in _shapes), lambda *a, axis=_axis: np.concatenate(a, axis),
-         lambda torch, *a, axis=_axis: torch.cat(a, axis))  # fmt: skip
-    case("stack", f"axis {_axis}", lambda *a, axis=_axis: tg.stack(a, axis), (normal(2, 3), normal(2, 3)),
-         lambda *a, axis=_axis: np.stack(a, axis),
-         lambda torch, *a, axis=_axis: torch.stack(a, axis))  # fmt: skip
-case("concatenate", "one of them constant, one empty",
-     lambda a, b: tg.concatenate([np.ones((1, 2), a.dtype), a, b]), (normal(2, 2), normal(0, 2)),
-     lambda a, b: np.concatenate([np.ones((1, 2)), a, b]),
-     lambda torch, a, b: torch.cat([torch.ones(1, 2, dtype=a.dtype), a, b]))  # fmt: skip
-case("concatenate", "one array twice", lambda a: tg.concatenate([a, a], axis=1), normal(2, 2),
-     lambda a: np.concatenate([a, a], 1), lambda torch, a: torch.cat([a, a], 1))  # fmt: skip
-case("stack", "0-d", lambda *a: tg.stack(a), (normal(), normal()), lambda *a: np.stack(a),
-     lambda torch, *a: torch.stack(a))  # fmt: skip
-for _how, _axis in [(2, 0), (3, -1), ([1, 3], 0), ([2], 1)]:
-    case("split", f"{_how}, axis {_axis}", lambda x, h=_how, a=_axis: tg.split(x, h, a), normal(4, 3),
-         lambda x, h=_how, a=_axis: np.split(x, h, a), _named("tensor_split", _how, _axis))  # fmt: skip
-case("split", "no elements", lambda x: tg.split(x, 2), normal(0, 3), lambda x: np.split(x, 2),
-     _named("tensor_split", 2))  # fmt: skip
-for _width, _torch_width in [
-    (1, (1, 1, 1, 1)),
-    ((1, 2), (1, 2, 1, 2)),
-    (((0, 2), (1, 0)), (1, 0, 0, 2)),
-    (((2, 1),), (2, 1, 2, 1)),
-]:
-    case("pad", f"{_width}", partial(tg.pad, pad_width=_width, constant_values=3.0), normal(2, 3),
-         partial(np.pad, pad_width=_width, constant_values=3.0),
-         _functional("pad", pad=_torch_width, value=3.0))  # fmt: skip
-case("pad", "with zeros", partial(tg.pad, pad_width=((1, 0),)), normal(3),
-     lambda x: np.append(0, x), _functional("pad", pad=(1, 0)))  # fmt: skip
-for _repeats, _axis in [(2, None), (3, 0), (2, -1), ([1, 0, 2], 1), (0, 0)]:
-    case("repeat", f"{_repeats}, axis {_axis}", partial(tg.repeat, repeats=_repeats, axis=_axis),
-         normal(2, 3), partial(np.repeat, repeats=_repeats, axis=_axis),
-         lambda torch, x, r=_repeats, a=_axis: torch.repeat_interleave(
-             x, torch.tensor(r), **({} if a is None else {"dim": a}))
-    )  # fmt: skip
-for _reps in (2, (2, 3), (1, 1), (2, 1, 2), (0, 1)):
-    case("tile", f"{_reps}", partial(tg.tile, reps=_reps), normal(2, 3), partial(np.tile, reps=_reps),
-         _named("tile", _sizes(_reps)))  # fmt: skip
+oracle("reshape", lambda x, shape: np.reshape(x, shape),
+       lambda torch, x, shape: torch.reshape(x, (shape,) if isinstance(shape, int) else shape))  # fmt: skip
+oracle("reshape: no elements", lambda x, shape: np.zeros((2, 0, 3)), named("reshape"))
+oracle("reshape: to 0-d", lambda x, shape: x[0, 0], named("reshape"))
+oracle("transpose", np.transpose, lambda torch, x, axes: torch.permute(x, axes or (2, 1, 0)))
+oracle("swapaxes", np.swapaxes, named("swapaxes", axis1="axis0", axis2="axis1"))
+oracle("moveaxis", np.moveaxis, named("movedim"))
+oracle("squeeze", np.squeeze,
+       lambda torch, x, axis: torch.squeeze(x, *([] if axis is None else [axis])))  # fmt: skip
+oracle("expand_dims", np.expand_dims, named("unsqueeze", axis="dim"))
+oracle("expand_dims: axis (0, 2) | expand_dims: axis (-1, 0)", np.expand_dims,
+       "PyTorch inserts one axis at a time")  # fmt: skip
+oracle("broadcast_to", np.broadcast_to, named("broadcast_to", shape="size"))
+oracle("flip", np.flip, _torch_flip)
+oracle("roll", np.roll, lambda torch, x, shift, axis: torch.roll(
+    x, shift if isinstance(shift, tuple) else int(shift), axis))  # fmt: skip
+oracle("concatenate", lambda *a, axis: np.concatenate(a, axis), lambda torch, *a, axis: torch.cat(a, axis))
+oracle("stack", lambda *a, axis=0: np.stack(a, axis), lambda torch, *a, axis=0: torch.stack(a, axis))
+oracle("concatenate: one of them constant, one empty",
+       lambda a, b, constant: np.concatenate([constant, a, b]),
+       lambda torch, a, b, constant: torch.cat([torch.tensor(constant, dtype=a.dtype), a, b]))  # fmt: skip
+oracle("concatenate: one array twice", lambda a, axis: np.concatenate([a, a], axis),
+       lambda torch, a, axis: torch.cat([a, a], axis))  # fmt: skip
+oracle("split", np.split, lambda torch, x, indices_or_sections, axis=0: torch.tensor_split(
+    x, indices_or_sections, axis))  # fmt: skip
+oracle("pad", lambda x, pad_width, constant_values: np.pad(x, pad_width, constant_values=constant_values),
+       _torch_pad)  # fmt: skip
+oracle("pad: with zeros", lambda x, pad_width: np.append(0, x), _torch_pad)
+oracle("repeat", np.repeat, lambda torch, x, repeats, axis: torch.repeat_interleave(
+    x, torch.tensor(repeats), **({} if axis is None else {"dim": axis})))  # fmt: skip
+oracle("tile", np.tile,
+       lambda torch, x, reps: torch.tile(x, (reps,) if isinstance(reps, int) else reps))  # fmt: skip
 
 # --- Indices ---------------------------------------------------------------------------------
 
@@ -638,160 +406,61 @@ def _torch_index(torch: Any, index: Any) -> Any:
     return torch.tensor(index) if isinstance(index, list | np.ndarray | np.generic) else index
 
 
-_ROWS = np.array([[0, 2], [2, 2]])
-for _index in [
-    1, -1, slice(1, 3), slice(None, None, 2), (slice(None), 1), (Ellipsis, 0), (0, Ellipsis, slice(1)), None,
-    (slice(None), None, 2), (), Ellipsis, slice(2, 2), np.int64(1), (np.int64(2), slice(None), 1),
-    [0, 0, 2], [-1, 0, -1], (slice(None), [3, 3, 1]), ([0, 1, 0], [2, 2, 2]), ([0, 0], slice(None), [1, 1]),
-    _ROWS, (_ROWS, 1), (0, [1, 1]), (slice(1), [0, 2, 2], None), _MASK, (slice(None), _MASK[0]), [],
-    np.array([True, False, True]), (np.array([True, True, False]), [0, 0]), np.zeros((3, 4), bool), True,
-]:  # fmt: skip
-    case("getitem", repr(_index).replace("\n", ""), lambda x, i=_index: tg.getitem(x, i), normal(3, 4, 2),
-         lambda x, i=_index: x[np.array(i, int) if i == [] else i] if isinstance(i, list) else x[i],
-         "PyTorch has no empty list as an index" if isinstance(_index, list) and not _index else
-         lambda torch, x, i=_index: x[_torch_index(torch, i)])  # fmt: skip
-case("getitem", "backwards", lambda x: x[::-1, 2::-2], normal(3, 4), lambda x: x[::-1, 2::-2],
-     "PyTorch has no negative steps")  # fmt: skip
-case("getitem", "Tensors", lambda x: x[tg.tensor([2, 0, 2]), tg.tensor(1)], normal(3, 4),
-     lambda x: x[[2, 0, 2], 1], lambda torch, x: x[torch.tensor([2, 0, 2]), torch.tensor(1)],
-)  # fmt: skip
-# Of what is no leaf the row-sparse gradient is made dense, as the table wants it.
-_FEW = np.array([[2, 0, 2], [4, 4, 2]])
-case("getitem", "rows, row-sparse", lambda x: lookup(x * 1, _FEW, sparse=True), normal(6, 3, 2),
-     lambda x: x[_FEW], lambda torch, x: x[torch.tensor(_FEW)])  # fmt: skip
-case("getitem", "from no elements", lambda x: x[:, 1], normal(0, 3), lambda x: x[:, 1],
-     lambda torch, x: x[:, 1])  # fmt: skip
-for _label, _index, _shape in [("slice", (slice(1, 3), 0), (2,)), ("repeated", ([0, 0, 2], [1, 1, 3]), (3,)),
-                               ("basic", 1, (4,)), ("mask", _MASK, (6,))]:  # fmt: skip
-
-    def _added(a: np.ndarray, index: Any = _index) -> np.ndarray:
-        total = np.zeros((3, 4))
-        np.add.at(total, index, a)
-        return total
-
-    case("_add_at", _label, lambda a, i=_index: PRIMITIVES["_add_at"](a, index=i, shape=(3, 4)),
-         normal(*_shape), _added,
-         lambda torch, a, i=_index: torch.zeros(3, 4, dtype=a.dtype).index_put(
-             _torch_index(torch, i), a, accumulate=True)
-         if isinstance(i, tuple) and isinstance(i[0], list) else
-         _torch_assigned(torch, _torch_index(torch, i), a))  # fmt: skip
-
-
-def _torch_assigned(torch: Any, index: Any, a: Any) -> Any:
-    total = torch.zeros(3, 4, dtype=a.dtype)
-    total[index] = a
+def _added(a: np.ndarray, index: Any, shape: Any) -> np.ndarray:
+    total = np.zeros(shape)
+    np.add.at(total, index, a)
     return total
 
 
-for _axis, _indices in [(0, [[1, 1, 0, 2]]), (1, [[0, 0], [3, 1], [2, 2]]), (-1, [[3], [0], [3]])]:
-    _settings = {"indices": np.array(_indices), "axis": _axis}
-    case("take_along_axis", f"axis {_axis}", partial(tg.take_along_axis, **_settings), normal(3, 4),
-         partial(np.take_along_axis, **_settings),
-         lambda torch, x, i=_indices, a=_axis: torch.gather(x, a, torch.tensor(i)))  # fmt: skip
-case("take_along_axis", "broadcast", lambda x: tg.take_along_axis(x, tg.tensor([[3, 0, 3]]), 1),
-     normal(3, 4), lambda x: np.take_along_axis(x, np.array([[3, 0, 3]]), 1),
-     lambda torch, x: torch.take_along_dim(x, torch.tensor([[3, 0, 3]]), 1))  # fmt: skip
+def _torch_added(torch: Any, a: Any, index: Any, shape: Any) -> Any:
+    total = torch.zeros(shape, dtype=a.dtype)
+    if isinstance(index, tuple) and isinstance(index[0], list):
+        return total.index_put(_torch_index(torch, index), a, accumulate=True)
+    total[_torch_index(torch, index)] = a
+    return total
+
+
+oracle("getitem", lambda x, index: x[index], lambda torch, x, index: x[_torch_index(torch, index)])
+oracle("getitem: []", lambda x, index: x[np.array([], int)], "PyTorch has no empty list as an index")
+oracle("getitem: backwards", lambda x, index: x[::-1, 2::-2], "PyTorch has no negative steps")
+oracle("_add_at", _added, _torch_added)
+oracle("take_along_axis", np.take_along_axis,
+       lambda torch, x, indices, axis: torch.take_along_dim(x, torch.tensor(indices), axis))  # fmt: skip
 
 # --- Products --------------------------------------------------------------------------------
 
-for _a, _b in [
-    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)),
-    ((5, 2, 3), (5, 3, 4)), ((5, 1, 2, 3), (2, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((5, 2, 3), (3,)),
-    ((3,), (5, 3, 2)), ((1, 1), (1, 1)),
-    ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((4, 2, 0), (0, 3)), ((4, 0, 3), (3, 2)), ((0,), (0,)),
-]:  # fmt: skip
-    case("matmul", f"{_a} @ {_b}", tg.matmul, (normal(*_a), normal(*_b)), np.matmul, _named("matmul"))
-for _a, _b in [((3,), (3,)), ((2, 3), (3, 4)), ((2, 3), (3,)), ((2, 3), (5, 3, 4)), ((3,), (2, 3, 4)),
-               ((2, 2, 3), (5, 3, 2)), ((), (2, 3)), ((3,), ()), ((2, 0), (3, 0, 2))]:  # fmt: skip
-    case("dot", f"{_a} {_b}", tg.dot, (normal(*_a), normal(*_b)), np.dot,
-         lambda torch, a, b: a * b if not a.ndim or not b.ndim else
-         torch.tensordot(a, b, dims=([-1], [-2 if b.ndim > 1 else 0])))  # fmt: skip
-for _a, _b in [((3,), (4,)), ((2, 2), (3,)), ((), (3,)), ((0,), (3,))]:
-    case("outer", f"{_a} {_b}", tg.outer, (normal(*_a), normal(*_b)), np.outer,
-         lambda torch, a, b: torch.outer(a.flatten(), b.flatten()))  # fmt: skip
-for _x in [(3,), (2, 3), (4, 2, 3), (2, 1, 2, 3), (0, 3), (2, 0, 3)]:
-    _inputs = (normal(*_x), normal(5, 3), normal(5))
-    case("linear", f"{_x}", tg.linear, _inputs[:2], lambda x, w: x @ w.T, _functional("linear"))
-    case("linear", f"{_x}, bias", tg.linear, _inputs, lambda x, w, b: x @ w.T + b, _functional("linear"))
-    case("linear", f"{_x}, relu", partial(tg.linear, activation="relu"), _inputs[:2],
-         lambda x, w: np.maximum(x @ w.T, 0), lambda torch, x, w: torch.relu(x @ w.T))  # fmt: skip
-    case("linear", f"{_x}, bias, relu", partial(tg.linear, activation="relu"), _inputs,
-         lambda x, w, b: np.maximum(x @ w.T + b, 0),
-         lambda torch, x, w, b: torch.relu(torch.nn.functional.linear(x, w, b)))  # fmt: skip
-case("linear", "no features", tg.linear, (normal(2, 3, 0), normal(4, 0)), lambda x, w: np.zeros((2, 3, 4)),
-     _functional("linear"))  # fmt: skip
-case("linear", "no outputs", tg.linear, (normal(2, 3, 2), normal(0, 2)), lambda x, w: np.zeros((2, 3, 0)),
-     _functional("linear"))  # fmt: skip
+oracle("matmul", np.matmul, named("matmul"))
+oracle("dot", np.dot, lambda torch, a, b: a * b if not a.ndim or not b.ndim else
+       torch.tensordot(a, b, dims=([-1], [-2 if b.ndim > 1 else 0])))  # fmt: skip
+oracle("outer", np.outer, lambda torch, a, b: torch.outer(a.flatten(), b.flatten()))
 
-for _subscripts, *_shapes in [
-    ("ij,jk->ik", (2, 3), (3, 4)),
-    ("ij,jk", (2, 3), (3, 4)),
-    ("ba,cb", (2, 3), (4, 2)),
-    ("ij->ji", (2, 3)),
-    ("ji", (2, 3)),
-    ("ij->", (2, 3)),
-    ("ij->j", (2, 3)),
-    ("ii", (3, 3)),
-    ("ii->i", (3, 3)),
-    ("iij->j", (3, 3, 2)),
-    ("iii->i", (2, 2, 2)),
-    ("ijij->ji", (2, 3, 2, 3)),
-    ("ii,ij->j", (3, 3), (3, 2)),
-    ("i,i", (3,), (3,)),
-    ("i,j->ij", (3,), (2,)),
-    ("i,j->", (3,), (2,)),
-    ("ij,k->i", (2, 3), (4,)),
-    (",ij->ij", (), (2, 3)),
-    ("->", ()),
-    ("bij,bjk->bik", (2, 3, 2), (2, 2, 3)),
-    ("...ij,...jk->...ik", (2, 3, 2), (2, 2, 3)),
-    ("...ij,...jk->...ik", (5, 1, 2, 3), (4, 3, 2)),
-    ("...ij,jk", (4, 2, 3), (3, 2)),
-    ("...i->...", (2, 3)),
-    ("...i->i...", (2, 4, 3)),
-    ("i...,i...->...", (3, 2), (3, 2)),
-    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
-    ("i,ij,j->", (2,), (2, 3), (3,)),
-    ("ij,ij,ij->i", (2, 3), (2, 3), (2, 3)),
-    ("bi,oi,b->bo", (4, 3), (2, 3), (4,)),
-    (" i j , j k -> i k ", (2, 3), (3, 4)),
-    ("ij,jk->ik", (2, 1), (3, 4)),
-    ("ij,ij->ij", (1, 3), (2, 3)),
-    ("ij,jk->ik", (0, 3), (3, 2)),
-    ("ij,jk->ik", (2, 0), (0, 3)),
-]:
-    _shown = " ".join(map(str, _shapes))
-    case("einsum", f"{_subscripts!r} {_shown}", partial(tg.einsum, _subscripts),
-         tuple(normal(*each) for each in _shapes), partial(np.einsum, _subscripts),
-         lambda torch, *a, s=_subscripts: torch.einsum(s, *a))  # fmt: skip
-case("einsum", "one operand twice", lambda a: tg.einsum("ij,kj->ik", a, a), normal(2, 3), lambda a: a @ a.T,
-     lambda torch, a: a @ a.T)  # fmt: skip
-case("einsum", "a constant operand", lambda a: tg.einsum("i,ij->j", np.arange(3.0).astype(a.dtype), a),
-     normal(3, 2), lambda a: np.arange(3.0) @ a,
-     lambda torch, a: torch.arange(3, dtype=a.dtype) @ a)  # fmt: skip
 
-for _name, _torch in [
-    ("diagonal", lambda *where: _named("diagonal", *where)),
-    ("trace", lambda *where: lambda torch, x: torch.diagonal(x, *where).sum(-1)),
-]:
-    for _shape, _where in [
-        ((3, 3), (0, 0, 1)), ((3, 4), (1, 0, 1)), ((3, 4), (-1, 0, 1)), ((2, 3, 4), (0, -1, 1)),
-        ((3, 2, 3), (1, 0, 2)), ((2, 3), (5, 0, 1)),
-    ]:  # fmt: skip
-        _settings = dict(zip(("offset", "axis1", "axis2"), _where, strict=True))
-        case(_name, f"{_shape} {_where}", partial(getattr(tg, _name), **_settings), normal(*_shape),
-             partial(getattr(np, _name), **_settings),
-             "PyTorch refuses an offset beyond the matrix" if _where[0] == 5 else
-             _torch(*_where))  # fmt: skip
-for _name in ("tril", "triu"):
-    for _shape, _k in [((3, 4), 0), ((2, 3, 3), 1), ((4, 3), -1)]:
-        case(_name, f"{_shape} {_k}", partial(getattr(tg, _name), k=_k), normal(*_shape),
-             partial(getattr(np, _name), k=_k), _named(_name, _k))  # fmt: skip
+def linear(x: np.ndarray, w: np.ndarray, b: Any = 0.0, activation: str | None = None) -> np.ndarray:
+    return np.maximum(x @ w.T + b, 0) if activation else x @ w.T + b
+
+
+def torch_linear(torch: Any, *arrays: Any, activation: str | None = None) -> Any:
+    y = torch.nn.functional.linear(*arrays)
+    return torch.relu(y) if activation else y
+
+
+oracle("linear", linear, torch_linear)
+oracle("linear: no features", lambda x, w: np.zeros((2, 3, 4)), functional("linear"))
+oracle("linear: no outputs", lambda x, w: np.zeros((2, 3, 0)), functional("linear"))
+oracle("einsum", lambda *a, subscripts: np.einsum(subscripts, *a),
+       lambda torch, *a, subscripts: torch.einsum(subscripts, *a))  # fmt: skip
+oracle("einsum: one operand twice", lambda a: a @ a.T, lambda torch, a: a @ a.T)
+oracle("einsum: a constant operand", lambda a, constant: constant @ a,
+       lambda torch, a, constant: torch.tensor(constant, dtype=a.dtype) @ a)  # fmt: skip
+oracle("diagonal", np.diagonal, named("diagonal", axis1="dim1", axis2="dim2"))
+oracle("trace", np.trace,
+       lambda torch, x, offset, axis1, axis2: torch.diagonal(x, offset, axis1, axis2).sum(-1))  # fmt: skip
+oracle("diagonal: (2, 3) (5, 0, 1)", np.diagonal, "PyTorch refuses an offset beyond the matrix")
+oracle("trace: (2, 3) (5, 0, 1)", np.trace, "PyTorch refuses an offset beyond the matrix")
+oracle("tril", np.tril, named("tril", k="diagonal"))
+oracle("triu", np.triu, named("triu", k="diagonal"))
 
 # --- Losses ----------------------------------------------------------------------------------
-
-_LABELS = np.array([0, 2, 1, 2])
-_WEIGHT = np.array([0.5, 2.0, 1.5])
 
 
 def _cross_entropy(
@@ -825,148 +494,79 @@ def _cross_entropy(
     return np.array(np.sum(losses) / (divisor if reduction == "mean" else 1))
 
 
-def _torch_cross_entropy(target: np.ndarray, **settings: Any) -> Callable[..., Any]:
-    def apply(torch: Any, logits: Any) -> Any:
-        values = torch.tensor(target, dtype=logits.dtype if target.dtype.kind == "f" else torch.int64)
-        return torch.nn.functional.cross_entropy(logits, values, **_torch_settings(torch, logits, settings))
+def _torch_settings(torch: Any, like: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Turn weights and targets into tensors."""
+    made = {}
+    for key, value in settings.items():
+        if key in ("weight", "pos_weight") or (key == "target" and value.dtype.kind == "f"):
+            value = torch.tensor(value, dtype=like.dtype)
+        made[key] = torch.tensor(value) if isinstance(value, np.ndarray) else value
+    return made
+
+
+def _torch_loss(name: str) -> Callable[..., Any]:
+    return lambda torch, x, *target, **settings: getattr(torch.nn.functional, name)(
+        x, *target, **_torch_settings(torch, x, settings)
+    )
+
+
+def _nll(x: np.ndarray, target: Any, reduction: str, weight: Any = (1, 1, 1), ignore_index: int = -1) -> Any:
+    w = np.array([weight[t] * (t != ignore_index) for t in target])
+    each = np.array([-row[t] for row, t in zip(x, target, strict=True)]) * w
+    return {"none": each, "sum": each.sum(), "mean": each.sum() / w.sum()}[reduction]
+
+
+def _reduced(each: Callable[..., Any]) -> Callable[..., Any]:
+    """Reduce the losses of the elements."""
+
+    def apply(x: Any, target: Any, reduction: str = "mean", **settings: Any) -> Any:
+        losses = np.asarray(each(x, target, **settings))
+        if reduction == "batchmean":
+            return losses.sum() / len(losses)
+        return losses if reduction == "none" else getattr(losses, reduction)()
 
     return apply
 
 
-_SOFT = _softmax(np.random.default_rng(5).standard_normal((4, 3)))
-_SOFT_IMAGE = _softmax(np.random.default_rng(6).standard_normal((2, 3, 2, 2)), axis=1)
-_IMAGE = np.array([[[0, 1], [2, 2]], [[1, 0], [-100, 2]]])
-for _label, _shape, _target in [
-    ("labels", (4, 3), _LABELS),
-    ("one sample", (3,), np.array(1)),
-    ("(N, C, d)", (2, 3, 2), np.array([[0, 1], [2, -100]])),
-    ("(N, C, d1, d2)", (2, 3, 2, 2), _IMAGE),
-    ("soft", (4, 3), _SOFT),
-    ("soft (N, C, d1, d2)", (2, 3, 2, 2), _SOFT_IMAGE),
-    ("one soft sample", (3,), _SOFT[0]),
-]:
-    for _reduction in ("mean", "sum", "none"):
-        for _extra in (
-            {},
-            {"weight": _WEIGHT},
-            {"label_smoothing": 0.2},
-            {"weight": _WEIGHT, "label_smoothing": 0.1},
-            {"ignore_index": 2},
-            {"ignore_index": 2, "weight": _WEIGHT, "label_smoothing": 0.1},
-        ):
-            if "ignore_index" in _extra and (_target.dtype.kind == "f" or np.any(_target == -100)):
-                continue
-            _settings = {"reduction": _reduction, **_extra}
-            _shown = ", ".join([_label, _reduction, *_extra])
-            case("cross_entropy", _shown, partial(tg.cross_entropy, target=_target, **_settings),
-                 normal(*_shape), partial(_cross_entropy, target=_target, **_settings),
-                 _torch_cross_entropy(_target, **_settings))  # fmt: skip
-case("cross_entropy", "soft targets that need a gradient", tg.cross_entropy, (normal(4, 3), fixed(_SOFT)),
-     _cross_entropy, _functional("cross_entropy"))  # fmt: skip
-case("cross_entropy", "large logits", lambda z: tg.cross_entropy(z, [1, 0], reduction="none"),
-     fixed([[900.0, 901.0], [0.0, -900.0]]), lambda z: np.array([math.log1p(math.exp(-1)), 0.0]),
-     lambda torch, z: torch.nn.functional.cross_entropy(
-         z, torch.tensor([1, 0]), reduction="none"))  # fmt: skip
-
-
-def _nll(x: np.ndarray, reduction: str, weight: Any = (1, 1, 1), ignore_index: int = -1) -> Any:
-    w = np.array([weight[t] * (t != ignore_index) for t in _LABELS])
-    each = np.array([-row[t] for row, t in zip(x, _LABELS, strict=True)]) * w
-    return {"none": each, "sum": each.sum(), "mean": each.sum() / w.sum()}[reduction]
-
-
-def _torch_settings(torch: Any, like: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """Turn weights into tensors."""
-    weights = ("weight", "pos_weight")
-    return {k: torch.tensor(v, dtype=like.dtype) if k in weights else v for k, v in settings.items()}
-
-
-for _reduction in ("mean", "sum", "none"):
-    for _extra in ({}, {"weight": _WEIGHT}, {"ignore_index": 2}, {"weight": _WEIGHT, "ignore_index": 0}):
-        _settings = {"reduction": _reduction, **_extra}
-
-        case("nll_loss", ", ".join([_reduction, *_extra]), partial(tg.nll_loss, target=_LABELS, **_settings),
-             normal(4, 3), partial(_nll, **_settings),
-             lambda torch, x, s=_settings: torch.nn.functional.nll_loss(
-                 x, torch.tensor(_LABELS), **_torch_settings(torch, x, s)))  # fmt: skip
-
-
-def _reduce(each: np.ndarray, reduction: str) -> Any:
-    if reduction == "batchmean":
-        return each.sum() / len(each)
-    return each if reduction == "none" else getattr(each, reduction)()
-
-
-def _binary_cross_entropy(x: Any, t: Any, reduction: str, weight: Any = 1.0, pos_weight: Any = 1.0) -> Any:
+def _binary(x: Any, t: Any, weight: Any = 1.0, pos_weight: Any = 1.0) -> Any:
     s = _sigmoid(x)
-    each = -(pos_weight * t * np.log(s) + (1 - t) * np.log(1 - s))
-    return _reduce(np.asarray(each * weight), reduction)
+    return -(pos_weight * t * np.log(s) + (1 - t) * np.log(1 - s)) * weight
 
 
-for _reduction in ("mean", "sum", "none"):
-    for _extra in (
-        {},
-        {"pos_weight": 3.0},
-        {"pos_weight": _WEIGHT},
-        {"weight": _WEIGHT},
-        {"weight": 0.5, "pos_weight": _WEIGHT},
-    ):
-        _settings = {"reduction": _reduction, **_extra}
-        _shown = ", ".join(f"{k} {v}" for k, v in _settings.items())
-        case("binary_cross_entropy_with_logits", _shown,
-             partial(tg.binary_cross_entropy_with_logits, **_settings),
-             (normal(2, 3), between(0.1, 0.9, 2, 3)), partial(_binary_cross_entropy, **_settings),
-             lambda torch, x, t, s=_settings: torch.nn.functional.binary_cross_entropy_with_logits(
-                 x, t, **_torch_settings(torch, x, s)))  # fmt: skip
-case("binary_cross_entropy_with_logits", "integer targets, far out",
-     lambda x: tg.binary_cross_entropy_with_logits(x, [1, 0, 1, 0], reduction="none"),
-     fixed([50.0, -50.0, -50.0, 50.0]), lambda x: np.array([0, 0, 50.0, 50.0]),
-     lambda torch, x: torch.nn.functional.binary_cross_entropy_with_logits(
-         x, torch.tensor([1.0, 0, 1, 0], dtype=x.dtype), reduction="none"))  # fmt: skip
-
-for _reduction in ("mean", "sum", "none"):
-    for _name, _expected in [
-        ("mse_loss", lambda x, t: (x - t) ** 2),
-        ("l1_loss", lambda x, t: np.abs(x - t)),
-        ("huber_loss", lambda x, t: np.where(np.abs(x - t) <= 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5)),
-    ]:
-        case(_name, _reduction, partial(getattr(tg, _name), reduction=_reduction),
-             (normal(3, 4), normal(3, 4)), lambda x, t, f=_expected, r=_reduction: _reduce(f(x, t), r),
-             _functional(_name, reduction=_reduction))  # fmt: skip
-    case("hinge_loss", _reduction,
-         lambda x, r=_reduction: tg.hinge_loss(x, [1.0, -1.0, 1.0, -1.0], reduction=r), normal(4),
-         lambda x, r=_reduction: _reduce(np.maximum(1 - np.array([1, -1, 1, -1]) * x, 0), r),
-         lambda torch, x, r=_reduction: _torch_hinge(torch, x, r))  # fmt: skip
-for _reduction in ("mean", "batchmean", "sum", "none"):
-    case("kl_div", _reduction, partial(tg.kl_div, reduction=_reduction),
-         (normal(3, 4), between(0.1, 0.9, 3, 4)),
-         lambda x, t, r=_reduction: _reduce(t * (np.log(t) - x), r),
-         _functional("kl_div", reduction=_reduction))  # fmt: skip
-case("mse_loss", "0-d", tg.mse_loss, (normal(), normal()), lambda x, t: (x - t) ** 2, _functional("mse_loss"))
-case("mse_loss", "no elements", lambda x: tg.mse_loss(x, np.zeros((0, 2), x.dtype), reduction="sum"),
-     normal(0, 2), lambda x: np.zeros(()), lambda torch, x: (x * x).sum())  # fmt: skip
-case("l1_loss", "at zero", partial(tg.l1_loss, reduction="none"),
-     (fixed([1.0, 2.0]), fixed([1.0, 0.0])), lambda x, t: np.array([0.0, 2.0]),
-     _functional("l1_loss", reduction="none"), smooth=0,
-     gradient=lambda x, t: ([0, 1], [0, -1]))  # fmt: skip
-case("huber_loss", "delta 0.3", partial(tg.huber_loss, delta=0.3), (normal(4, 4), normal(4, 4)),
-     lambda x, t: np.mean(np.where(np.abs(x - t) <= 0.3, (x - t) ** 2 / 2, 0.3 * (np.abs(x - t) - 0.15))),
-     _functional("huber_loss", delta=0.3))  # fmt: skip
-case("huber_loss", "at delta", partial(tg.huber_loss, delta=0.5), (fixed([0.5, 0.0]), fixed([0.0, 0.5])),
-     lambda x, t: np.array(0.125), _functional("huber_loss", delta=0.5),
-     smooth=1, gradient=lambda x, t: ([0.25, -0.25], [-0.25, 0.25]))  # fmt: skip
-case("hinge_loss", "at the margin", lambda x: tg.hinge_loss(x, [1.0, -1.0], margin=2.0, reduction="none"),
-     fixed([2.0, 1.0]), lambda x: np.array([0.0, 3.0]), "PyTorch's clamp takes the other subgradient",
-     smooth=0, gradient=lambda x: [[0, 1]])  # fmt: skip
-case("kl_div", "target of zero", lambda x: tg.kl_div(x, [0.0, 1.0], reduction="sum"), fixed([-0.5, -1.0]),
-     lambda x: np.array(1.0), lambda torch, x: torch.nn.functional.kl_div(
-         x, torch.tensor([0.0, 1.0], dtype=x.dtype), reduction="sum"))  # fmt: skip
+def _huber(x: Any, t: Any, delta: float = 1.0) -> Any:
+    return np.where(np.abs(x - t) <= delta, (x - t) ** 2 / 2, delta * (np.abs(x - t) - delta / 2))
 
 
-def _torch_hinge(torch: Any, x: Any, reduction: str) -> Any:
-    each = torch.relu(1 - torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=x.dtype) * x)
+def _torch_hinge(torch: Any, x: Any, target: Any, reduction: str) -> Any:
+    each = torch.relu(1 - torch.tensor(target, dtype=x.dtype) * x)
     return each if reduction == "none" else getattr(each, reduction)()
 
+
+oracle("cross_entropy", _cross_entropy, _torch_loss("cross_entropy"))
+oracle("cross_entropy: large logits",
+       lambda z, target, reduction: np.array([math.log1p(math.exp(-1)), 0.0]),
+       _torch_loss("cross_entropy"))  # fmt: skip
+oracle("nll_loss", _nll, _torch_loss("nll_loss"))
+oracle("binary_cross_entropy_with_logits", _reduced(_binary), _torch_loss("binary_cross_entropy_with_logits"))
+oracle("binary_cross_entropy_with_logits: integer targets, far out",
+       lambda x, target, reduction: np.array([0, 0, 50.0, 50.0]),
+       lambda torch, x, target, reduction: torch.nn.functional.binary_cross_entropy_with_logits(
+           x, torch.tensor(target, dtype=x.dtype), reduction=reduction))  # fmt: skip
+oracle("mse_loss", _reduced(lambda x, t: (x - t) ** 2), _torch_loss("mse_loss"))
+oracle("l1_loss", _reduced(lambda x, t: np.abs(x - t)), _torch_loss("l1_loss"))
+oracle("huber_loss", _reduced(_huber), _torch_loss("huber_loss"))
+oracle("hinge_loss", _reduced(lambda x, t: np.maximum(1 - t * x, 0)), _torch_hinge)
+oracle("kl_div", _reduced(lambda x, t: t * (np.log(t) - x)), _torch_loss("kl_div"))
+oracle("mse_loss: no elements", lambda x, target, reduction: np.zeros(()),
+       lambda torch, x, target, reduction: (x * x).sum())  # fmt: skip
+oracle("l1_loss: at zero", lambda x, t, reduction: np.array([0.0, 2.0]), _torch_loss("l1_loss"), smooth=0,
+       gradient=lambda x, t, reduction: ([0, 1], [0, -1]))  # fmt: skip
+oracle("huber_loss: at delta", lambda x, t, delta: np.array(0.125), _torch_loss("huber_loss"),
+       smooth=1, gradient=lambda x, t, delta: ([0.25, -0.25], [-0.25, 0.25]))  # fmt: skip
+oracle("hinge_loss: at the margin", lambda x, target, margin, reduction: np.array([0.0, 3.0]),
+       "PyTorch's clamp takes the other subgradient", smooth=0,
+       gradient=lambda x, target, margin, reduction: [[0, 1]])  # fmt: skip
+oracle("kl_div: target of zero", lambda x, target, reduction: np.array(1.0), _torch_loss("kl_div"))
 
 # --- Normalization ---------------------------------------------------------------------------
 
@@ -975,16 +575,12 @@ def _standardized(x: np.ndarray, axes: Any, eps: float) -> np.ndarray:
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
 
 
-for _shape, _last in [((3, 4), (4,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (4,)), ((5,), (5,)), ((0, 4), (4,))]:
-    _axes = tuple(range(-len(_last), 0))
-    case("layer_norm", f"{_shape} over {_last}", partial(tg.layer_norm, normalized_shape=_last),
-         normal(*_shape), partial(_standardized, axes=_axes, eps=1e-5),
-         _functional("layer_norm", normalized_shape=_last))  # fmt: skip
-    case("layer_norm", f"{_shape} over {_last}, affine",
-         lambda x, w, b, n=_last: tg.layer_norm(x, n, w, b, eps=0.1),
-         (normal(*_shape), normal(*_last), normal(*_last)),
-         lambda x, w, b, a=_axes: w * _standardized(x, a, 0.1) + b,
-         lambda torch, x, w, b, n=_last: torch.nn.functional.layer_norm(x, n, w, b, 0.1))  # fmt: skip
+def _layer_norm(x: Any, w: Any = 1.0, b: Any = 0.0, *, normalized_shape: Any, eps: float = 1e-5) -> Any:
+    return w * _standardized(x, tuple(range(-len(normalized_shape), 0)), eps) + b
+
+
+def _torch_layer_norm(torch: Any, x: Any, *affine: Any, normalized_shape: Any, eps: float = 1e-5) -> Any:
+    return torch.nn.functional.layer_norm(x, normalized_shape, *(affine or (None, None)), eps)
 
 
 def _pulled_back(a: np.ndarray, x: np.ndarray, axes: Any, eps: float) -> np.ndarray:
@@ -1009,43 +605,40 @@ def _torch_pulled_back(torch: Any, a: Any, x: Any, axes: Any, eps: float) -> Any
     return torch.autograd.grad(y, x, a, create_graph=True)[0]
 
 
-for _shape, _axes in [((2, 3, 2, 2), (0, 2, 3)), ((4, 3), (0,)), ((2, 5), (1,)), ((2, 2, 3, 2), (2, 3))]:
-    case("_standardize_vjp", f"{_shape} over {_axes}",
-         partial(PRIMITIVES["_standardize_vjp"], axes=_axes, eps=0.1), (normal(*_shape), normal(*_shape)),
-         partial(_pulled_back, axes=_axes, eps=0.1), partial(_torch_pulled_back, axes=_axes, eps=0.1)
-    )  # fmt: skip
+def _across(x: Any, values: Any) -> Any:
+    """Shape what belongs to the channels, so that it stands beside images or sequences."""
+    return np.reshape(values, (1, -1, *[1] * (x.ndim - 2)))
 
-_MEAN, _VAR = np.array([0.1, -0.2, 0.3]), np.array([0.5, 1.5, 2.0])
+
+def _batch_norm(x: Any, w: Any = 1.0, b: Any = 0.0, *, training: bool, eps: float = 1e-5) -> Any:
+    y = _standardized(x, (0, *range(2, x.ndim)), eps)
+    return _across(x, w) * y + _across(x, b)
+
+
+def _running_batch_norm(x: Any, w: Any, b: Any, mean: Any, var: Any) -> Any:
+    y = (x - _across(x, mean)) / np.sqrt(_across(x, var) + 1e-5)
+    return _across(x, w) * y + _across(x, b)
+
+
+def _torch_batch_norm(
+    torch: Any, x: Any, *affine: Any, mean: Any = None, var: Any = None, **settings: Any
+) -> Any:
+    moments = [None if m is None else torch.tensor(m, dtype=x.dtype) for m in (mean, var)]
+    return torch.nn.functional.batch_norm(x, *moments, *affine, **settings)
+
+
+def _group_norm(x: Any, w: Any, b: Any, num_groups: int, eps: float) -> Any:
+    split = x.reshape(len(x), num_groups, x.shape[1] // num_groups, *x.shape[2:])
+    y = _standardized(split, tuple(range(2, split.ndim)), eps).reshape(x.shape)
+    return _across(x, w) * y + _across(x, b)
+
+
+oracle("layer_norm", _layer_norm, _torch_layer_norm)
+oracle("_standardize_vjp", _pulled_back, _torch_pulled_back)
+oracle("batch_norm", _batch_norm, _torch_batch_norm)
 for _shape in [(4, 3), (2, 3, 4), (2, 3, 2, 2)]:
-    _axes, _across = (0, *range(2, len(_shape))), (1, 3, *[1] * (len(_shape) - 2))
-    case("batch_norm", f"{_shape}, training", lambda x: tg.batch_norm(x, training=True), normal(*_shape),
-         lambda x, a=_axes: _standardized(x, a, 1e-5),
-         lambda torch, x: torch.nn.functional.batch_norm(x, None, None, training=True))  # fmt: skip
-    case("batch_norm", f"{_shape}, training, affine",
-         lambda x, w, b: tg.batch_norm(x, None, None, w, b, training=True, eps=0.01),
-         (normal(*_shape), normal(3), normal(3)),
-         lambda x, w, b, a=_axes, s=_across: w.reshape(s) * _standardized(x, a, 0.01) + b.reshape(s),
-         lambda torch, x, w, b: torch.nn.functional.batch_norm(
-             x, None, None, w, b, training=True, eps=0.01))  # fmt: skip
-    case("batch_norm", f"{_shape}, running averages, affine",
-         lambda x, w, b: tg.batch_norm(x, _MEAN.astype(x.dtype), _VAR.astype(x.dtype), w, b),
-         (normal(*_shape), normal(3), normal(3)),
-         lambda x, w, b, s=_across: w.reshape(s) * (x - _MEAN.reshape(s)) / np.sqrt(
-             _VAR.reshape(s) + 1e-5) + b.reshape(s),
-         lambda torch, x, w, b: torch.nn.functional.batch_norm(
-             x, torch.tensor(_MEAN, dtype=x.dtype), torch.tensor(_VAR, dtype=x.dtype), w, b)
-    )  # fmt: skip
+    oracle(f"batch_norm: {_shape}, running averages, affine", _running_batch_norm, _torch_batch_norm)
+oracle("group_norm", _group_norm, lambda torch, x, w, b, num_groups, eps: (
+    torch.nn.functional.group_norm(x, num_groups, w, b, eps)))  # fmt: skip
 
-for _shape, _groups in [((2, 4), 2), ((2, 4, 3), 1), ((3, 6, 2, 2), 3)]:
-    _split = (_shape[0], _groups, _shape[1] // _groups, *_shape[2:])
-    _axes, _across = tuple(range(2, len(_split))), (1, _shape[1], *[1] * (len(_shape) - 2))
-    case("group_norm", f"{_shape} in {_groups}, affine",
-         lambda x, w, b, n=_groups: tg.group_norm(x, n, w, b, eps=0.1),
-         (normal(*_shape), normal(_shape[1]), normal(_shape[1])),
-         lambda x, w, b, p=_split, a=_axes, s=_across: w.reshape(s) * _standardized(
-             x.reshape(p), a, 0.1).reshape(x.shape) + b.reshape(s),
-         lambda torch, x, w, b, n=_groups: torch.nn.functional.group_norm(x, n, w, b, 0.1))  # fmt: skip
-
-# --- Convolution and pooling: a file of their own, which appends to this table -----------------
-
-import window_cases  # noqa: E402, F401
+CASES = [case(call) for call in [*OPERATIONS, *IMAGE_OPERATIONS]]

@@ -19,6 +19,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
+from tinygrad_adam.selfcheck.optimizers import OPTIONS
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="Numba is not installed: there are no fast kernels")
@@ -309,30 +310,6 @@ class Row:
     lr: float = 0.01
 
 
-ADAM_OPTIONS = [
-    {"betas": (0.9, 0.999), "eps": 0.1},
-    {"betas": (0.5, 0.7), "eps": 0.1},
-    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad": True},
-    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3},
-    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3, "amsgrad": True},
-    {"betas": (0.0, 0.9), "eps": 1e-8},
-    {"betas": (0.9, 0.0), "eps": 0.1},
-    {"betas": (0.5, 0.7), "eps": 0.0},
-    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "hat"},
-    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "inside"},
-    {"betas": (0.5, 0.7), "eps": 0.1, "eps_at": "hat", "amsgrad": True, "bias_correction": False},
-    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad": True, "amsgrad_after_correction": True},
-    {"betas": (0.5, 0.7), "eps": 0.1, "amsgrad_after_correction": True, "bias_correction": False},
-    {"betas": (0.5, 0.7), "eps": 0.1, "lr_decay": 0.5, "weight_decay": 0.3},
-    {"betas": (0.5, 0.7), "eps": 0.1, "beta1_decay": 0.5},
-]
-FAMILY = [  # of Adam's relatives, which have no options but these
-    {"betas": (0.9, 0.999), "eps": 0.1},
-    {"betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3},
-    {"betas": (0.0, 0.9), "eps": 0.01},
-    {"betas": (0.5, 0.9), "eps": 1e-8},
-]
-DECOUPLED = [{**options, "decoupled_weight_decay": True} for options in FAMILY]
 FAMILY_REFUSED = {
     "lr": NOT_NUMBERS,
     "betas": NOT_BETAS,
@@ -349,13 +326,6 @@ ADAM_REFUSED = {
     "lr_decay": NOT_NUMBERS,
     "beta1_decay": (*NOT_NUMBERS, 1.5),
 }
-BOUND_OPTIONS = [
-    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 0.02, "gamma": 0.05},  # above, within and below
-    {"betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.3},
-    {"betas": (0.5, 0.7), "eps": 0.01, "final_lr": 0.5, "gamma": 0.5, "base_lr": 0.2},
-    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 0.01, "gamma": 1.0},
-    {"betas": (0.5, 0.7), "eps": 0.1, "final_lr": 1.0, "gamma": 1e-6},
-]
 BOUND_REFUSED = {
     **FAMILY_REFUSED,
     "final_lr": NOT_NUMBERS,
@@ -371,14 +341,7 @@ ROWS = {
     "sgd": Row(
         optim.SGD,
         sgd,
-        [
-            {},
-            {"weight_decay": 0.3},
-            {"momentum": 0.8},
-            {"momentum": 0.8, "dampening": 0.4},
-            {"momentum": 0.8, "nesterov": True, "weight_decay": 0.3},
-            {"momentum": 0.8, "dampening": 1.0, "weight_decay": 0.1},
-        ],
+        OPTIONS["sgd"],
         {
             "lr": NOT_NUMBERS,
             "momentum": (*NOT_NUMBERS, 1.0),
@@ -402,12 +365,7 @@ ROWS = {
     "adagrad": Row(
         optim.Adagrad,
         adagrad,
-        [
-            {"eps": 0.1},
-            {"eps": 0.1, "lr_decay": 0.5},
-            {"eps": 0.1, "weight_decay": 0.3},
-            {"eps": 0.1, "initial_accumulator_value": 0.7},
-        ],
+        OPTIONS["adagrad"],
         dict.fromkeys(("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"), NOT_NUMBERS),
         torch="Adagrad",
         torch_runs=[
@@ -422,7 +380,7 @@ ROWS = {
     "adadelta": Row(
         optim.Adadelta,
         adadelta,
-        [{"eps": 0.1}, {"eps": 0.1, "rho": 0.5, "weight_decay": 0.3}, {"eps": 0.01, "rho": 0.0}],
+        OPTIONS["adadelta"],
         {
             "lr": NOT_NUMBERS,
             "rho": (*NOT_NUMBERS, 1.0),
@@ -436,13 +394,7 @@ ROWS = {
     "rmsprop": Row(
         optim.RMSprop,
         rmsprop,
-        [
-            {"eps": 0.1},
-            {"eps": 0.1, "alpha": 0.5, "weight_decay": 0.3},
-            {"eps": 0.1, "alpha": 0.5, "momentum": 0.8},
-            {"eps": 0.1, "alpha": 0.5, "centered": True},
-            {"eps": 0.1, "alpha": 0.5, "momentum": 0.8, "centered": True, "weight_decay": 0.3},
-        ],
+        OPTIONS["rmsprop"],
         {
             "lr": NOT_NUMBERS,
             "alpha": (*NOT_NUMBERS, 1.0),
@@ -470,7 +422,7 @@ ROWS = {
     "adam": Row(
         optim.Adam,
         adam,
-        [*ADAM_OPTIONS, *({**options, "decoupled_weight_decay": True} for options in ADAM_OPTIONS)],
+        OPTIONS["adam"],
         ADAM_REFUSED,
         {"amsgrad": True},
         torch="Adam",
@@ -481,7 +433,7 @@ ROWS = {
     "adamw": Row(
         optim.AdamW,
         adamw,
-        [*ADAM_OPTIONS, {"weight_decay": 0.3, "decoupled_weight_decay": False}],
+        OPTIONS["adamw"],
         ADAM_REFUSED,
         {"amsgrad": True},
         torch="AdamW",
@@ -490,12 +442,17 @@ ROWS = {
         ],
     ),
     "adamax": Row(
-        optim.Adamax, adamax, FAMILY, FAMILY_REFUSED, torch="Adamax", torch_runs=[({}, TORCH_FAMILY)]
+        optim.Adamax,
+        adamax,
+        OPTIONS["adamax"],
+        FAMILY_REFUSED,
+        torch="Adamax",
+        torch_runs=[({}, TORCH_FAMILY)],
     ),
     "nadam": Row(
         optim.NAdam,
         nadam,
-        [*FAMILY, *DECOUPLED, {"eps": 0.1, "momentum_decay": 0.5}],
+        OPTIONS["nadam"],
         {**FAMILY_REFUSED, "momentum_decay": NOT_NUMBERS, "decoupled_weight_decay": NOT_SWITCHES},
         torch="NAdam",
         torch_runs=[
@@ -505,23 +462,23 @@ ROWS = {
     "radam": Row(
         optim.RAdam,
         radam,
-        [*FAMILY, *DECOUPLED],
+        OPTIONS["radam"],
         {**FAMILY_REFUSED, "decoupled_weight_decay": NOT_SWITCHES},
         torch="RAdam",
         torch_runs=[({}, TORCH_DECOUPLED)],
     ),
-    "adabound": Row(optim.AdaBound, adabound, BOUND_OPTIONS, BOUND_REFUSED),
-    "amsbound": Row(optim.AMSBound, amsbound, BOUND_OPTIONS, BOUND_REFUSED),
+    "adabound": Row(optim.AdaBound, adabound, OPTIONS["adabound"], BOUND_REFUSED),
+    "amsbound": Row(optim.AMSBound, amsbound, OPTIONS["amsbound"], BOUND_REFUSED),
     "adabelief": Row(
         optim.AdaBelief,
         adabelief,
-        [*FAMILY, *DECOUPLED],
+        OPTIONS["adabelief"],
         {**FAMILY_REFUSED, "eps": (*NOT_NUMBERS, 0.0), "decoupled_weight_decay": NOT_SWITCHES},
     ),
     "lion": Row(
         optim.Lion,
         lion,
-        [{}, {"betas": (0.5, 0.7)}, {"betas": (0.8, 0.2), "weight_decay": 0.3}, {"betas": (0.3, 0.9)}],
+        OPTIONS["lion"],
         {"lr": NOT_NUMBERS, "betas": NOT_BETAS, "weight_decay": NOT_NUMBERS},
     ),
 }

@@ -318,7 +318,7 @@ def test_misspelled_commands(args, saying):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "datasets", "compare", "tune", "lr-find"]
+    "command", ["train", "evaluate", "predict", "datasets", "devices", "compare", "tune", "lr-find"]
 )
 def test_help(command):
     result = CliRunner().invoke(cli.app, [command, "--help"])

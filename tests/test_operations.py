@@ -17,6 +17,7 @@ from cases import (
     public_operations,
     value_and_gradients,
 )
+from oracles import ORACLES
 
 import tinygrad_adam as tg
 from tinygrad_adam.errors import (
@@ -61,6 +62,10 @@ def test_every_primitive_with_rules_is_checked_by_differences():
 
 def test_case_names_are_unique():
     assert len({str(case) for case in CASES}) == len(CASES)
+
+
+def test_every_oracle_is_asked():
+    assert {case.name for case in CASES} == ORACLES.keys()
 
 
 # --- Values ----------------------------------------------------------------------------------

@@ -220,12 +220,15 @@ def test_creation_with_a_wrong_dtype(make, dtype):
 # --- Devices -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("device", ["gpu", "cpu:0", "", None, 3])
+@pytest.mark.parametrize("device", ["gpu", "cpu:0", "", 3, "cuda:", "cuda:x", "cuda:-1"])
 def test_an_unknown_device(device):
-    with pytest.raises(errors.OptionError, match=r"^device: unknown device"):
-        tg.tensor(1.0, device=device)
-    with pytest.raises(errors.OptionError):
-        tg.zeros(2, device=device)
+    for make in (
+        lambda: tg.tensor(1.0, device=device),
+        lambda: tg.zeros(2, device=device),
+        lambda: tg.device(device),
+    ):
+        with pytest.raises(errors.OptionError, match=r"^device: unknown device"):
+            make()
 
 
 def test_moves_and_casts():

@@ -7,6 +7,7 @@ from . import errors, nn, optim
 from ._version import __version__
 from .autograd import grad
 from .backend.convert import default_dtype, get_default_dtype
+from .backend.device import device
 from .backend.kernels import use_kernels
 from .backend.threads import get_num_threads, set_num_threads
 from .creation import arange, eye, full, ones, rand, randn, tensor, zeros
@@ -19,12 +20,13 @@ from .tensor import Tensor
 from .tracing import tracing
 
 if TYPE_CHECKING:
-    from . import data, explain, training
+    from . import cuda, data, explain, training
     from .explain.drawing import draw
+    from .explain.film import film
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
-_MODULES = ("data", "explain", "training")
-_FUNCTIONS = {"draw": ".explain.drawing"}
+_MODULES = ("cuda", "data", "explain", "training")
+_FUNCTIONS = {"draw": ".explain.drawing", "film": ".explain.film"}
 
 
 def __getattr__(name: str) -> Any:

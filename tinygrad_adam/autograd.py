@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from . import watching
-from .backend.device import Array, backend_of
+from .backend.device import Array, asarray, backend_of, device_of, on_device_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, Node, Variable, grad_mode, provided
 from .rowsparse import RowSparse, alike
@@ -278,7 +278,7 @@ def _first_gradient(root: Variable, gradient: Any, where: str, create_graph: boo
             )
         gradient = xp.ones(shape, dtype)
     elif not isinstance(gradient, Variable):
-        gradient = xp.asarray(gradient, dtype=dtype)
+        gradient = asarray(gradient, dtype=dtype, device=device_of(root._data))
     elif not create_graph:
         gradient = gradient._data
     if gradient.shape != shape:
@@ -299,19 +299,20 @@ def backward(
 
     See `Tensor.backward` for the parameters.
     """
-    gradient = _first_gradient(root, gradient, "backward", create_graph)
-    if watching.anyone:
-        watching.tell("backward_begins", root)
-    this_pass = _Pass(create_graph)
-    for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
-        assert isinstance(leaf, Variable)  # all nodes have passed theirs on
-        owned = leaf in this_pass.owned
-        if leaf._hooks:
-            g = _run_hooks(leaf._hooks, g)
-            owned = owned and g is leaf._grad_buffer  # a hook may have kept it
-        _accumulate(leaf, g, owned)
-    if watching.anyone:
-        watching.tell("backward_ends", root)
+    with on_device_of(root._data, "backward"):
+        gradient = _first_gradient(root, gradient, "backward", create_graph)
+        if watching.anyone:
+            watching.tell("backward_begins", root)
+        this_pass = _Pass(create_graph)
+        for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
+            assert isinstance(leaf, Variable)  # all nodes have passed theirs on
+            owned = leaf in this_pass.owned
+            if leaf._hooks:
+                g = _run_hooks(leaf._hooks, g)
+                owned = owned and g is leaf._grad_buffer  # a hook may have kept it
+            _accumulate(leaf, g, owned)
+        if watching.anyone:
+            watching.tell("backward_ends", root)
 
 
 def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
@@ -383,10 +384,11 @@ def grad(
     for position, x in enumerate(variables):
         if not isinstance(x, Variable):
             raise DTypeError("grad", f"xs[{position}] must be a Tensor", got=type(x).__name__)
-    gradient = _first_gradient(y, gradient, "grad", create_graph)
     keys: list[Node | Variable] = [x.node or x for x in variables]
     retain_graph = create_graph if retain_graph is None else retain_graph
-    found = _Pass(create_graph, set(keys)).run(y, gradient, retain_graph)
+    with on_device_of(y._data, "grad"):
+        gradient = _first_gradient(y, gradient, "grad", create_graph)
+        found = _Pass(create_graph, set(keys)).run(y, gradient, retain_graph)
     results = []
     for position, (x, key) in enumerate(zip(variables, keys, strict=True)):
         if key not in found:

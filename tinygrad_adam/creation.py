@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any
 
 from .backend.convert import array_of, check_dtype, get_default_dtype
-from .backend.device import Array, backend_of, device_of, get_backend, to_device
+from .backend.device import Array, backend_of, device_of, get_backend, on_device_of, to_device
 from .errors import ShapeError
 from .methods import unpacked
 from .random import generator
@@ -18,7 +18,7 @@ def _leaf(array: Array, requires_grad: bool, where: str = "tensor") -> Tensor:
     return Tensor(array).requires_grad_(requires_grad)
 
 
-def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Make a Tensor from numbers, nested lists or an array; the data are copied.
 
     Parameters
@@ -28,8 +28,8 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     dtype : dtype, optional
         By default that of an array; Python floats become the default dtype (float32), integers
         int64, truth values bool.
-    device : str
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    device : str, optional
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; by default where the data are.
     requires_grad : bool
         Whether operations on it are to be recorded.
 
@@ -51,11 +51,13 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     """
     if isinstance(data, Tensor):
         data = data._data
-    if device_of(data) == "cpu":
-        array = to_device(array_of("tensor", data, dtype), device)
+    here = device_of(data)
+    if here == "cpu":
+        array = array_of("tensor", data, dtype)
     else:
-        array = to_device(backend_of((data,)).xp.array(data, dtype=dtype), device)
-    return _leaf(array, requires_grad)
+        with on_device_of(data, "tensor"):
+            array = backend_of((data,)).xp.array(data, dtype=dtype)
+    return _leaf(array if device is None else to_device(array, device), requires_grad)
 
 
 def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -80,21 +82,28 @@ def full(
 ) -> Tensor:
     """Make a Tensor of one value, of the default dtype unless `dtype` is given."""
     shape = _shape("full", (shape,))
-    array = get_backend(device).xp.full(shape, value, dtype=get_default_dtype() if dtype is None else dtype)
-    return _leaf(array, requires_grad, "full")
+    dtype = get_default_dtype() if dtype is None else dtype
+    return _made("full", device, requires_grad, shape, value, dtype=dtype)
 
 
 def arange(*bounds: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``."""
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = get_default_dtype()
-    return _leaf(get_backend(device).xp.arange(*bounds, dtype=dtype), requires_grad, "arange")
+    return _made("arange", device, requires_grad, *bounds, dtype=dtype)
 
 
 def eye(n: int, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make the identity matrix of `n` rows."""
-    array = get_backend(device).xp.eye(n, dtype=get_default_dtype() if dtype is None else dtype)
-    return _leaf(array, requires_grad, "eye")
+    dtype = get_default_dtype() if dtype is None else dtype
+    return _made("eye", device, requires_grad, n, dtype=dtype)
+
+
+def _made(name: str, device: str, requires_grad: bool, *args: Any, dtype: Any) -> Tensor:
+    """Call the array library's function of that name where the Tensor is to be."""
+    backend = get_backend(device)
+    with backend.current(name):
+        return _leaf(getattr(backend.xp, name)(*args, dtype=dtype), requires_grad, name)
 
 
 def rand(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:

@@ -17,9 +17,9 @@ from typing import Any
 
 from . import watching
 from .backend.convert import operand
-from .backend.device import Array, Backend, backend_of
+from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array
 from .backend.kernels import chosen_kernels
-from .errors import DTypeError, IndexingError, ShapeError, TinygradAdamError
+from .errors import DeviceError, DTypeError, IndexingError, ShapeError, TinygradAdamError
 
 _grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
 
@@ -371,7 +371,7 @@ class Primitive:
         backend = backend_of(values)
         y = self._compute(backend, values, settings)
         if type(y) is not backend.array_type:
-            y = backend.xp.asarray(y)  # reductions give NumPy scalars, which cannot be written in place
+            y = self._as_array(backend, y, values)
         kind = y.dtype.kind
         if kind not in "fiub":
             raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
@@ -410,11 +410,46 @@ class Primitive:
     def _compute(self, backend: Backend, values: Sequence[Any], settings: dict[str, Any]) -> Any:
         lead: Any = backend.tables[chosen_kernels()] if self.wants_kernels else backend.xp
         try:
-            return self.forward(lead, *values, **settings)
+            if backend is CPU:
+                return self.forward(lead, *values, **settings)
+            self._require_one_device(values)  # CuPy would compute with the arrays of another GPU, slowly
+            with backend.current(self.name):
+                return self.forward(lead, *values, **settings)
         except TinygradAdamError:
             raise
-        except (ValueError, TypeError, IndexError) as error:
-            raise self._explained(error, values, settings) from error
+        except Exception as error:
+            self._require_one_device(values)
+            if isinstance(error, ValueError | TypeError | IndexError):
+                raise self._explained(error, values, settings) from error
+            raise
+
+    def _as_array(self, backend: Backend, y: Any, values: Sequence[Any]) -> Array:
+        """Make an array of what NumPy's reductions give: scalars, which cannot be written in place."""
+        if is_array(y):  # NumPy gave the operation away to the library of another argument
+            self._require_one_device(values)
+        return backend.xp.asarray(y)
+
+    def _require_one_device(self, values: Sequence[Any]) -> None:
+        """Refuse arrays that live apart."""
+        places = [device_of(value) if is_array(value) else None for value in values]
+        if len({*places} - {None}) > 1:
+            gpu = next(place for place in reversed(places) if place not in (None, "cpu"))
+            raise DeviceError(
+                self.name,
+                f"all arrays must be on one device; move a Tensor with .to({gpu!r}), and make one of a NumPy "
+                f"array with tg.tensor(array, device={gpu!r})",
+                **{
+                    self._label(i): f"{tuple(values[i].shape)} {values[i].dtype} on {place}"
+                    for i, place in enumerate(places)
+                    if place is not None
+                },
+            )
+
+    def _label(self, position: int) -> str:
+        """Name an argument, one of a variadic input by its number."""
+        first = len(self.inputs) - 1
+        numbered = self.variadic and position >= first
+        return f"{self.name_of(position)}[{position - first}]" if numbered else self.name_of(position)
 
     def _explained(
         self, error: Exception, values: Sequence[Any], settings: dict[str, Any]
@@ -422,10 +457,9 @@ class Primitive:
         """Turn an array library's error into one that names the operation and its arguments."""
         shown = {}
         for position, value in enumerate(values):
-            name = self.name_of(position)
-            if self.variadic and position >= len(self.inputs) - 1:
-                name = f"{name}[{position - len(self.inputs) + 1}]"
-            shown[name] = f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "dtype") else repr(value)
+            shown[self._label(position)] = (
+                f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "dtype") else repr(value)
+            )
         shown.update({name: repr(value) for name, value in settings.items()})
         kind: type[TinygradAdamError] = ShapeError
         if isinstance(error, TypeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .backend.device import Array, backend_of
+from .backend.device import Array, backend_of, on_device_of
 from .backend.kernels import chosen_kernels
 from .errors import IndexingError, ShapeError
 
@@ -75,15 +75,16 @@ class RowSparse:
                 shape=shape,
             )
         backend = backend_of((values,))
-        rows, place = backend.xp.unique(index, return_inverse=True)
-        if len(rows) and (rows[0] < 0 or rows[-1] >= shape[0]):
-            raise IndexingError(
-                "RowSparse", f"rows must lie in range({shape[0]})", least=rows[0], greatest=rows[-1]
-            )
-        add_at = backend.tables[chosen_kernels()].add_at
-        flat = values.reshape(len(index), math.prod(shape[1:]))
-        self.rows = rows.astype("int64")
-        self.values = add_at(flat, place, (len(rows), flat.shape[1])).reshape(len(rows), *shape[1:])
+        with backend.current("RowSparse"):
+            rows, place = backend.xp.unique(index, return_inverse=True)
+            if len(rows) and (rows[0] < 0 or rows[-1] >= shape[0]):
+                raise IndexingError(
+                    "RowSparse", f"rows must lie in range({shape[0]})", least=rows[0], greatest=rows[-1]
+                )
+            add_at = backend.tables[chosen_kernels()].add_at
+            flat = values.reshape(len(index), math.prod(shape[1:]))
+            self.rows = rows.astype("int64")
+            self.values = add_at(flat, place, (len(rows), flat.shape[1])).reshape(len(rows), *shape[1:])
         self.shape = tuple(shape)
 
     @property
@@ -93,17 +94,21 @@ class RowSparse:
 
     def to_dense(self) -> Array:
         """Return the whole as a raw array, zeros included."""
-        dense = backend_of((self.values,)).xp.zeros(self.shape, self.dtype)
-        dense[self.rows] = self.values
+        backend = backend_of((self.values,))
+        with backend.current("RowSparse.to_dense"):
+            dense = backend.xp.zeros(self.shape, self.dtype)
+            dense[self.rows] = self.values
         return dense
 
     def astype(self, dtype: Any) -> RowSparse:
         """Return a copy with values of another dtype."""
-        return self._like(self.values.astype(dtype))
+        with on_device_of(self.values, "RowSparse.astype"):
+            return self._like(self.values.astype(dtype))
 
     def copy(self) -> RowSparse:
         """Return a copy whose values are its own."""
-        return self._like(self.values.copy())
+        with on_device_of(self.values, "RowSparse.copy"):
+            return self._like(self.values.copy())
 
     def _like(self, values: Array) -> RowSparse:
         twin = object.__new__(RowSparse)
@@ -117,12 +122,13 @@ class RowSparse:
             raise ShapeError(
                 "RowSparse", "only equal shapes can be added", left=self.shape, right=other.shape
             )
-        xp = backend_of((self.values,)).xp
-        return RowSparse(
-            xp.concatenate([self.rows, other.rows]),
-            xp.concatenate([self.values, other.values]),
-            self.shape,
-        )
+        backend = backend_of((self.values,))
+        with backend.current("RowSparse"):
+            return RowSparse(
+                backend.xp.concatenate([self.rows, other.rows]),
+                backend.xp.concatenate([self.values, other.values]),
+                self.shape,
+            )
 
     def __repr__(self) -> str:
         return f"RowSparse({len(self.rows)} of {self.shape[0]} rows, shape={self.shape}, dtype={self.dtype})"

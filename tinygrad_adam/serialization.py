@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError
+from .files import replacing
 
 
 def save_tensors(
@@ -33,35 +32,16 @@ def save_tensors(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    target = Path(path)
-    partial = None
+    contiguous = {
+        name: array if array.flags.c_contiguous else array.copy() for name, array in tensors.items()
+    }
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder, so that the last step is a rename within one file system.
-        handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-        os.close(handle)
-        contiguous = {
-            name: array if array.flags.c_contiguous else array.copy() for name, array in tensors.items()
-        }
-        save_file(contiguous, partial, metadata=metadata)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, target)
+        with replacing(path) as partial:
+            save_file(contiguous, partial, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"saving {target}", f"could not write: {error}; a file that was there before is as it was"
+            f"saving {path}", f"could not write: {error}; a file that was there before is as it was"
         ) from error
-    finally:
-        if partial is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,7 +12,17 @@ import numpy
 
 from . import autograd, ops
 from .backend.convert import check_dtype, get_default_dtype, known_dtype, operand
-from .backend.device import Array, asarray, backend_of, device_of, get_backend, to_device, to_host
+from .backend.device import (
+    Array,
+    asarray,
+    backend_of,
+    device_of,
+    get_backend,
+    is_array,
+    on_device_of,
+    to_device,
+    to_host,
+)
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .methods import Operand, Operations
 from .ops.indexing import raw_index
@@ -126,7 +136,10 @@ class Tensor(Operations):
 
     def copy(self) -> Tensor:
         """Return a copy with the same history: gradients flow through it."""
-        return self * 1 if self.dtype.kind == "f" else Tensor(self._data.copy())
+        if self.dtype.kind == "f":
+            return self * 1
+        with on_device_of(self._data, "copy"):
+            return Tensor(self._data.copy())
 
     def to(self, target: Any) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
@@ -420,7 +433,8 @@ class Tensor(Operations):
                 after=result.shape,
             )
         try:
-            self._data[...] = result
+            with on_device_of(self._data, operation.name):
+                self._data[...] = result
         except ValueError as error:  # a view made by broadcasting, in which elements share memory
             raise ShapeError(operation.name, f"{error}; change a .copy()", shape=self.shape) from error
         self._version[0] += 1
@@ -457,8 +471,11 @@ class Tensor(Operations):
                 shape=self.shape,
             )
         raw = value._data if isinstance(value, Tensor) else value
+        if is_array(raw) or isinstance(raw, list | tuple):
+            raw = asarray(raw, device=self.device)
         try:
-            self._data[raw_index(index, self._data)] = raw
+            with on_device_of(self._data, "item assignment"):
+                self._data[raw_index(index, self._data)] = raw
         except IndexError as error:
             raise IndexingError("item assignment", str(error), shape=self.shape, index=index) from error
         except ValueError as error:
@@ -518,10 +535,11 @@ class Tensor(Operations):
                 "only leaves can be copied with their gradient; call .detach() first",
                 shape=self.shape,
             )
-        twin = type(self)(self._data.copy(), self.requires_grad)
-        memo[id(self)] = twin
-        if self._grad is not None:
-            twin.grad = self._grad.copy()
+        with on_device_of(self._data, "deepcopy"):
+            twin = type(self)(self._data.copy(), self.requires_grad)
+            memo[id(self)] = twin
+            if self._grad is not None:
+                twin.grad = self._grad.copy()
         return twin
 
     # --- NumPy's protocols ---------------------------------------------------------------

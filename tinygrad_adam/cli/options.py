@@ -33,7 +33,13 @@ Augment = Annotated[
 ]
 MaxGradNorm = Annotated[float | None, typer.Option(help="Scale gradients down to this norm.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, shuffles and dropout.")]
-Device = Annotated[str, typer.Option(help="cpu")]
+Device = Annotated[
+    str, typer.Option(help="Where to compute: cpu, cuda, cuda:N, or auto, the GPU if there is one to use.")
+]
+OtherDevice = Annotated[
+    str | None,
+    typer.Option(help="Where to compute: cpu, cuda, cuda:N or auto.  \\[default: where it was trained]"),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="How many trainings run at once, each in a process.  \\[default: one a core]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,11 @@ def train(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder, as it was set up.")
+        Path | None,
+        typer.Option(help="Go on with the run in this folder, as it was set up; --device may be another."),
+    ] = None,
+    film: Annotated[
+        Path | None, typer.Option(help="Record the training as a page to look at, film.html.")
     ] = None,
 ) -> None:
     """Train a model, and leave its curves, predictions and checkpoints in a folder."""
@@ -59,13 +64,13 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if resume is not None:
-        others = given(context) - {"--resume", "--threads"}
+        others = given(context) - {"--resume", "--threads", "--film", "--device"}
         if others:
             raise OptionError(
                 "--resume", "a run goes on as it was set up; leave out the other options",
                 given=", ".join(sorted(others)),
             )  # fmt: skip
-        run = Run.open(resume)
+        run = Run.open(resume, device if "--device" in given(context) else None)
         run.resume()
         trainer = run.trainer
         if trainer.epoch == run.config.epochs:
@@ -99,7 +104,12 @@ def train(
         f"{run.config.optimizer} on {run.config.device}"
     )
     try:
-        with told_of_compilation(lambda: say(COMPILING)):
+        with contextlib.ExitStack() as around:
+            if film is not None:
+                from ..explain.film import film as recorded
+
+                around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
+            around.enter_context(told_of_compilation(lambda: say(COMPILING)))
             results = run.train(choose_display())
     except TinygradAdamError:
         if run.checkpoints.last.exists():
@@ -111,6 +121,8 @@ def train(
             f"  tinygrad-adam train --resume {shlex.quote(str(run.folder))}"
         )
         raise typer.Exit(130)
+    if film is not None:
+        say(f"The film of the training: {film}")
     if run.trainer.stop_reason:
         say(f"Stopped early: {run.trainer.stop_reason}.")
     say(
@@ -128,11 +140,14 @@ def _next_command(run: Any) -> str:
     return f"tinygrad-adam predict {shlex.quote(str(run.folder))} picture.png"
 
 
-def evaluate(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    device: options.OtherDevice = None,
+) -> None:
     """Measure the best weights of a run on the test images."""
     from ..training import Run
 
-    opened = Run.open(run)
+    opened = Run.open(run, device)
     opened.load_best()
     results = opened.evaluate()
     say(
@@ -145,12 +160,13 @@ def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     image: Annotated[Path, typer.Argument(help="A picture, or a .npy file with one or more images.")],
     top: Annotated[int, typer.Option(min=1, help="How many answers to show.")] = 3,
+    device: options.OtherDevice = None,
 ) -> None:
     """Tell what an image shows."""
     from ..training import Run
     from ..training.reading import read_images
 
-    opened = Run.open(run)
+    opened = Run.open(run, device)
     opened.load_best()
     images, inverted = read_images(image, opened.data.shape, opened.data.scale)
     if inverted:

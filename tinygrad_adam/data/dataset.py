@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.device import backend_of, get_backend, to_device
 from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ._options import check_int, check_real
@@ -40,11 +41,12 @@ class TensorDataset:
     Parameters
     ----------
     *arrays : array_like, shape (n, ...)
-        NumPy arrays, Tensors, or what `tinygrad_adam.tensor` takes. They are brought to the host; those
-        that are not C-contiguous are copied once, so that every batch is a plain gather.
+        NumPy arrays, Tensors, or what `tinygrad_adam.tensor` takes. They are brought to the host (`to` moves
+        them); those that are not C-contiguous are copied once, so that every batch is a plain gather.
     transform : callable, optional
         ``transform(*arrays) -> tuple of arrays``, applied to the rows that are asked for. It always sees
-        a batch: an example that is asked for by its number comes as a batch of one.
+        a batch: an example that is asked for by its number comes as a batch of one. If its attribute
+        `on_any_device` is true, a `DataLoader` for a GPU applies it there, to arrays of the GPU.
     augment : callable, optional
         ``augment(generator, *arrays) -> tuple of arrays``, random changes to the rows of a batch that a
         `DataLoader` makes, before `transform`; indexing gives the rows as they are. All randomness must
@@ -84,6 +86,36 @@ class TensorDataset:
     def __len__(self) -> int:
         return len(self.arrays[0])
 
+    def to(self, device: str) -> Self:
+        """Return a copy whose arrays live on a device, so that batches are gathered there.
+
+        Parameters
+        ----------
+        device : str
+            ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+        Returns
+        -------
+        TensorDataset
+            Its transform gets, and indexing returns, arrays of the device.
+
+        Raises
+        ------
+        OptionError
+            If it is a GPU, and there is an `augment`: that is made for arrays of the host.
+        DeviceError
+            If this machine has no such device, or not enough memory on it.
+        """
+        if self.augment is not None and get_backend(device).device != "cpu":
+            raise OptionError(
+                "TensorDataset.to",
+                "augment works on the host; leave the dataset there, and give the DataLoader the device",
+                device=device,
+            )
+        moved = copy(self)
+        moved.arrays = tuple(to_device(array, device) for array in self.arrays)
+        return moved
+
     def __getitem__(self, index: int | slice | list[int] | NDArray[Any]) -> Arrays:
         """Return the rows at `index` of every array.
 
@@ -94,7 +126,7 @@ class TensorDataset:
 
         Returns
         -------
-        tuple of numpy.ndarray
+        tuple of arrays
             For an int, arrays without the leading axis.
 
         Raises
@@ -103,7 +135,7 @@ class TensorDataset:
             If a row does not exist.
         """
         if isinstance(index, int | np.integer):
-            return tuple(np.asarray(rows[0]) for rows in self[[int(index)]])
+            return tuple(backend_of((rows,)).xp.asarray(rows[0]) for rows in self[[int(index)]])
         return self._transformed(self._rows(index if isinstance(index, slice | list) else np.asarray(index)))
 
     def batch(self, rows: NDArray[np.intp], generator: np.random.Generator, /) -> Arrays:
@@ -124,13 +156,21 @@ class TensorDataset:
         return self._transformed(_tuple("augment", self.augment(generator, *self._rows(rows))))
 
     def _rows(self, rows: slice | list[int] | NDArray[Any]) -> Arrays:
+        backend = backend_of(self.arrays)
         try:
-            return tuple(array[rows] for array in self.arrays)
+            with backend.current("TensorDataset"):
+                if backend.device != "cpu" and not isinstance(rows, slice):
+                    # Checked here, for a GPU would wrap what is out of range.
+                    rows = backend.xp.asarray(np.arange(len(self))[rows])
+                return tuple(array[rows] for array in self.arrays)
         except IndexError as error:
             raise IndexingError("TensorDataset", str(error), length=len(self)) from None
 
     def _transformed(self, arrays: Arrays) -> Arrays:
-        return arrays if self.transform is None else _tuple("transform", self.transform(*arrays))
+        if self.transform is None:
+            return arrays
+        with backend_of(arrays).current("TensorDataset"):
+            return _tuple("transform", self.transform(*arrays))
 
 
 SomeDataset = TypeVar("SomeDataset", bound=TensorDataset)
@@ -172,8 +212,7 @@ def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDat
         raise OptionError("split", "both parts must have an example", fraction=fraction, examples=n)
     order = np.random.default_rng(seed).permutation(n)
     first, second = copy(dataset), copy(dataset)
-    first.arrays = tuple(array[order[:cut]] for array in dataset.arrays)
-    second.arrays = tuple(array[order[cut:]] for array in dataset.arrays)
+    first.arrays, second.arrays = dataset._rows(order[:cut]), dataset._rows(order[cut:])
     second.augment = None
     return first, second
 

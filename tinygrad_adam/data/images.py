@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ..backend.device import backend_of
 from ..errors import DTypeError, OptionError, ShapeError
 from ._options import check_int
 from .dataset import Arrays, TensorDataset
@@ -81,7 +83,7 @@ class ImageDataset(TensorDataset):
         super().__init__(
             images if images.ndim == 4 else images[:, None],
             labels.astype(np.int64),
-            transform=partial(_to_floats, float(scale)),
+            transform=_ToFloats(float(scale)),
             augment=partial(_change, tuple(augment)) if augment else None,
         )
 
@@ -149,8 +151,14 @@ def check_images(where: str, images: Any) -> None:
         )
 
 
-def _to_floats(scale: float, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Arrays:
-    return np.divide(images, np.float32(scale), dtype=np.float32), labels
+@dataclass(frozen=True)
+class _ToFloats:
+    scale: float
+    on_any_device = True
+
+    def __call__(self, images: Any, labels: Any) -> Arrays:
+        xp = backend_of((images,)).xp
+        return xp.divide(images, np.float32(self.scale), dtype=np.float32), labels
 
 
 def _change(

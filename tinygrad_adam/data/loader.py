@@ -7,17 +7,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
+from copy import copy
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.convert import check_dtype
 from ..backend.device import get_backend
+from ..backend.feeding import fed
 from ..creation import tensor
 from ..errors import OptionError, StateError
 from ..tensor import Tensor
 from ._options import check_int
-from .dataset import Arrays, AugmentedDataset, Dataset
+from .dataset import Arrays, AugmentedDataset, Dataset, TensorDataset
 
 
 class DataLoader:
@@ -43,10 +46,9 @@ class DataLoader:
         Fixes the orders of all epochs and the random changes of all batches.
     prefetch : int
         How many batches a background thread gathers ahead, the dataset's augment and transform included; 0
-        for no thread. Leaving the loop ends the thread. Batches move to the device only when they are handed
-        out.
+        for no thread. Leaving the loop ends the thread.
     device : str
-        Where the Tensors live.
+        Where the Tensors live. A GPU is given each batch while it computes with the one before.
 
     Raises
     ------
@@ -79,14 +81,13 @@ class DataLoader:
         for name, value in {"shuffle": shuffle, "drop_last": drop_last}.items():
             if not isinstance(value, bool):
                 raise OptionError("DataLoader", f"{name} must be True or False", **{name: repr(value)})
-        get_backend(device)  # an unknown device is refused here, not at the first batch
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = int(seed)
         self.prefetch = int(prefetch)
-        self.device = device
+        self.device = get_backend(device).device  # refused here if it is unknown, not at the first batch
         self._epoch = 0
         self._batch = 0
         self._restored = False
@@ -110,12 +111,38 @@ class DataLoader:
         self._restored = False
         epoch, first = self._epoch, self._batch
 
-        with closing(self._gather(self._maker(epoch), range(first, count))) as batches:
-            for handed, arrays in enumerate(batches, first + 1):
-                batch = tuple(tensor(array, device=self.device) for array in arrays)
+        with closing(self._batches(epoch, range(first, count))) as batches:
+            for handed, batch in enumerate(batches, first + 1):
                 self._epoch, self._batch = epoch, handed
                 yield batch
         self._epoch, self._batch = epoch + 1, 0
+
+    def _batches(self, epoch: int, numbers: Iterable[int]) -> Generator[tuple[Tensor, ...], None, None]:
+        """Yield batches of an epoch, by number, on the device."""
+        dataset = self.dataset
+        if self.device == "cpu":
+            with closing(self._gather(self._maker(dataset, epoch), numbers)) as batches:
+                for arrays in batches:
+                    yield tuple(tensor(array, device="cpu") for array in arrays)
+            return
+        late: Callable[..., Arrays] | None = getattr(dataset, "transform", None)
+        if getattr(late, "on_any_device", False):
+            # Its results may be larger than the rows, as floats are than bytes: the rows cross the bus.
+            dataset = copy(dataset)
+            cast(TensorDataset, dataset).transform = None
+        else:
+            late = None
+        with (
+            closing(self._gather(self._maker(dataset, epoch), numbers)) as hosted,
+            closing(fed(hosted, self.device)) as batches,
+        ):
+            for arrays in batches:
+                if late is not None:
+                    with get_backend(self.device).current("DataLoader"):
+                        arrays = late(*arrays)
+                for array in arrays:
+                    check_dtype("DataLoader", array.dtype)
+                yield tuple(map(Tensor, arrays))
 
     def state_dict(self) -> dict[str, int]:
         """Return the position: the epoch, the batches of it that were handed out, and the seed.
@@ -168,9 +195,9 @@ class DataLoader:
             return np.arange(n)
         return np.random.default_rng([self.seed, epoch]).permutation(n)
 
-    def _maker(self, epoch: int) -> Callable[[int], Arrays]:
+    def _maker(self, dataset: Dataset, epoch: int) -> Callable[[int], Arrays]:
         """Return the function that makes a batch of an epoch from its number and nothing else."""
-        dataset, size, seed, order = self.dataset, self.batch_size, self.seed, self._order(epoch)
+        size, seed, order = self.batch_size, self.seed, self._order(epoch)
         augmented = getattr(dataset, "augment", None) is not None
 
         def make(number: int) -> Arrays:

@@ -162,7 +162,7 @@ def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
         If one is out of range.
     """
     if not isinstance(indices, Tensor):
-        indices = tensor(indices)
+        indices = tensor(indices, device=weight.device)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
     _check_range("embedding", indices._data, len(weight))
@@ -237,8 +237,9 @@ def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
             x=x.shape, indices=columns.shape, data=numbers.shape, indptr=starts.shape,
         )  # fmt: skip
     _check_range("sparse_linear", columns, weight.shape[0])
-    xp = backend_of((columns,)).xp
-    row_of = xp.searchsorted(starts, xp.arange(len(columns)), side="right") - 1
+    backend = backend_of((columns,))
+    with backend.current("sparse_linear"):
+        row_of = backend.xp.searchsorted(starts, backend.xp.arange(len(columns)), side="right") - 1
     _check_range("sparse_linear", row_of, x.shape[0])
     terms = lookup(weight, columns, sparse=True) * numbers[:, None]
     y = add_rows(terms, row_of, x.shape[0])

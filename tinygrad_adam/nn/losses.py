@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..creation import tensor
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 
 
 class _Loss(Module):
-    """A loss function with its settings."""
+    """A loss function with its settings; those that are arrays are buffers, which move with the module."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
-        self.settings = settings
+        self._plain: dict[str, Any] = {}
+        for name, value in settings.items():
+            if value is None or isinstance(value, str | int | float):
+                self._plain[name] = value
+            else:
+                self.register_buffer(name, tensor(value))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the function is called with, by name."""
+        return {**self._plain, **self._buffers}
 
     def extra_repr(self) -> str:
-        return ", ".join(
-            f"{name}={value!r}" for name, value in self.settings.items() if not isinstance(value, Tensor)
-        )
+        return ", ".join(f"{name}={value!r}" for name, value in self._plain.items())
 
 
 class CrossEntropyLoss(_Loss):

@@ -10,7 +10,7 @@ import numpy
 
 from .. import watching
 from ..backend.convert import known_dtype
-from ..backend.device import asarray, to_device, to_host
+from ..backend.device import asarray, on_device_of, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
 from ..tensor import Tensor
 from .parameter import Parameter
@@ -245,10 +245,12 @@ class Module:
             if dtype not in (numpy.float32, numpy.float64):
                 raise DTypeError("Module.to", "parameters are float32 or float64", dtype=target)
         for entry in itertools.chain(self.parameters(), self.buffers()):
+            moved = entry._data
             if dtype is None:
-                moved = to_device(entry._data, target)
-            else:
-                moved = entry._data.astype(dtype, copy=False) if entry.dtype.kind == "f" else entry._data
+                moved = to_device(moved, target)
+            elif entry.dtype.kind == "f":
+                with on_device_of(moved, "Module.to"):
+                    moved = moved.astype(dtype, copy=False)
             if moved is not entry._data:
                 entry._data, entry._grad, entry._grad_buffer = moved, None, None
                 entry._version[0] += 1
@@ -331,7 +333,8 @@ class Module:
             )
         for name, entry in entries.items():
             if name in arrays:
-                entry._data[...] = asarray(arrays[name], dtype=entry.dtype, device=entry.device)
+                with on_device_of(entry._data, "load_state_dict"):
+                    entry._data[...] = asarray(arrays[name], dtype=entry.dtype, device=entry.device)
                 entry._version[0] += 1
 
     def save(self, path: Any) -> None:

@@ -35,7 +35,7 @@ class LayerNorm(Module):
         self.weight, self.bias = Parameter(ones(shape)), Parameter(zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`, shape (..., *normalized_shape)."""
+        """Normalize `x`, shape (...) + normalized_shape."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:  # noqa: D102

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend.device import asarray, on_device_of
 from ..creation import tensor
 from ..errors import ShapeError
 from ..tensor import Tensor
@@ -35,5 +36,7 @@ class Parameter(Tensor):
             raise ShapeError(
                 "Parameter.data", "the new value must have the same shape", parameter=self.shape, value=shape
             )
-        self._data[...] = value
+        value = asarray(value, dtype=self.dtype, device=self.device)
+        with on_device_of(self._data, "Parameter.data"):
+            self._data[...] = value
         self._version[0] += 1

@@ -98,7 +98,7 @@ class AdaptiveAvgPool2d(Module):
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, shape (N, C, H, W), to shape (N, C, *output_size)."""
+        """Map `x`, shape (N, C, H, W), to shape (N, C) + output_size."""
         return F.adaptive_avg_pool2d(x, self.output_size)
 
     def extra_repr(self) -> str:  # noqa: D102

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.device import backend_of
+from ..backend.device import CPU, backend_of, on_device_of
 from ..backend.kernels import chosen_kernels
 from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..primitive import Variable, primitive
 from .activation import softmax
+from .arithmetic import add, multiply
 from .indexing import _add_at
-from .loss import as_target, check_reduction, check_same_shape, raw, reduced
+from .loss import as_constant, as_target, check_reduction, check_same_shape, raw, reduced
 from .reduction import logsumexp, sum
 from .shaping import moveaxis, reshape
 
@@ -36,7 +37,9 @@ def _vjp_g_rule(
     xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     """Contract with ``row_weight * (softmax - onehot)``; the engine sums for a reduced loss."""
-    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    row, column = row_weights(
+        xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
+    )
     each = backend_of((column,)).xp.arange(len(column))
     return row * (xp.sum(g * softmax(logits), axis=1) - g[each, column])
 
@@ -45,7 +48,7 @@ def _vjp_logits_rule(
     xp: Any, g: Any, g_in: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     """Apply the Jacobian of the softmax, ``diag(p) - p p^T``, to each row."""
-    row, _ = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    row, _ = row_weights(xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype)
     p = softmax(logits)
     scale = xp.reshape(g_in * row, (-1, 1))
     return scale * p * (g - xp.sum(g * p, axis=1, keepdims=True))
@@ -113,7 +116,8 @@ def cross_entropy(
     ShapeError
         If the shapes do not fit.
     IndexingError
-        If a label is not in ``range(C)`` and is not `ignore_index`.
+        If a label is not in ``range(C)`` and is not `ignore_index`. On a GPU, where a look at the labels
+        would wait, such a label makes the loss NaN instead.
     OptionError
         If `label_smoothing` or `reduction` is out of its domain.
 
@@ -137,7 +141,7 @@ def cross_entropy(
     rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
     if not isinstance(target, Variable):
         target = raw(target, logits)
-    class_weight = None if weight is None else raw(weight, logits).astype(logits.dtype)
+    class_weight = None if weight is None else as_constant(weight, logits)
     if class_weight is not None and class_weight.shape != (shape[axis],):
         raise ShapeError(
             "cross_entropy",
@@ -151,9 +155,9 @@ def cross_entropy(
         target = as_target(target, logits)
         q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
         if label_smoothing:
-            q = q * (1 - label_smoothing) + label_smoothing / shape[axis]
+            q = add(multiply(q, 1 - label_smoothing), label_smoothing / shape[axis])
         if class_weight is not None:
-            q = q * class_weight
+            q = multiply(q, class_weight)
         losses = reduced(_soft_cross_entropy(rows, q), reduction)
         return reshape(losses, shape=sample_shape) if reduction == "none" else losses
     if tuple(target.shape) != sample_shape:
@@ -174,12 +178,15 @@ def cross_entropy(
 
 
 def _checked_labels(where: str, target: Any, like: Any, classes: int, ignore_index: int) -> Any:
-    """Return the labels as a flat raw array, after a look whether they are in range."""
+    """Return the labels as a flat raw array, after a look whether they are in range.
+
+    No look at those on a GPU: it would wait. There, a label out of range makes the loss NaN.
+    """
     labels = raw(target, like).reshape(-1)
     if labels.dtype.kind not in "iu":
         raise DTypeError(where, "labels must be integers", labels=labels.dtype)
     backend = backend_of((labels,))
-    if not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
+    if backend is CPU and not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
         raise IndexingError(
             where, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
             least=labels.min(), greatest=labels.max(),
@@ -192,14 +199,16 @@ def _smoothed(
 ) -> Any:
     """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in."""
     xp = backend_of((labels,)).xp
-    valid, column = row_weights(xp, labels, None, ignore_index, "sum", like.dtype)
-    q = xp.full(like.shape, label_smoothing / like.shape[1], dtype=like.dtype)
-    q[xp.arange(len(column)), column] += 1 - label_smoothing
-    q *= valid[:, None]
-    if class_weight is not None:
-        q *= class_weight
-    if reduction == "mean":
-        q /= row_weights(xp, labels, class_weight, ignore_index, "sum", like.dtype)[0].sum()
+    classes = like.shape[1]
+    with on_device_of(labels, "cross_entropy"):
+        valid, column = row_weights(xp, labels, classes, None, ignore_index, "sum", like.dtype)
+        q = xp.full(like.shape, label_smoothing / classes, dtype=like.dtype)
+        q[xp.arange(len(column)), column] += 1 - label_smoothing
+        q *= valid[:, None]
+        if class_weight is not None:
+            q *= class_weight
+        if reduction == "mean":
+            q /= row_weights(xp, labels, classes, class_weight, ignore_index, "sum", like.dtype)[0].sum()
     return q
 
 
@@ -237,7 +246,7 @@ def nll_loss(
     ShapeError
         If the shapes do not fit.
     IndexingError
-        If a label is out of range.
+        If a label is out of range; on a GPU the loss is NaN instead, as in `cross_entropy`.
     """
     check_reduction("nll_loss", reduction)
     shape = tuple(log_probs.shape)
@@ -247,9 +256,16 @@ def nll_loss(
             "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=raw_target.shape
         )
     labels = _checked_labels("nll_loss", raw_target, log_probs, shape[1], ignore_index)
-    class_weight = None if weight is None else raw(weight, log_probs).astype(log_probs.dtype)
-    row, column = row_weights(
-        backend_of((labels,)).xp, labels, class_weight, ignore_index, reduction, log_probs.dtype
-    )
+    class_weight = None if weight is None else as_constant(weight, log_probs)
+    with on_device_of(labels, "nll_loss"):
+        row, column = row_weights(
+            backend_of((labels,)).xp,
+            labels,
+            shape[1],
+            class_weight,
+            ignore_index,
+            reduction,
+            log_probs.dtype,
+        )
     losses = _nll(log_probs, column, row)
     return losses if reduction == "none" else sum(losses)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-from ..backend.device import backend_of, is_array
-from ..errors import ShapeError
+from ..backend.device import asarray, backend_of, device_of, is_array
+from ..errors import DeviceError, ShapeError
 from ..primitive import Variable, primitive
 from ..rowsparse import RowSparse
 from .reduction import normalize_axes
@@ -52,14 +52,24 @@ def _is_basic(index: Any) -> bool:
 
 
 def raw_index(index: Any, like: Any) -> Any:
-    """Turn Tensors and lists inside an index into raw arrays beside `like`."""
+    """Turn Tensors, arrays and lists inside an index into raw arrays beside `like`."""
     if isinstance(index, tuple):
         return tuple(raw_index(part, like) for part in index)
     if isinstance(index, Variable):
-        return index._data
+        index = index._data
+    if is_array(index):
+        here, there = device_of(index), device_of(like)
+        if here not in ("cpu", there):
+            raise DeviceError(
+                "getitem",
+                f"the index is on another device; move it with .to({there!r})",
+                array=f"{like.shape} {like.dtype} on {there}",
+                index=f"{index.shape} {index.dtype} on {here}",
+            )
+        return asarray(index, device=there)
     if isinstance(index, list):
         # An empty list would become a float array, which cannot index.
-        return backend_of((like,)).xp.asarray(index, dtype=None if index else int)
+        return asarray(index, dtype=None if index else int, device=device_of(like))
     return index
 
 
@@ -121,10 +131,11 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
             a=a.shape,
             indices=getattr(raw, "shape", raw),
         )
-    xp = backend_of((raw,)).xp
+    backend = backend_of((raw,))
     (axis,) = normalize_axes(axis, a.ndim)
-    grid = [
-        raw if i == axis else xp.arange(n).reshape((1,) * i + (n,) + (1,) * (raw.ndim - i - 1))
-        for i, n in enumerate(a.shape)
-    ]
+    with backend.current("take_along_axis"):
+        grid = [
+            raw if i == axis else backend.xp.arange(n).reshape((1,) * i + (n,) + (1,) * (raw.ndim - i - 1))
+            for i, n in enumerate(a.shape)
+        ]
     return getitem(a, tuple(grid))

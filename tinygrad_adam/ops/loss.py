@@ -8,6 +8,7 @@ from ..backend.device import asarray, device_of, is_array
 from ..errors import OptionError, ShapeError, unknown_name
 from ..primitive import Variable, primitive
 from .activation import sigmoid, softplus
+from .arithmetic import astype
 from .reduction import mean, sum
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -45,10 +46,15 @@ def raw(value: Any, like: Any) -> Any:
     return asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
 
 
+def as_constant(value: Any, like: Any) -> Any:
+    """Return what carries no gradient here as a raw array of the dtype of the input."""
+    return astype(raw(value, like), dtype=like.dtype)
+
+
 def as_target(value: Any, like: Any) -> Any:
     """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
     value = value if isinstance(value, Variable) else raw(value, like)
-    return value if value.dtype == like.dtype else value.astype(like.dtype)
+    return value if value.dtype == like.dtype else astype(value, dtype=like.dtype)
 
 
 # --- Binary cross-entropy --------------------------------------------------------------------
@@ -98,7 +104,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _scalar_or_raw(value: Any, like: Any) -> Any:
-    return value if isinstance(value, int | float) else raw(value, like).astype(like.dtype)
+    return value if isinstance(value, int | float) else as_constant(value, like)
 
 
 # --- Regression ------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def layer_norm(
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    x : Tensor, shape (...) + normalized_shape
         The input.
     normalized_shape : tuple of int
         The last sizes of `x`, over which to standardize.
@@ -129,10 +129,12 @@ def batch_norm(
         count = values.size // shape[1] if shape[1] else 0
         if count < 2:
             raise ShapeError("batch_norm", "training needs more than one value for each channel", x=shape)
-        average, variance = backend_of((values,)).tables[chosen_kernels()].channel_moments(values)
-        if running_mean is not None:
-            _move_towards(running_mean, average, momentum)
-            _move_towards(running_var, variance * (count / (count - 1)), momentum)
+        backend = backend_of((values,))
+        with backend.current("batch_norm"):
+            average, variance = backend.tables[chosen_kernels()].channel_moments(values)
+            if running_mean is not None:
+                _move_towards(running_mean, average, momentum)
+                _move_towards(running_var, variance * (count / (count - 1)), momentum)
         moments = average.reshape(across), variance.reshape(across)
         y = _standardize(x, axes=axes, eps=eps, moments=moments)
     else:

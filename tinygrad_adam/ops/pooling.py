@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.device import backend_of
+from ..backend.device import asarray, device_of, on_device_of
 from ..errors import OptionError, ShapeError, unknown_name
 from ..primitive import Variable, primitive
 from .indexing import getitem
@@ -204,9 +204,9 @@ def avg_pool2d(
         low, high = (-before, n + after) if count_include_pad else (0, n)
         members.append([min(p * s - before + k, high) - max(p * s - before, low) for p in range(c)])
     raw = x._data if isinstance(x, Variable) else x
-    xp = backend_of((raw,)).xp
-    rows, columns = (xp.asarray(m, dtype=raw.dtype) for m in members)
-    return total / (rows[:, None] * columns)
+    with on_device_of(raw, "avg_pool2d"):
+        rows, columns = (asarray(m, raw.dtype, device_of(raw)) for m in members)
+        return total / (rows[:, None] * columns)
 
 
 def global_avg_pool2d(x: Any) -> Any:
@@ -247,8 +247,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Pair) -> Any:
 def _separable(x: Any, weights: list[list[list[float]]]) -> Any:
     """Apply one matrix along the height and one along the width."""
     raw = x._data if isinstance(x, Variable) else x
-    xp = backend_of((raw,)).xp
-    rows, columns = (xp.asarray(w, dtype=raw.dtype) for w in weights)
+    rows, columns = (asarray(w, raw.dtype, device_of(raw)) for w in weights)
     return matmul(matmul(rows, x), columns.T)
 
 
@@ -359,7 +358,7 @@ def unfold(x: Any, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilat
     x = pad(x, ((0, 0), (0, 0), *around))
     down = [[p * steps[0] + i * spread[0] for p in range(rows)] for i in range(kernel[0])]
     across = [[q * steps[1] + j * spread[1] for q in range(columns)] for j in range(kernel[1])]
-    raw = x._data if isinstance(x, Variable) else x
-    xp = backend_of((raw,)).xp
-    taps = getitem(x, (Ellipsis, xp.asarray(down)[:, None, :, None], xp.asarray(across)[None, :, None, :]))
+    place = device_of(x._data if isinstance(x, Variable) else x)
+    rows_of, columns_of = asarray(down, device=place), asarray(across, device=place)
+    taps = getitem(x, (Ellipsis, rows_of[:, None, :, None], columns_of[None, :, None, :]))
     return reshape(taps, (x.shape[0], x.shape[1] * kernel[0] * kernel[1], rows * columns))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend.device import asarray, device_of, to_device, to_host
+from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
 from ..errors import OptionError, StateError
 from ..nn import Module
 
@@ -68,11 +68,12 @@ class WeightAverage:
         share = self.weight(self.count)
         for name, p in self._parameters.items():
             average = self._averages.get(name)
-            if average is None:
-                self._averages[name] = p._data.copy()
-                continue
-            average = self._averages[name] = _beside(average, p._data)
-            average += share * (p._data - average)
+            with on_device_of(p._data, f"{self._name}.update"):
+                if average is None:
+                    self._averages[name] = p._data.copy()
+                    continue
+                average = self._averages[name] = _beside(average, p._data)
+                average += share * (p._data - average)
 
     def copy_to_model(self) -> None:
         """Make the average the model's weights, for good; see `applied` for a while.
@@ -85,7 +86,7 @@ class WeightAverage:
         if self.count == 0:
             raise OptionError(self._name, "there is no average yet; call update() after optimizer.step()")
         for name, p in self._parameters.items():
-            p.data = _beside(self._averages[name], p._data)
+            p.data = self._averages[name]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -100,7 +101,7 @@ class WeightAverage:
         """
         if self._applied:
             raise OptionError(f"{self._name}.applied", "the model holds the average already")
-        before = {name: p._data.copy() for name, p in self._parameters.items()}
+        before = {name: p.detach().copy()._data for name, p in self._parameters.items()}
         self._applied = True
         try:
             self.copy_to_model()
@@ -108,7 +109,7 @@ class WeightAverage:
         finally:
             self._applied = False
             for name, p in self._parameters.items():
-                p.data = _beside(before[name], p._data)
+                p.data = before[name]
 
     # --- State ---------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend.device import backend_of
+from ..backend.device import backend_of, on_device_of
 from ..errors import OptionError
 from ..rowsparse import RowSparse
 from ..tensor import Tensor
@@ -53,18 +53,20 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
     if not max_norm > 0:
         raise OptionError("clip_grad_norm_", "max_norm must be positive", max_norm=max_norm)
     gradients = _gradients(params)
-    xp = backend_of(gradients).xp
-    total = xp.zeros((), dtype=gradients[0].dtype if gradients else None)
-    for g in gradients:
-        flat = g.reshape(-1)
-        total = total + xp.dot(flat, flat)
-    total = xp.sqrt(total)
-    if max_norm < math.inf:
-        # The small term is PyTorch's; without it a norm of zero would divide by itself.
-        factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
+    backend = backend_of(gradients)
+    xp = backend.xp
+    with backend.current("clip_grad_norm_"):
+        total = xp.zeros((), dtype=gradients[0].dtype if gradients else None)
         for g in gradients:
-            g *= factor
-    return Tensor(xp.asarray(total))
+            flat = g.reshape(-1)
+            total = total + xp.dot(flat, flat)
+        total = xp.sqrt(total)
+        if max_norm < math.inf:
+            # The small term is PyTorch's; without it a norm of zero would divide by itself.
+            factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
+            for g in gradients:
+                g *= factor
+        return Tensor(xp.asarray(total))
 
 
 def clip_grad_value_(params: Iterable[Tensor], clip_value: float) -> None:
@@ -78,7 +80,8 @@ def clip_grad_value_(params: Iterable[Tensor], clip_value: float) -> None:
     if not clip_value > 0:
         raise OptionError("clip_grad_value_", "clip_value must be positive", clip_value=clip_value)
     for g in _gradients(params):
-        backend_of((g,)).xp.clip(g, -clip_value, clip_value, out=g)
+        with on_device_of(g, "clip_grad_value_"):
+            backend_of((g,)).xp.clip(g, -clip_value, clip_value, out=g)
 
 
 def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3) -> None:
@@ -131,12 +134,14 @@ def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps
             raise OptionError("clip_grad_adaptive_", f"{name} must be a finite number > 0", **{name: value})
     params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
     for p, g in zip(params, _gradients(params), strict=True):
-        xp = backend_of((g,)).xp
-        rows = isinstance(p.grad, RowSparse) and p.ndim > 1
-        weights = p._data[p._grad.rows] if rows else p._data
-        limit = clip_factor * xp.maximum(_unit_norms(xp, weights), eps)
-        # The small bound is the published code's; without it a norm of zero would divide by itself.
-        g *= xp.minimum(limit / xp.maximum(_unit_norms(xp, g), 1e-6), 1.0)
+        backend = backend_of((g,))
+        xp = backend.xp
+        with backend.current("clip_grad_adaptive_"):
+            rows = isinstance(p.grad, RowSparse) and p.ndim > 1
+            weights = p._data[p._grad.rows] if rows else p._data
+            limit = clip_factor * xp.maximum(_unit_norms(xp, weights), eps)
+            # The small bound is the published code's; without it a norm of zero would divide by itself.
+            g *= xp.minimum(limit / xp.maximum(_unit_norms(xp, g), 1e-6), 1.0)
 
 
 def _unit_norms(xp: Any, values: Any) -> Any:

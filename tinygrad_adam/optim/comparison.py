@@ -22,7 +22,7 @@ class DialectComparison:
 
     Attributes
     ----------
-    paths : dict of str to numpy.ndarray, shape (steps + 1, *shape)
+    paths : dict of str to numpy.ndarray, shape (steps + 1,) + shape
         For each dialect the parameter at the start and after each step.
     tolerance : float
         Paths have parted where an element differs by more than this.

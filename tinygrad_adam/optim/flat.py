@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from ..backend.device import Array, backend_of, device_of, to_device
+from ..backend.device import Array, backend_of, device_of, on_device_of, to_device
 from ..errors import DTypeError
 from ..primitive import Variable
 from ..rowsparse import RowSparse
@@ -57,12 +57,13 @@ class FlatStorage:
                 "parameters of one group were cast or moved apart; make the optimizer after that",
                 found=sorted({f"{p._data.dtype} on {p.device}" for p in self.params}),
             )
-        self.data = _zeros(total, first, place=0)
-        self._values = self.views(self.data)
-        for p, value in zip(self.params, self._values, strict=True):
-            value[...] = p._data
-            p._data = value
-        self._bind_gradients()
+        with on_device_of(first, "optimizer"):
+            self.data = _zeros(total, first, place=0)
+            self._values = self.views(self.data)
+            for p, value in zip(self.params, self._values, strict=True):
+                value[...] = p._data
+                p._data = value
+            self._bind_gradients()
 
     def _bind_gradients(self) -> None:
         self.grad = _zeros(self.data.size, self.data, place=1)
@@ -148,9 +149,10 @@ class FlatStorage:
         before = {name: self.views(flat) for name, flat in self.moments.items()}
         self._bind()
         self.moments = {}
-        for name, old in before.items():
-            for place, value in zip(self.views(self.moment(name)), old, strict=True):
-                place[...] = _beside(value, place)
+        with on_device_of(self.data, "optimizer"):
+            for name, old in before.items():
+                for place, value in zip(self.views(self.moment(name)), old, strict=True):
+                    place[...] = to_device(value, device_of(place)).astype(place.dtype, copy=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -169,7 +171,8 @@ def _zeros(count: int, like: Array, place: int) -> Array:
     """
     backend = backend_of((like,))
     if backend.device != "cpu":
-        return backend.xp.zeros(count, like.dtype)
+        with backend.current("optimizer"):
+            return backend.xp.zeros(count, like.dtype)
     room = numpy.zeros(count * like.itemsize + _PAGE, numpy.uint8)
     start = (place * _PAGE // 4 - room.__array_interface__["data"][0]) % _PAGE
     return room[start : start + count * like.itemsize].view(like.dtype)
@@ -177,7 +180,3 @@ def _zeros(count: int, like: Array, place: int) -> Array:
 
 def _raw(value: Any) -> Array:
     return value._data if isinstance(value, Variable) else value
-
-
-def _beside(value: Array, place: Array) -> Array:
-    return to_device(value, device_of(place))

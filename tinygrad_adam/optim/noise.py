@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..backend.device import asarray
+from ..backend.device import asarray, on_device_of
 from ..errors import DTypeError, OptionError
 from ..random import generator
 from ..rowsparse import RowSparse
@@ -75,5 +75,6 @@ def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma
             )
         if gradient is not None:
             noise = deviation * generator().standard_normal(p.shape)
-            gradient._data += asarray(noise, dtype=p.dtype, device=p.device)
+            with on_device_of(gradient._data, "add_grad_noise_"):
+                gradient._data += asarray(noise, dtype=p.dtype, device=p.device)
             gradient._version[0] += 1

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy
 
 from .. import watching
-from ..backend.device import asarray, backend_of, to_host
+from ..backend.device import asarray, backend_of, on_device_of, to_host
 from ..backend.kernels import chosen_kernels
 from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
 from ..tensor import Tensor
@@ -222,8 +222,10 @@ class Optimizer:
         stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             for storage in storages:
-                kernel = getattr(backend_of((storage.data,)).tables[chosen_kernels()], self.kernel)
-                stepped |= self._change(storage, settings, kernel, 1.0 / grad_scale)
+                backend = backend_of((storage.data,))
+                kernel = getattr(backend.tables[chosen_kernels()], self.kernel)
+                with backend.current(f"{self._name}.step"):
+                    stepped |= self._change(storage, settings, kernel, 1.0 / grad_scale)
         if not stepped:
             raise GraphError(
                 f"{self._name}.step",
@@ -237,7 +239,8 @@ class Optimizer:
         for storages in self._storages:
             for storage in storages:
                 storage.follow()
-                p = storage.gather()
+                with on_device_of(storage.data, f"{self._name}.step"):
+                    p = storage.gather()
                 if p is not None:
                     raise DTypeError(
                         f"{self._name}.step",
@@ -266,8 +269,9 @@ class Optimizer:
         """Tell whether all gradients are finite; if not, count or raise."""
         for storages in self._storages:
             for storage in storages:
-                kernels = backend_of((storage.data,)).tables[chosen_kernels()]
-                p = storage.first_not_finite(kernels.all_finite)
+                backend = backend_of((storage.data,))
+                with backend.current(f"{self._name}.step"):
+                    p = storage.first_not_finite(backend.tables[chosen_kernels()].all_finite)
                 if p is None:
                     continue
                 if self.on_nonfinite == "raise":
@@ -283,6 +287,24 @@ class Optimizer:
         return True
 
     # --- State ---------------------------------------------------------------------------
+
+    def moments(self, param: Any) -> tuple[int, dict[str, Any]]:
+        """Return how many steps a parameter has taken, and its moments by name as raw arrays.
+
+        The arrays are those that the next step changes; copy what is to be kept.
+
+        Raises
+        ------
+        OptionError
+            If the optimizer does not have this parameter.
+        """
+        for settings, storages in zip(self.param_groups, self._storages, strict=True):
+            for storage in storages:
+                for i, p in enumerate(storage.params):
+                    if p is param:
+                        views = self._views(storage, settings)
+                        return storage.steps[i], {name: view[i] for name, view in views.items()}
+        raise OptionError(self._name, "this is none of its parameters", shape=getattr(param, "shape", param))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs besides the weights.
@@ -340,9 +362,9 @@ class Optimizer:
                 for i, p in enumerate(storage.params):
                     entry = saved["state"].get(self._names[id(p)], {"step": 0})
                     storage.steps[i] = int(entry["step"])
-                    for name, view in views.items():
-                        value = entry.get(name, 0)
-                        view[i][...] = asarray(value, dtype=p.dtype, device=p.device)
+                    with on_device_of(storage.data, f"{self._name}.load_state_dict"):
+                        for name, view in views.items():
+                            view[i][...] = asarray(entry.get(name, 0), dtype=p.dtype, device=p.device)
 
     def _saved_settings(self, saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the hyper-parameters that each group of this optimizer takes over from saved groups."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback
 
 if TYPE_CHECKING:
     from .loop import Trainer
+
+REFRESH = 0.1
+"""Seconds between two losses on the live bar, which is drawn ten times a second."""
 
 
 def summary_line(row: dict[str, float], epochs: int) -> str:
@@ -46,6 +51,7 @@ class RichDisplay(Callback):
         )
         self._bar.start()
         self._task = None
+        self._shown = -math.inf
 
     def on_epoch_start(self, trainer: Trainer) -> None:  # noqa: D102
         if self._task is not None:
@@ -58,7 +64,11 @@ class RichDisplay(Callback):
         )
 
     def on_step_end(self, trainer: Trainer) -> None:  # noqa: D102
-        self._bar.update(self._task, completed=trainer.batch, loss=f"loss {trainer.last_loss:.4f}")
+        self._bar.update(self._task, completed=trainer.batch)
+        now = time.monotonic()
+        if now - self._shown >= REFRESH:  # the loss is read when it is shown: a look at it waits for a GPU
+            self._shown = now
+            self._bar.update(self._task, loss=f"loss {trainer.last_loss:.4f}")
 
     def on_epoch_end(self, trainer: Trainer) -> None:  # noqa: D102
         self._bar.console.print(summary_line(trainer.history.rows[-1], trainer.epochs), highlight=False)

@@ -24,6 +24,10 @@ from .callbacks import Callback, Checkpoints, monitored
 from .checkpoint import all_or_nothing, restore, save_checkpoint
 from .history import History
 from .metrics import Metric
+from .running import RunningSum
+
+LOOK_EVERY = 64
+"""After so many batches on a GPU the loss is looked at, whether it is finite: a look waits for the GPU."""
 
 
 class Trainer:
@@ -117,13 +121,18 @@ class Trainer:
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoints))
         self.epoch = self.step = self.batch = self.epochs = self.batches_per_epoch = 0
         self.history = History()
-        self.last_loss = math.nan
         self.interrupted = False
         self.stop_reason: str | None = None
-        self._loss_sum, self._sample_count, self._seconds = 0.0, 0, 0.0
+        self._last_loss: Any = math.nan
+        self._loss_sum, self._sample_count, self._seconds = RunningSum(), 0, 0.0
         self._gathered = 0  # batches since the last step
         self._loader: DataLoader | None = None
         self._loader_state: dict[str, int] | None = None
+
+    @property
+    def last_loss(self) -> float:
+        """The loss of the last batch, NaN before any; on a GPU, reading it waits."""
+        return float(to_host(self._last_loss))
 
     # --- Training ------------------------------------------------------------------------
 
@@ -149,7 +158,8 @@ class Trainer:
         Raises
         ------
         NonFiniteError
-            If the loss is NaN or infinite; the step is named, and no parameter was changed by it. Also
+            If the loss is NaN or infinite; the step is named, and no parameter was changed by it. On a GPU
+            this is found out at the end of the epoch or some steps late, when parameters were changed. Also
             if a gradient is, and the optimizer was made with ``on_nonfinite="raise"``.
         """
         if not isinstance(epochs, int) or epochs < 0:
@@ -187,10 +197,11 @@ class Trainer:
             if self.stop_reason is not None:
                 self._seconds += time.perf_counter() - started
                 return
+        self._require_finite(self._loss_sum.value, late=True)
         row = {
             "epoch": self.epoch + 1,
             "step": self.step,
-            "loss": self._loss_sum / max(1, self._sample_count),
+            "loss": self._loss_sum.value / max(1, self._sample_count),
         }
         row.update((name, metric.value) for name, metric in self.metrics.items())
         row["lr"] = self.optimizer.param_groups[0]["lr"]
@@ -212,17 +223,11 @@ class Trainer:
         """Add a batch to the gradients; take the step if it completes one, and tell whether it did."""
         output = self.model(x)
         loss = self.loss(output, target)
-        self.last_loss = float(loss.item())
-        if not math.isfinite(self.last_loss):
-            raise NonFiniteError(
-                "training",
-                "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look "
-                "for log(0) and division by 0. The parameters are as they were before this step",
-                loss=self.last_loss,
-                epoch=self.epoch + 1,
-                step=self.step + 1,
-                lr=self.optimizer.param_groups[0]["lr"],
-            )
+        self._last_loss = loss._data
+        if loss.device == "cpu":
+            self._require_finite(self.last_loss)
+        elif self.batch % LOOK_EVERY == LOOK_EVERY - 1:
+            self._require_finite(self._loss_sum.value, late=True)
         number = loader.state_dict()["batch"] - 1
         first = number - self._gathered
         after = min(first + self.accumulate, len(loader))
@@ -230,7 +235,7 @@ class Trainer:
         if self._gathered == 0:
             self.optimizer.zero_grad()
         (loss if len(x) == examples else loss * (len(x) / examples)).backward()
-        self._loss_sum += self.last_loss * len(x)
+        self._loss_sum.add(self._last_loss, times=len(x))
         self._sample_count += len(x)
         for metric in self.metrics.values():
             metric.update(output, target)
@@ -246,13 +251,33 @@ class Trainer:
         self.step += 1
         return True
 
+    def _require_finite(self, loss: float, late: bool = False) -> None:
+        """Refuse to go on with a loss, or `late` a sum of losses, that is not finite."""
+        if math.isfinite(loss):
+            return
+        raise NonFiniteError(
+            "training",
+            "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look "
+            "for log(0) and division by 0. "
+            + (
+                "It was not in one of the last steps, which have changed the parameters; go on from a "
+                "checkpoint"
+                if late
+                else "The parameters are as they were before this step"
+            ),
+            loss=loss,
+            epoch=self.epoch + 1,
+            step=self.step + (not late),
+            lr=self.optimizer.param_groups[0]["lr"],
+        )
+
     def _parameters(self) -> Iterator[Tensor]:
         """Yield what the optimizer trains; others keep old gradients, which must not count."""
         for group in self.optimizer.param_groups:
             yield from group["params"]
 
     def _forget_sums(self) -> None:
-        self._loss_sum, self._sample_count = 0.0, 0
+        self._loss_sum, self._sample_count = RunningSum(), 0
         for metric in self.metrics.values():
             metric.reset()
 
@@ -278,12 +303,12 @@ class Trainer:
         running = {name: metric.state_dict() for name, metric in self.metrics.items()}
         for metric in self.metrics.values():
             metric.reset()
-        total, count = 0.0, 0
+        total, count = RunningSum(), 0
         try:
             with _evaluation(self.model):
                 for x, target in batches:
                     output = self.model(x)
-                    total += float(self.loss(output, target).item()) * len(x)
+                    total.add(self.loss(output, target)._data, times=len(x))
                     count += len(x)
                     for metric in self.metrics.values():
                         metric.update(output, target)
@@ -291,7 +316,7 @@ class Trainer:
         finally:
             for name, metric in self.metrics.items():
                 metric.load_state_dict(running[name])
-        return {"loss": total / count if count else math.nan, **results}
+        return {"loss": total.value / count if count else math.nan, **results}
 
     def predict(self, batches: Iterable[Any]) -> numpy.ndarray[Any, Any]:
         """Return the model's outputs in evaluation mode.
@@ -333,7 +358,7 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "batch": self.batch,
-            "loss_sum": self._loss_sum,
+            "loss_sum": self._loss_sum.value,
             "sample_count": self._sample_count,
             "seconds": self._seconds,
             "history": self.history.rows,
@@ -409,7 +434,7 @@ class Trainer:
         loss_sum, seconds = float(state["loss_sum"]), float(state["seconds"])
         # From here on nothing can fail.
         self.epoch, self.step, self.batch, self._sample_count = counts
-        self._loss_sum, self._seconds = loss_sum, seconds
+        self._loss_sum, self._seconds = RunningSum(loss_sum), seconds
         self.history, self._loader_state = History(rows), loader
 
 

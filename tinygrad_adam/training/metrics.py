@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy
 
-from ..backend.device import to_host
+from ..backend.device import asarray, device_of, on_device_of
 from ..errors import OptionError, ShapeError
 from ..tensor import Tensor
-
-
-def _host(value: Any) -> Any:
-    return to_host(value._data) if isinstance(value, Tensor) else numpy.asarray(value)
+from .running import RunningSum
 
 
 def _same_shape(where: str, output: tuple[int, ...], target: tuple[int, ...]) -> None:
@@ -31,7 +28,7 @@ class Metric:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.total = 0.0
+        self._sum = RunningSum()
         self.count = 0
 
     def scores(self, output: Any, target: Any) -> Any:
@@ -39,16 +36,25 @@ class Metric:
 
         Parameters
         ----------
-        output, target : numpy.ndarray
-            The model's outputs for a batch, and what they should be.
+        output, target : array
+            The model's outputs for a batch, and what they should be: NumPy arrays, or those of the GPU's
+            library, which NumPy's functions take as well. To read a value of these would make the GPU wait.
         """
         raise NotImplementedError
 
     def update(self, output: Tensor, target: Any) -> None:
         """Count a batch."""
-        scores = self.scores(_host(output), _host(target))
-        self.total += float(scores.sum())
+        outputs = output._data if isinstance(output, Tensor) else numpy.asarray(output)
+        targets = target._data if isinstance(target, Tensor) else target
+        with on_device_of(outputs, type(self).__name__):
+            scores = self.scores(outputs, asarray(targets, device=device_of(outputs)))
+            self._sum.add(scores.sum())
         self.count += scores.size
+
+    @property
+    def total(self) -> float:
+        """The sum over all samples so far; of those on a GPU, reading it waits."""
+        return self._sum.value
 
     @property
     def value(self) -> float:
@@ -61,7 +67,7 @@ class Metric:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Take over the sums that `state_dict` returned."""
-        self.total, self.count = float(state["total"]), int(state["count"])
+        self._sum, self.count = RunningSum(float(state["total"])), int(state["count"])
 
 
 class Accuracy(Metric):

@@ -24,10 +24,10 @@ import numpy
 
 from .. import random
 from .._version import __version__
-from ..backend.device import get_backend
+from ..backend.device import device
 from ..creation import tensor
 from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
-from ..errors import CheckpointError, OptionError, unknown_name
+from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
 from .callbacks import Callback, Checkpoints, EarlyStopping
@@ -91,7 +91,8 @@ class RunConfig:
     seed : int
         Of weights, shuffles and dropout.
     device : str
-        Where to compute.
+        Where to compute: "cpu", "cuda", "cuda:N", or "auto" for the GPU if there is one to use. What is kept
+        is the full name of the device that was found.
     """
 
     data: str = "digits"
@@ -132,7 +133,7 @@ class RunConfig:
                 "run", "epochs and batch_size must be positive, seed not negative",
                 epochs=self.epochs, batch_size=self.batch_size, seed=self.seed,
             )  # fmt: skip
-        get_backend(self.device)
+        self.device = device(self.device)
 
 
 class Experiment:
@@ -280,19 +281,32 @@ class Run(Experiment):
         return run
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Run:
+    def open(cls, folder: str | os.PathLike[str], device: str | None = None) -> Run:
         """Read a run back, with untrained weights; see `resume` and `load_best`.
+
+        Parameters
+        ----------
+        folder : path
+            Where it lives.
+        device : str, optional
+            Where to compute from now on; by default where the run was started.
 
         Raises
         ------
         CheckpointError
             If the folder does not hold a run.
+        DeviceError
+            If the device cannot be used on this machine.
         """
         path = Path(folder)
         try:
             values = json.loads((path / "config.json").read_text())
             values.pop("version")
+            if device is not None:
+                values["device"] = device
             config = RunConfig(**values)
+        except DeviceError:
+            raise
         except (FileNotFoundError, NotADirectoryError) as error:
             raise CheckpointError(
                 f"opening {path}", "it is not the folder of a run: there is no config.json"

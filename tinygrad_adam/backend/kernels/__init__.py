@@ -1,7 +1,8 @@
 """One table of kernels for each array library and each choice of kernel set.
 
 ``reference`` holds readable array code that runs on any NumPy-like namespace: the textbook and
-the oracle. ``cpu`` overrides some of it with Numba loops that make a single pass over memory.
+the oracle. ``cpu`` overrides some of it with Numba loops that make a single pass over memory, ``cuda``
+with kernels in CUDA C.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class KernelTable:
     ----------
     xp : module
         The array namespace that the reference kernels run on.
-    override : {"cpu", None}
-        The module whose kernels take precedence where it has one of the name.
+    override : {"cpu", "cuda", None}
+        The modules whose kernels take precedence where it has one of the name.
     """
 
     def __init__(self, xp: ModuleType, override: str | None) -> None:
@@ -42,14 +43,32 @@ class KernelTable:
         if textbook is None:
             raise AttributeError(name)
         kernel = partial(textbook, self._xp)
-        # Numba is optional, and slow to import: it is looked for when a kernel is first needed.
-        if self._override == "cpu" and importlib.util.find_spec("numba") is not None:
-            from . import cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products
-
-            homes = (cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products)
-            kernel = _find(name, homes) or kernel
+        kernel = _find(name, self._homes()) or kernel
         setattr(self, name, kernel)
         return kernel
+
+    def _homes(self) -> tuple[ModuleType, ...]:
+        """Return the modules whose kernels take precedence, imported when a kernel is first needed."""
+        if self._override == "cpu" and importlib.util.find_spec("numba") is not None:  # it is optional
+            from . import cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products
+
+            return cpu, cpu_channels, cpu_convolution, cpu_optim, cpu_pooling, cpu_products
+        if self._override == "cuda":
+            from . import (
+                cuda_channels,
+                cuda_convolution,
+                cuda_elementwise,
+                cuda_indexing,
+                cuda_loss,
+                cuda_optim,
+                cuda_pooling,
+            )
+
+            return (
+                cuda_channels, cuda_convolution, cuda_elementwise, cuda_indexing, cuda_loss, cuda_optim,
+                cuda_pooling,
+            )  # fmt: skip
+        return ()
 
 
 def _find(name: str, modules: tuple[ModuleType, ...]) -> Any:

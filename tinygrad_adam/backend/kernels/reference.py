@@ -5,6 +5,7 @@ Each takes the array namespace ``xp`` first and works for any library with NumPy
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -129,16 +130,17 @@ def labels_in_range(xp: Any, labels: Any, classes: int, ignore_index: int) -> bo
 
 
 def row_weights(
-    xp: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str, dtype: Any
+    xp: Any, labels: Any, classes: int, class_weight: Any, ignore_index: int, reduction: str, dtype: Any
 ) -> tuple[Any, Any]:
     """Return what each row's loss is multiplied by, and the column to read.
 
     The weight of the label's class, 0 where the label is to be ignored, divided by the sum of
-    all if the reduction is a mean. An ignored row reads column 0.
+    all if the reduction is a mean. An ignored row reads column 0. A label that is not in
+    ``range(classes)`` makes its row NaN: where nobody looks at values beforehand, the loss tells.
     """
-    valid = labels != ignore_index
-    column = xp.where(valid, labels, 0)
-    row = valid.astype(dtype)
+    known = (labels >= 0) & (labels < classes)
+    column = xp.where(known, labels, 0)
+    row = xp.where(labels == ignore_index, 0, xp.where(known, 1, math.nan)).astype(dtype)
     if class_weight is not None:
         row = row * class_weight[column]
     if reduction == "mean":
@@ -150,7 +152,9 @@ def softmax_cross_entropy(
     xp: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     """``logsumexp(z) - z[label]`` of each row z of (N, C) logits, weighted and reduced."""
-    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    row, column = row_weights(
+        xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
+    )
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1))
     losses = (log_sum - shifted[xp.arange(len(column)), column]) * row
@@ -161,7 +165,9 @@ def softmax_cross_entropy_vjp(
     xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     """``g * row_weight * (softmax(z) - onehot(label))`` of each row z of (N, C) logits."""
-    row, column = row_weights(xp, labels, class_weight, ignore_index, reduction, logits.dtype)
+    row, column = row_weights(
+        xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
+    )
     p = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
     p /= xp.sum(p, axis=1, keepdims=True)
     p[xp.arange(len(column)), column] -= 1

@@ -1,0 +1,275 @@
+"""CUDA sources compiled by an ordinary C++ compiler and run on the host: what a GPU would compute, slowly.
+
+A dozen macros make C++ of CUDA C. A block is one thread that does all, or some threads of the operating
+system that meet at ``__syncthreads``; blocks run one after the other.
+
+It is stricter than a GPU. An argument must have exactly the type that the kernel declares, where a GPU would
+read whatever lies there. Arrays are copied between guards, which a kernel must not write to, and
+which are NaN to those who read them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_adam.backend.device import CPU
+from tinygrad_adam.backend.kernels import KernelTable
+
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+
+needs_compiler = pytest.mark.skipif(
+    COMPILER is None, reason="there is no C++ compiler to run CUDA sources with; set CXX to one"
+)
+
+BEFORE = r"""
+#include <math.h>
+#include <sched.h>
+#include <string.h>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __shared__ static
+struct Index3 { unsigned x, y, z; };
+static thread_local Index3 threadIdx, blockIdx;
+static Index3 blockDim, gridDim;
+
+static unsigned arrived, round_;
+static void __syncthreads() {
+    const unsigned all = blockDim.x * blockDim.y, now = __atomic_load_n(&round_, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == all) {
+        arrived = 0;
+        __atomic_store_n(&round_, now + 1, __ATOMIC_RELEASE);
+    } else {
+        while (__atomic_load_n(&round_, __ATOMIC_ACQUIRE) == now) sched_yield();
+    }
+}
+"""
+
+AFTER = r"""
+template <class T> struct Named;
+template <> struct Named<float> { static constexpr const char* name = "float32"; };
+template <> struct Named<double> { static constexpr const char* name = "float64"; };
+template <> struct Named<int> { static constexpr const char* name = "int32"; };
+template <> struct Named<long long> { static constexpr const char* name = "int64"; };
+template <> struct Named<unsigned long long> { static constexpr const char* name = "uint64"; };
+template <class T> static void describe(char* to, T*) {
+    strcat(strcat(to, Named<T>::name), ",");
+}
+template <class T> static void describe(char* to, T**) {
+    strcat(strcat(to, Named<T>::name), "*,");
+}
+template <class T> static void describe(char* to, const T**) {
+    strcat(strcat(strcat(to, "const "), Named<T>::name), "*,");
+}
+template <class... P> static void declared(char* to, void (*)(P...)) {
+    (describe(to, (P*)nullptr), ...);
+}
+
+template <class... P, size_t... I>
+static void called(void (*kernel)(P...), void** args, std::index_sequence<I...>) {
+    kernel(*(P*)args[I]...);
+}
+template <class... P> static void thread(void (*kernel)(P...), void** args, unsigned x, unsigned y) {
+    threadIdx = {x, y, 0};
+    for (unsigned b = 0; b < gridDim.x; ++b) {
+        blockIdx = {b, 0, 0};
+        called(kernel, args, std::index_sequence_for<P...>());
+        __syncthreads();  // on a GPU each block has shared memory of its own
+    }
+}
+extern "C" void set_shape(unsigned blocks, unsigned x, unsigned y) {
+    gridDim = {blocks, 1, 1};
+    blockDim = {x, y, 1};
+}
+"""
+
+FOR_EACH_KERNEL = r"""
+extern "C" void declared_{name}(char* to) {{ declared(to, {name}); }}
+extern "C" void thread_{name}(void** args, unsigned x, unsigned y) {{ thread({name}, args, x, y); }}
+"""
+
+launched: list[str] = []
+"""The kernels that were run, by name."""
+
+_threads = (1, 1)
+_lock = threading.Lock()  # the indices of threads and blocks are those of the library
+
+
+@contextlib.contextmanager
+def threads_in_a_block(x: int, y: int = 1) -> Iterator[None]:
+    """Run kernels in blocks of up to this many threads, instead of one."""
+    global _threads
+    before, _threads = _threads, (x, y)
+    try:
+        yield
+    finally:
+        _threads = before
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"tinygrad_adam_cuda_on_host_{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def library(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    """Compile a source, once for all kernels in it, or find it compiled."""
+    names = re.findall(r'extern "C" __global__ void (\w+)', code)
+    text = BEFORE + code + AFTER + "".join(FOR_EACH_KERNEL.format(name=name) for name in names)
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-pthread", "-fno-strict-aliasing", "-w"]
+    flags += [option for option in options if option.startswith("-D")]
+    command = [COMPILER, *flags, *os.environ.get("CXXFLAGS", "").split()]
+    made = _folder() / f"{hashlib.sha256(repr((command, text)).encode()).hexdigest()}.so"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+            (Path(folder) / "source.cpp").write_text(text)
+            output = [f"{folder}/source.cpp", "-o", f"{folder}/made.so"]
+            done = subprocess.run([*command, *output], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[:4000]
+            os.replace(f"{folder}/made.so", made)  # several processes may compile the same
+    return ctypes.CDLL(str(made))
+
+
+class RawModule:
+    """``cupy.RawModule``, as far as this package uses it."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
+        self._library = library(code, options)
+
+    def get_function(self, name: str) -> RawKernel:
+        return RawKernel(self._library, name)
+
+
+class RawKernel:
+    """``cupy.RawKernel``, got from a module.
+
+    Arrays are NumPy arrays, or have ``data.ptr``, ``dtype``, ``shape`` and ``flags`` as CuPy's, in the memory
+    of this process.
+    """
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        self.name = name
+        self._library = library
+        self._thread = getattr(library, f"thread_{name}")
+        text = ctypes.create_string_buffer(4096)
+        getattr(library, f"declared_{name}")(text)
+        self.declared = text.value.decode().split(",")[:-1]
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        x, y = (*block, 1)[:2]
+        assert len(grid) == 1, grid
+        assert 0 < grid[0] < 2**31, grid
+        assert len(block) <= 2, block
+        assert 0 < x * y <= 1024, block
+        assert len(args) == len(self.declared), (self.name, len(args), self.declared)
+        guarded: dict[int, _Guarded] = {}
+        values = [self._value(i, arg, guarded) for i, arg in enumerate(args)]
+        pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
+        launched.append(self.name)
+        with _lock:
+            x, y = min(x, _threads[0]), min(y, _threads[1])
+            self._library.set_shape(grid[0], x, y)
+            others = [
+                threading.Thread(target=self._thread, args=(pointers, i % x, i // x)) for i in range(1, x * y)
+            ]
+            for other in others:
+                other.start()
+            self._thread(pointers, 0, 0)
+            for other in others:
+                other.join()
+        for each in guarded.values():
+            each.give_back(self.name)
+
+    def _value(self, place: int, arg: Any, guarded: dict[int, _Guarded]) -> Any:
+        """Return an argument as C has it, and refuse what a GPU would misread."""
+        wanted = self.declared[place]
+        what = f"array of {arg.dtype}" if getattr(arg, "shape", ()) else type(arg).__name__
+        where = f"{self.name}: argument {place} is {wanted}, not {what}"
+        if not wanted.endswith("*"):
+            kind = np.float64 if type(arg) is float else type(arg)  # as CuPy passes them
+            assert kind in (np.float64, np.int32, np.int64, np.uint64), where
+            assert np.dtype(kind).name == wanted, where
+            return np.ctypeslib.as_ctypes_type(kind)(arg)
+        if isinstance(arg, np.uint64):
+            assert arg == 0, where
+            return ctypes.c_void_p(None)
+        array = _host(arg)
+        assert f"{array.dtype.name}*" == wanted.removeprefix("const "), where
+        assert array.flags.c_contiguous, f"{where}: it has gaps, strides {array.strides}"
+        writes = not wanted.startswith("const ")
+        assert array.flags.writeable or not writes, where
+        address = array.ctypes.data
+        if address not in guarded:
+            guarded[address] = _Guarded(array, writes)
+        same = guarded[address]
+        same.writes |= writes
+        return ctypes.c_void_p(same.inside.ctypes.data)
+
+
+def _host(array: Any) -> np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array
+    assert array.flags.c_contiguous, array
+    count = math.prod(array.shape)
+    memory = (ctypes.c_byte * (count * array.dtype.itemsize)).from_address(array.data.ptr)
+    return np.frombuffer(memory, array.dtype, count).reshape(array.shape)
+
+
+class _Guarded:
+    """A copy of an array with guards before and after it."""
+
+    GUARD = 256
+    """Bytes; each is 255, which makes NaN of floats and -1 of integers."""
+
+    def __init__(self, array: np.ndarray, writes: bool) -> None:
+        self.array, self.writes = array, writes
+        room = np.full(2 * self.GUARD + array.nbytes + 32, 255, np.uint8)
+        # As far from a multiple of 16 bytes as the array itself.
+        start = self.GUARD + (array.ctypes.data - room.ctypes.data) % 16
+        self.before, self.after = room[:start], room[start + array.nbytes :]
+        self.inside = room[start : start + array.nbytes]
+        self.inside.view(array.dtype)[...] = array.reshape(-1)
+
+    def give_back(self, name: str) -> None:
+        assert min(self.before.min(), self.after.min()) == 255, f"{name} writes beyond an array"
+        after = self.inside.view(self.array.dtype).reshape(self.array.shape)
+        if self.writes:
+            self.array[...] = after
+        else:
+            assert after.tobytes() == self.array.tobytes(), f"{name} writes to what it declares const"
+
+
+@functools.cache
+def numpy_as_cupy() -> ModuleType:
+    """Return a module that is NumPy, with CUDA kernels that run on the host."""
+    module = ModuleType("cupy")
+    module.__dict__.update({name: value for name, value in vars(np).items() if not name.startswith("__")})
+    module.__dict__.update(RawModule=RawModule, RawKernel=RawKernel)
+    return module
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let CUDA kernels do what is computed on the CPU with fast kernels."""
+    monkeypatch.setitem(sys.modules, "cupy", numpy_as_cupy())
+    monkeypatch.setitem(CPU.tables, "fast", KernelTable(np, override="cuda"))

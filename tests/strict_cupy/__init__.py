@@ -1,0 +1,144 @@
+"""A stand-in for CuPy 14.2 that is as strict: arrays of a GPU that only looks like one, on the host.
+
+`installed` puts it in the place of ``cupy`` and ``cupyx``. What it has and what it refuses was read in CuPy's
+source (``cupy/__init__.py`` for the names, each function's file for its parameters):
+
+- An array is a wrapper round a NumPy array, and no subclass: NumPy cannot see inside. ``np.asarray`` of one
+  is refused, and so is a NumPy array beside one in any function; numbers and NumPy scalars are taken.
+- Reductions give arrays without axes, never scalars. ``float32_array + np.float64(1)`` is float64.
+- Whatever brings a value to the host is counted in `host_reads`, and refused inside `no_host_reads`:
+  ``.get()``, ``.item()``, ``float()``, ``bool()``, a boolean mask that is read, ``unique`` and ``nonzero``.
+- Names and parameters that CuPy lacks are missing.
+- There are two GPUs. Arrays of both in one operation are refused, and so is an operation on a GPU that is
+  not the current one. CuPy would let the GPUs read each other's memory where they can, and warn.
+- Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
+- Results of functions are C-contiguous, whatever the order of what they were made from.
+
+- What is told to a stream is not done before another waits for it; `streams` has the rules.
+
+CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference
+kernels only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import cuda_on_host
+import numpy as np
+
+from tinygrad_adam import use_kernels
+from tinygrad_adam.backend.diagnosis import Driver, Gpu
+
+from . import devices, streams
+from .arrays import UFUNCS, define_operators, module, ndarray, raw, ufunc
+from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, reduction
+from .state import (
+    DEVICES,
+    MEMORY,
+    DeviceSynchronized,
+    counts,
+    host_reads,
+    limit,
+    no_host_reads,
+    reading,
+    state,
+)
+
+
+class RawModule(cuda_on_host.RawModule):
+    """CUDA sources, whose kernels take arrays of the current GPU."""
+
+    def get_function(self, name: str) -> Any:
+        kernel = super().get_function(name)
+
+        def launch(grid: Any, block: Any, args: Any) -> None:
+            for arg in args:
+                raw(arg)
+            kernel(grid, block, args)
+
+        return launch
+
+
+def _bound(function: Any) -> Any:
+    """Make a method of a function."""
+    return lambda self, *args, **settings: function(self, *args, **settings)
+
+
+def _fill() -> None:
+    """Put everything into the module, and methods of the same name on its arrays."""
+    names = module.__dict__
+    names.update(
+        __version__="14.2.0",
+        ndarray=ndarray,
+        ufunc=ufunc,
+        cuda=devices.module,
+        RawModule=RawModule,
+        is_available=lambda: True,
+        get_default_memory_pool=lambda: devices.pool,
+        get_array_module=lambda *args: module if any(isinstance(a, ndarray) for a in args) else np,
+    )
+    names.update({name: getattr(np, name) for name in FROM_NUMPY})
+    names.update({name: ufunc(name, getattr(np, name)) for name in UFUNCS})
+    names.update({function.__name__: function for function in FUNCTIONS})
+    names.update({name: reduction(name, **how) for name, how in REDUCTIONS.items()})
+    for name in METHODS:
+        setattr(ndarray, name, _bound(names[name]))
+    define_operators()
+
+
+_fill()
+
+
+def scatter_add(a: ndarray, slices: Any, value: Any) -> None:
+    module.add.at(a, slices, value)
+
+
+cupyx = types.ModuleType("cupyx")
+cupyx.__dict__.update(
+    scatter_add=scatter_add, DeviceSynchronized=DeviceSynchronized, allow_synchronize=reading
+)
+
+
+GPUS = tuple(Gpu(number, "Stand-in", MEMORY, (9, 0)) for number in range(DEVICES))
+PROBES = {
+    "read_driver": lambda: Driver(True, "580.65.06", (13, 0), "", GPUS),
+    "installed_packages": lambda: {"cupy-cuda13x": "14.2.0"},
+    "find_libraries": lambda: dict.fromkeys(("cublas", "nvrtc", "cudart"), "stand-in"),
+}
+"""What a diagnosis finds below CuPy."""
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[types.ModuleType]:
+    """Make ``import cupy`` give the stand-in, and the package forget what GPUs it had found."""
+    from tinygrad_adam.backend import cuda, diagnosis
+
+    names = {"cupy": module, "cupy.cuda": devices.module, "cupyx": cupyx}
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(names)
+    _forget(cuda)
+    probes = {name: getattr(diagnosis, name) for name in PROBES}
+    vars(diagnosis).update(PROBES)
+    try:
+        with contextlib.nullcontext() if cuda_on_host.COMPILER else use_kernels("reference"):
+            yield module
+    finally:
+        vars(diagnosis).update(probes)
+        for name, was in before.items():
+            if was is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = was
+        _forget(cuda)
+        state.device, counts["used"], limit[0] = 0, 0, MEMORY
+    streams.check()
+
+
+def _forget(cuda: Any) -> None:
+    cuda._sound_gpu.cache_clear()
+    cuda.backend_of_gpu.cache_clear()

@@ -1,0 +1,283 @@
+"""The film of a training: what is recorded, and the page that is written."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+import tinygrad_adam.nn.functional as F
+from tinygrad_adam import errors, nn, optim
+from tinygrad_adam.explain.film.recorder import MOST_FRAMES, MOST_STAGES
+from tinygrad_adam.explain.film.sampling import view_of_values, view_of_weights
+
+X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+Y = np.array([0, 1, 1, 0, 1, 0])
+
+
+def small_net():
+    tg.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+def step(net, opt, x=X, y=Y):
+    loss = F.cross_entropy(net(tg.tensor(x)), y)
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+    return loss.item()
+
+
+def described(path):
+    """Read a page as its player does: what is described, and the frames."""
+    text = path.read_text(encoding="utf-8")
+    film = json.loads(re.search(r"const film = (.*);\n", text)[1])
+    packed = re.search(r'const packed = "(.*)";\n', text)[1]
+    frames = np.frombuffer(base64.b64decode(packed), "<f4").reshape(len(film["steps"]), film["width"])
+    return film, frames
+
+
+def of_parameter(film, frames, name, kind):
+    param = next(p for p in film["params"] if p["name"] == name)
+    size = param["rows"] * param["columns"]
+    start = param["start"] + param["kinds"].index(kind) * size
+    return frames[:, start : start + size].reshape(-1, param["rows"], param["columns"])
+
+
+def test_each_number_is_that_of_the_training(tmp_path):
+    net = small_net()
+    opt = optim.Adam(net.parameters(), lr=0.1)
+    seen = {"value": [], "gradient": [], "m": [], "v": [], "update": []}
+    losses, hidden, slopes = [], [], []
+    with tg.film(tmp_path / "a.html") as recorder:
+        for _ in range(5):
+            before = net[0].weight.detach().numpy().copy()
+            h = net[1](net[0](tg.tensor(X)))  # modules called one by one
+            h.retain_grad()
+            loss = F.cross_entropy(net[2](h), Y)
+            opt.zero_grad()
+            loss.backward()
+            hidden.append(h.detach().numpy().copy())
+            slopes.append(h.grad.numpy().copy())
+            losses.append(loss.item())
+            seen["gradient"].append(net[0].weight.grad.numpy().copy())
+            opt.step()
+            count, moments = opt.moments(net[0].weight)
+            assert count == len(losses)
+            seen["value"].append(net[0].weight.detach().numpy().copy())
+            seen["update"].append(seen["value"][-1] - before)
+            seen["m"].append(moments["m"].copy())
+            seen["v"].append(moments["v"].copy())
+    film, frames = described(tmp_path / "a.html")
+    np.testing.assert_array_equal(frames, np.stack(recorder.frames))
+    assert film["steps"] == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(np.float32([loss for _, loss in film["losses"]]), np.float32(losses))
+    for kind, arrays in seen.items():
+        np.testing.assert_array_equal(of_parameter(film, frames, "weight", kind), arrays)
+    assert [stage["name"] for stage in film["stages"]] == [
+        "Linear",
+        "Tanh",
+        "Linear",
+        "softmax_cross_entropy",
+    ]
+    tanh = film["stages"][1]
+    for at, arrays in ((tanh["output"], hidden), (tanh["gradient"], slopes)):
+        np.testing.assert_array_equal(frames[:, at : at + 24].reshape(-1, 6, 4), arrays)
+    edge = next(e for e in film["edges"] if (e["to"], e["target"]) == ("stage", 1))
+    assert (edge["from"], edge["operation"]) == (2, "linear")
+    np.testing.assert_allclose(frames[:, edge["norm"]], [np.linalg.norm(s) for s in slopes], rtol=1e-6)
+
+
+def test_edges_run_backward_and_reach_every_parameter(tmp_path):
+    net = small_net()
+    with tg.film(tmp_path / "a.html"):
+        step(net, optim.SGD(net.parameters(), lr=0.1))
+    film, frames = described(tmp_path / "a.html")
+    assert [p["name"] for p in film["params"]] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    names = [stage["name"] for stage in film["stages"]]
+    shown = [
+        (names[e["from"]], names[e["target"]] if e["to"] == "stage" else film["params"][e["target"]]["name"])
+        for e in film["edges"]
+    ]
+    assert shown == [
+        ("softmax_cross_entropy", "2 Linear"),
+        ("2 Linear", "1 Tanh"),
+        ("2 Linear", "2.weight"),
+        ("2 Linear", "2.bias"),
+        ("1 Tanh", "0 Linear"),
+        ("0 Linear", "0.weight"),
+        ("0 Linear", "0.bias"),
+    ]
+    for e in film["edges"]:
+        if e["to"] == "parameter":
+            p = list(net.parameters())[e["target"]]
+            assert frames[0, e["norm"]] == pytest.approx(np.linalg.norm(p.grad.numpy()), rel=1e-6)
+    assert film["params"][0]["kinds"] == ["value", "gradient", "update"]
+
+
+def test_recording_changes_no_number(tmp_path):
+    alone, filmed = small_net(), small_net()
+    for net in (alone, filmed):
+        opt = optim.Adam(net.parameters(), lr=0.1)
+        if net is filmed:
+            with tg.film(tmp_path / "a.html"):
+                losses = [step(net, opt) for _ in range(10)]
+        else:
+            expected = [step(net, opt) for _ in range(10)]
+    assert losses == expected
+
+
+@pytest.mark.parametrize("count", [MOST_FRAMES, MOST_FRAMES + 1, 1000])
+def test_a_long_training_is_sampled_evenly(tmp_path, count):
+    net = nn.Linear(1, 1)
+    opt = optim.SGD(net.parameters(), lr=0.01)
+    with tg.film(tmp_path / "a.html"):
+        for _ in range(count):
+            opt.zero_grad()
+            (net(tg.ones(1, 1)) ** 2).sum().backward()
+            opt.step()
+    film, frames = described(tmp_path / "a.html")
+    assert MOST_FRAMES / 2 <= len(frames) <= MOST_FRAMES
+    assert film["steps"][0] == 1
+    assert len({b - a for a, b in zip(film["steps"], film["steps"][1:], strict=False)}) == 1
+    assert film["steps"][-1] > count - 2 * (film["steps"][1] - 1) - 1
+    assert [t for t, _ in film["losses"]] == list(range(1, count + 1))
+
+
+def test_the_size_is_bounded(tmp_path):
+    tg.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6272, 100),
+        nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10),
+    )  # fmt: skip
+    opt = optim.Adam(net.parameters(), amsgrad=True)
+    with tg.film(tmp_path / "a.html") as recorder:
+        step(net, opt, np.ones((2, 1, 28, 28), np.float32), np.array([1, 2]))
+    assert recorder.layout.width * 4 * MOST_FRAMES * 4 / 3 < 5e6
+    film, _ = described(tmp_path / "a.html")
+    wide = next(p for p in film["params"] if p["name"] == "4.weight")
+    assert "of 100 × 6272" in wide["about"]
+    places = np.array(wide["places"]).reshape(wide["rows"], wide["columns"])
+    assert {0, 6271, 100 * 6272 - 1} <= set(places.reshape(-1).tolist())
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (7,), (300,), (3, 4), (100, 3), (20, 3, 5, 5), (2, 2, 1, 7), (0, 3)]
+)
+@pytest.mark.parametrize("view_of", [view_of_weights, view_of_values])
+@pytest.mark.parametrize("most", [24, 5, 3])
+def test_views_lie_inside(shape, view_of, most):
+    array = np.arange(int(np.prod(shape)))
+    view = view_of(shape, most)
+    shown = view.of(array.reshape(shape))
+    assert len(set(shown.tolist())) == view.places.size
+    if view.about == "all":
+        assert sorted(shown) == list(array)
+
+
+def test_kernels_of_filters_stay_whole():
+    weight = np.arange(20 * 3 * 5 * 5).reshape(20, 3, 5, 5)
+    view = view_of_weights(weight.shape, 10)  # two filters of two channels
+    shown = view.of(weight).reshape(view.places.shape)
+    np.testing.assert_array_equal(shown[:5, :5], weight[0, 0])
+    np.testing.assert_array_equal(shown[5:, 5:], weight[19, 2])
+
+
+def test_what_is_no_training_step_is_left_out(tmp_path):
+    net = small_net()
+    opt = optim.Adam(net.parameters(), lr=0.1)
+    other = optim.SGD([nn.Parameter(np.ones(2))], lr=1.0)
+    with tg.film(tmp_path / "a.html") as recorder:
+        step(net, opt)
+        with tg.no_grad():
+            net(tg.tensor(X))
+        net(tg.tensor(X[:2]))  # nobody goes back through it
+        other.param_groups[0]["params"][0].sum().backward()
+        other.step()
+        step(net, opt, X[:4], Y[:4])  # the last batch of an epoch
+        loss = F.mse_loss(net(tg.tensor(X)), np.zeros((6, 2), np.float32))
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        step(net, opt)
+    assert recorder.steps == [1, 2, 4]
+    assert described(tmp_path / "a.html")[0]["other"] == 1
+
+
+def test_a_long_program_shows_its_end(tmp_path):
+    p = nn.Parameter(np.ones(3))
+    opt = optim.SGD([("p", p)], lr=0.1)
+    with tg.film(tmp_path / "a.html"):
+        x = p
+        for _ in range(100):
+            x = x * 1.01
+        x.sum().backward()
+        opt.step()
+    film, _ = described(tmp_path / "a.html")
+    assert (len(film["stages"]), film["folded"]) == (MOST_STAGES, 101 - MOST_STAGES)
+    assert film["stages"][-1]["name"] == "sum"
+
+
+def test_a_loss_that_is_not_finite_is_shown(tmp_path):
+    p = nn.Parameter(np.array([0.0]))
+    opt = optim.SGD([p], lr=0.1)
+    with tg.film(tmp_path / "a.html"), np.errstate(divide="ignore"):
+        p.log().sum().backward()
+        opt.step()
+    film, frames = described(tmp_path / "a.html")
+    assert film["losses"] == [[1, None]]
+    assert frames[0, film["stages"][-1]["output"]] == -np.inf
+
+
+def test_the_page_needs_nothing_else_and_takes_any_title(tmp_path):
+    net = small_net()
+    with tg.film(tmp_path / "a.html", title="</script><b>{{data}} & 3"):
+        step(net, optim.Adam(net.parameters()))
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)\s*=|url\(|https?:|@import", text)
+    assert "</script><b>" not in text
+    assert "default-src 'none'" in text
+
+
+def test_a_training_that_fails_leaves_the_film_so_far(tmp_path):
+    net = small_net()
+    opt = optim.Adam(net.parameters())
+
+    def stopped():
+        with tg.film(tmp_path / "a.html"):
+            step(net, opt)
+            step(net, opt)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert described(tmp_path / "a.html")[0]["steps"] == [1, 2]
+    with pytest.raises(ZeroDivisionError), tg.film(tmp_path / "b.html"):
+        1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("film.txt", r"must end in \.html[^\n]*\n.*film\.txt"),
+        ("folder.html", "cannot write there: it is a folder"),
+        ("file/film.html", "cannot write there"),
+    ],
+)
+def test_where_it_cannot_be_written_is_said_before_the_training(tmp_path, name, message):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.OptionError, match=message), tg.film(tmp_path / name):
+        pytest.fail("the training began")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.html"]
+
+
+def test_no_step_is_said(tmp_path):
+    with pytest.raises(errors.OptionError, match="no training step was seen"), tg.film(tmp_path / "a.html"):
+        small_net()(tg.tensor(X))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,179 @@
+"""The film in a real browser: it opens from disk without complaint, moves, and shows what was recorded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+import tinygrad_adam.nn.functional as F
+from tinygrad_adam import nn, optim
+
+playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "tinygrad-adam[browser]"')
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as p:
+        try:
+            browser = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.html"
+    tg.manual_seed(0)
+    x, y = tg.data.moons(32, seed=0)
+    net = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 2))
+    opt = optim.Adam(net.parameters(), lr=0.05)
+    with tg.film(path, title="Moons & <b>more</b>") as recorder:
+        for _ in range(20):
+            loss = F.cross_entropy(net(tg.tensor(x)), y)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    return path, recorder
+
+
+@pytest.fixture
+def page(browser, filmed):
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on(
+        "request", lambda request: page.complaints.append(request.url) if request.url[:5] != "file:" else None
+    )
+    page.goto(filmed[0].as_uri())
+    yield page
+    assert page.complaints == []
+    page.close()
+
+
+EVENTS = 4 + 7 + 4  # stages, edges, parameters
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def ledger(page):
+    rows = page.locator("#ledger tr").all()
+    cells = [row.locator("td").all_inner_texts() for row in rows]
+    return [(name, formula, number(value)) for name, formula, value in cells]
+
+
+def to_step(page, step):
+    page.evaluate(f"""() => {{
+        const slider = document.getElementById("slider");
+        slider.value = {step * EVENTS - 1};
+        slider.dispatchEvent(new Event("input"));
+    }}""")
+
+
+def test_it_opens(page):
+    assert page.title() == "Moons & <b>more</b>"
+    assert page.inner_text("h1") == "Moons & <b>more</b>"
+    assert "27 parameters · 20 of 20 steps" in page.inner_text("#about")
+    assert page.inner_text("#where") == "step 1 · forward 1 of 4"
+    assert page.get_attribute("#slider", "max") == str(20 * EVENTS - 1)
+
+
+@pytest.mark.parametrize("step", [1, 7, 20])
+def test_the_numbers_shown_are_those_recorded(page, filmed, step):
+    recorder = filmed[1]
+    to_step(page, step)
+    assert page.inner_text("#where") == f"step {step} · update 4 of 4"
+    shown = {(name, formula): value for name, formula, value in ledger(page)}
+    param = recorder.layout.params[0]
+    frame = recorder.frames[step - 1].astype(np.float64)
+    way = sum(np.abs(f[param.start + 40 : param.start + 50]) for f in recorder.frames)
+    entry = int(np.argmax(way))  # of 5 x 2, the one that moved farthest
+    value, g, m, v, update = (frame[param.start + 10 * k + entry] for k in range(5))
+    m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
+    wanted = [
+        g,
+        m,
+        v,
+        m_hat,
+        v_hat,
+        np.sqrt(v_hat),
+        0.05 / (np.sqrt(v_hat) + 1e-8),
+        value - update,
+        update,
+        value,
+    ]
+    assert page.inner_text("#entry-name") == f"0.weight[{entry // 2}, {entry % 2}]"
+    np.testing.assert_allclose(list(shown.values()), wanted, rtol=6e-4)
+    # Adam's own arithmetic joins them.
+    assert -0.05 * m_hat / (np.sqrt(v_hat) + 1e-8) == pytest.approx(update, rel=1e-3, abs=1e-7)
+    words, loss = page.locator("#loss text").last.text_content().split(": ")
+    assert words == f"step {step}"
+    assert number(loss) == pytest.approx(recorder.losses[step - 1][1], rel=6e-4)
+
+
+def test_the_keyboard_moves_it(page):
+    for key, where in [
+        ("ArrowRight", "step 1 · forward 2 of 4"),
+        ("PageDown", "step 2 · forward 2 of 4"),
+        ("ArrowLeft", "step 2 · forward 1 of 4"),
+        ("ArrowLeft", "step 1 · update 4 of 4"),
+        ("End", "step 20 · update 4 of 4"),
+        ("PageUp", "step 19 · update 4 of 4"),
+        ("Home", "step 1 · forward 1 of 4"),
+    ]:
+        page.keyboard.press(key)
+        assert page.inner_text("#where") == where
+    assert page.input_value("#slider") == "0"
+
+
+def test_buttons_move_and_play_it(page):
+    page.click("#forth")
+    page.click("#step-forth")
+    assert page.inner_text("#where") == "step 2 · forward 2 of 4"
+    page.click("#back")
+    page.click("#step-back")
+    assert page.inner_text("#where") == "step 1 · forward 1 of 4"
+    page.fill("#speed", "30")
+    page.click("#play")
+    page.locator("#where", has_text="backward").wait_for()
+    page.click("#play")
+    assert page.get_attribute("#play", "aria-label") == "Play"
+
+
+def test_the_backward_pass_goes_edge_by_edge(page, filmed):
+    recorder = filmed[1]
+    page.keyboard.press("End")
+    norms = recorder.frames[-1][2 * sum(s.view.places.size for s in recorder.layout.stages) :]
+    for i in range(7):
+        page.evaluate(f"show({19 * EVENTS + 4 + i})")
+        caption = page.inner_text("#caption")
+        assert "passes a gradient to" in caption
+        assert number(page.inner_text("#caption b")) == pytest.approx(norms[i], rel=6e-4)
+    assert page.locator(".stage.now h3").inner_text() == "0 Linear"
+    assert page.locator(".parameter.now h4").inner_text() == "0.bias"
+
+
+def test_a_click_chooses_an_entry(page, filmed):
+    to_step(page, 20)
+    canvas = page.locator(".parameter canvas").nth(0)  # 0.weight, (5, 2)
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] * 0.75, "y": box["height"] * 0.7})
+    assert page.inner_text("#entry-name") == "0.weight[3, 1]"
+    param = filmed[1].layout.params[0]
+    assert ledger(page)[0][2] == pytest.approx(filmed[1].frames[-1][param.start + 10 + 7], rel=6e-4)
+
+
+def test_it_fits_a_narrow_screen(browser, filmed):
+    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.goto(filmed[0].as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()

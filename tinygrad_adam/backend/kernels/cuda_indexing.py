@@ -1,0 +1,97 @@
+"""Adding at indices that repeat, in CUDA: the gradient of an embedding.
+
+Atomic additions would be the short way, but floats added in another order each time round differently each
+time. Here the indices are sorted, which leaves equal ones in their order, and each run of equal ones
+is added up from its beginning to its end.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+from . import reference
+from .cuda import Source, blocks_for, has_kernels
+
+SOURCE = Source(r"""
+#define PIECE 32
+
+__device__ bool begins(const long long* rows, INDEX k) { return k == 0 || rows[k - 1] != rows[k]; }
+
+// rows are sorted, and order[k] is where the k-th of them comes from. A run may be as long as all of them, so
+// it is added up in pieces, which end at multiples of PIECE; the sum of a piece is put where it begins.
+extern "C" __global__ void add_pieces(
+    const REAL* values, const long long* order, const long long* rows, INDEX count, INDEX width, REAL* sums
+) {
+    EACH(i, count * width) {
+        INDEX k = i / width;
+        if (k % PIECE && !begins(rows, k)) continue;
+        double sum = 0;
+        do {
+            sum += values[order[k] * width + i % width];
+            ++k;
+        } while (k < count && k % PIECE && !begins(rows, k));
+        sums[i] = sum;
+    }
+}
+
+// The pieces of each run, which begin at multiples of PIECE but for the first.
+extern "C" __global__ void add_runs(
+    const REAL* sums, const long long* rows, INDEX count, INDEX width, REAL* total
+) {
+    EACH(i, count * width) {
+        INDEX k = i / width;
+        if (!begins(rows, k)) continue;
+        const long long row = rows[k];
+        double sum = sums[i];
+        for (k = (k / PIECE + 1) * PIECE; k < count && rows[k] == row; k += PIECE) {
+            sum += sums[k * width + i % width];
+        }
+        total[row * width + i % width] = sum;
+    }
+}
+""")
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        p is None
+        or p is Ellipsis
+        or isinstance(p, slice)
+        or (isinstance(p, Integral) and not isinstance(p, bool))
+        for p in parts
+    )
+
+
+def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Add at an index, in an order that is always the same; see `reference.add_at`.
+
+    An index out of range wraps around, as it does in CuPy where it is read from.
+    """
+    import cupy
+
+    if not has_kernels(values.dtype):
+        return reference.add_at(cupy, values, index, shape)
+    if _is_basic(index):  # nothing repeats
+        total = cupy.zeros(shape, values.dtype)
+        total[index] = values
+        return total
+    if not (isinstance(index, cupy.ndarray) and index.dtype.kind in "iu"):
+        # Any other index picks elements of the flat array: which ones, it says itself.
+        index = cupy.arange(math.prod(shape)).reshape(shape)[index]
+        return add_at(values, index, (math.prod(shape),)).reshape(shape)
+    total = cupy.zeros(shape, values.dtype)
+    if not values.size:
+        return total
+    count, width = index.size, values.size // index.size
+    rows = (index.reshape(-1) % shape[0]).astype(cupy.int64)
+    order = cupy.argsort(rows, kind="stable")
+    rows = rows[order]
+    sums = cupy.empty((count, width), values.dtype)
+    blocks = blocks_for(count * width)
+    known = cupy.ascontiguousarray(values), order, rows, count, width, sums
+    SOURCE.launch("add_pieces", values.dtype, known, blocks)
+    SOURCE.launch("add_runs", values.dtype, (sums, rows, count, width, total), blocks)
+    return total

@@ -1,0 +1,299 @@
+"""Recording of training steps: what each stage gave, each gradient on its way back, each update.
+
+A stage is a module without members, or an operation outside of those. Frames have one layout, so a film
+is a matrix: one row a step, with a stretch of columns for each stage, parameter and edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from ...backend.device import to_host
+from ...primitive import Node, Variable
+from ...watching import Watcher
+from .sampling import View, view_of_values, view_of_weights
+
+MOST_FRAMES = 200
+"""Steps that a film keeps; a longer training is sampled, evenly."""
+MOST_STAGES = 40
+"""Stages that a film shows; of a longer program, the last ones, which end with the loss."""
+_SIZES = (24, 16, 12, 8, 5, 3)
+"""How many elements are shown along a side; the first with which all fits the budget."""
+_BUDGET = 3_500_000
+"""Bytes of numbers in a film, before they are written as text, which takes a third more."""
+_MOST_WAITING = 10_000
+"""Stages that wait for a backward pass; their outputs are kept so long."""
+_MOST_LOSSES = 4000
+"""Points of the curve of the loss."""
+
+
+@dataclass
+class Stage:
+    """Part of the forward pass that a film shows as one card."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    node: Node | None = None
+    view: View | None = None
+    values: Any = None
+
+
+@dataclass
+class Shown:
+    """A parameter, and what of it a film shows; the column after all is its count of steps."""
+
+    name: str
+    tensor: Any
+    view: View
+    kinds: list[str]
+    start: int = 0
+
+
+@dataclass
+class Layout:
+    """What a frame holds, and where: outputs and gradients of stages, norms of edges, parameters."""
+
+    stages: list[Stage]
+    edges: list[tuple[int, str, int, str, float]] = field(default_factory=list)
+    params: list[Shown] = field(default_factory=list)
+    width: int = 0
+
+    def room(self, count: int) -> int:
+        """Reserve columns, and return the first."""
+        start = self.width
+        self.width += count
+        return start
+
+
+class Recorder(Watcher):
+    """Watches training steps and keeps up to `MOST_FRAMES` of them.
+
+    Attributes
+    ----------
+    frames : list of numpy.ndarray, float32
+        One for each step that was kept.
+    steps : list of int
+        Their numbers, from 1.
+    losses : list of (int, float)
+        The loss of each step, or of evenly spread ones.
+    other : int
+        How many steps had another structure than the first, and were left out.
+    folded : int
+        How many stages at the beginning are not shown.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        self.steps: list[int] = []
+        self.rates: list[float] = []
+        self.losses: list[tuple[int, float]] = []
+        self.other = self.folded = 0
+        self.layout: Layout | None = None
+        self.optimizer: Any = None
+        self._count = 1  # the number of the step that is under way
+        self._every = self._every_loss = 1
+        self._path: list[tuple[Any, str]] = []
+        self._names: dict[int, str] = {}
+        self._made: list[Stage] = []
+        self._frame: Any = None
+        self._gradients: dict[Node, Any] = {}
+        self._shares: list[tuple[Node, Any, float]] = []
+        self._stages: list[Stage] = []
+        self._before: list[Any] = []
+        self._signature: Any = None
+
+    def _due(self) -> bool:
+        return (self._count - 1) % self._every == 0
+
+    # --- Forward -------------------------------------------------------------------------
+
+    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:  # noqa: D102
+        if self._path:
+            parent, prefix = self._path[-1]
+            name = next((key for key, member in parent._modules.items() if member is module), "")
+            prefix = f"{prefix}.{name}" if prefix else name
+        else:
+            prefix = ""
+        self._path.append((module, prefix))
+        for key, p in module._parameters.items():
+            if p is not None:
+                self._names[id(p)] = f"{prefix}.{key}" if prefix else key
+
+    def module_ends(self, module: Any, output: Any) -> None:  # noqa: D102
+        self._path.pop()
+
+    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:  # noqa: D102
+        if output.node is None or not self._due():
+            return
+        leaf = self._path[-1] if self._path and not self._path[-1][0]._modules else None
+        if leaf is None:
+            stage = Stage(primitive.name, "operation", output.shape)
+            self._made.append(stage)
+        else:
+            module, path = leaf
+            name = f"{path} {type(module).__name__}".strip()
+            if not self._made or self._made[-1].name != name:
+                self._made.append(Stage(name, type(module).__name__, output.shape))
+            stage = self._made[-1]
+        stage.shape, stage.node, stage.values = output.shape, output.node, output._data
+        if len(self._made) > _MOST_WAITING:  # forward passes that nobody goes back through
+            del self._made[: -2 * MOST_STAGES]
+
+    # --- Backward ------------------------------------------------------------------------
+
+    def backward_begins(self, root: Any) -> None:  # noqa: D102
+        self._gradients, self._shares = {}, []
+        if (self._count - 1) % self._every_loss == 0 and root._data.size == 1:
+            self._note_loss(float(to_host(root._data).reshape(())))
+        if not self._due() or root.node is None:
+            return
+        reached = _reached(root.node)
+        stages = [stage for stage in self._made if stage.node in reached]
+        self.folded = max(0, len(stages) - MOST_STAGES)
+        self._stages, self._made = stages[-MOST_STAGES:], []
+
+    def _note_loss(self, loss: float) -> None:
+        if self.losses and self.losses[-1][0] == self._count:  # several backward passes for one step
+            self.losses.pop()
+        self.losses.append((self._count, loss))
+        if len(self.losses) > _MOST_LOSSES:
+            self.losses = self.losses[::2]
+            self._every_loss *= 2
+
+    def gradient(self, node: Any, g: Any) -> None:  # noqa: D102
+        if self._due() and any(stage.node is node for stage in self._stages):
+            self._gradients[node] = g._data if isinstance(g, Variable) else g
+
+    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:  # noqa: D102
+        if self._due():
+            raw = share._data if isinstance(share, Variable) else getattr(share, "values", share)
+            flat = to_host(raw).reshape(-1)
+            self._shares.append((node, parent, float(numpy.sqrt(flat @ flat))))
+
+    # --- Update --------------------------------------------------------------------------
+
+    def step_begins(self, optimizer: Any) -> None:  # noqa: D102
+        if self.optimizer is None:
+            self.optimizer = optimizer
+        if optimizer is not self.optimizer or not self._due() or not self._stages:
+            return
+        signature = [(stage.name, stage.shape[1:]) for stage in self._stages]
+        if self.layout is None:
+            self._signature = signature
+            self.layout = self._planned()
+        if signature != self._signature:
+            self.other += 1
+            self._stages = []
+            return
+        self._frame = numpy.zeros(self.layout.width, numpy.float32)
+        self._write_stages()
+        self._before = [p.view.of(p.tensor._data).copy() for p in self.layout.params]
+
+    def step_ends(self, optimizer: Any) -> None:  # noqa: D102
+        if optimizer is not self.optimizer:
+            return
+        if self._frame is not None:
+            self._write_parameters()
+            self.frames.append(self._frame)
+            self.steps.append(self._count)
+            self.rates.append(float(optimizer.param_groups[0]["lr"]))
+            if len(self.frames) > MOST_FRAMES:
+                self.frames, self.steps, self.rates = self.frames[::2], self.steps[::2], self.rates[::2]
+                self._every *= 2
+        self._frame, self._stages, self._made = None, [], []
+        self._count += 1
+
+    # --- The layout ----------------------------------------------------------------------
+
+    def _planned(self) -> Layout:
+        """Choose how much of each array is shown, so that all frames fit the budget."""
+        for most in _SIZES:
+            layout = self._layout(most)
+            if layout.width * 4 * MOST_FRAMES <= _BUDGET:
+                break
+        return layout
+
+    def _layout(self, most: int) -> Layout:
+        layout = Layout(self._stages)
+        for stage in layout.stages:
+            stage.view = view_of_values(stage.shape, most)
+            layout.room(2 * stage.view.places.size)  # values, then gradients
+        for p in (p for group in self.optimizer.param_groups for p in group["params"]):
+            moments = self.optimizer.moments(p)[1]
+            name = self._names.get(id(p), self.optimizer._names[id(p)])
+            layout.params.append(
+                Shown(name, p, view_of_weights(p.shape, most), ["value", "gradient", *moments, "update"])
+            )
+        layout.edges = self._edges(layout)
+        layout.room(len(layout.edges))
+        for shown in layout.params:
+            shown.start = layout.room(len(shown.kinds) * shown.view.places.size + 1)
+        return layout
+
+    def _edges(self, layout: Layout) -> list[tuple[int, str, int, str, float]]:
+        """List the ways of the gradient between stages and to parameters, in the order of the pass.
+
+        Each is a stage, what it passes a gradient to (a stage or a parameter, by number), the operation
+        whose rule gave it, and its norm.
+        """
+        edges = []
+        places = {id(p.tensor): i for i, p in enumerate(layout.params)}
+        stage_of = {stage.node: i for i, stage in enumerate(self._stages)}
+        for node, parent, norm in self._shares:
+            source = self._stage_behind(node)
+            if isinstance(parent, Node):
+                target = stage_of.get(parent)
+                if target is not None and target != source:
+                    edges.append((source, "stage", target, node.primitive.name, norm))
+            elif id(parent) in places:
+                edges.append((source, "parameter", places[id(parent)], node.primitive.name, norm))
+        return edges
+
+    def _stage_behind(self, node: Node) -> int:
+        """Return the stage that a node is part of: the first whose output was made no earlier."""
+        numbers = (i for i, s in enumerate(self._stages) if s.node and s.node.number >= node.number)
+        return next(numbers, len(self._stages) - 1)
+
+    # --- A frame -------------------------------------------------------------------------
+
+    def _write_stages(self) -> None:
+        assert self.layout is not None
+        column = 0
+        for stage, planned in zip(self._stages, self.layout.stages, strict=True):
+            assert planned.view is not None
+            size = planned.view.places.size
+            for array in (stage.values, self._gradients.get(stage.node) if stage.node else None):
+                if array is not None and array.size > planned.view.places.max(initial=-1):
+                    self._frame[column : column + size] = to_host(planned.view.of(array))
+                column += size
+        norms = [edge[-1] for edge in self._edges(self.layout)]
+        if len(norms) == len(self.layout.edges):
+            self._frame[column : column + len(norms)] = norms
+
+    def _write_parameters(self) -> None:
+        assert self.layout is not None
+        for p, before in zip(self.layout.params, self._before, strict=True):
+            tensor, view, column = p.tensor, p.view, p.start
+            count, moments = self.optimizer.moments(tensor)
+            value = view.of(tensor._data)
+            gradient = None if tensor._grad is None else view.of(tensor._grad)
+            for array in (value, gradient, *[view.of(m) for m in moments.values()], value - before):
+                if array is not None:
+                    self._frame[column : column + view.places.size] = to_host(array)
+                column += view.places.size
+            self._frame[column] = count
+
+
+def _reached(root: Node) -> set[Node]:
+    """Return the nodes that `root` was computed from, and itself."""
+    seen, stack = {root}, [root]
+    while stack:
+        for parent in stack.pop().parents or ():
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return seen

@@ -1,0 +1,1 @@
+"""Checks of an installation: a device against the reference on the CPU."""
