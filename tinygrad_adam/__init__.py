@@ -17,16 +17,16 @@ from .primitive import Primitive, enable_grad, is_grad_enabled, no_grad, primiti
 from .random import fork_rng, manual_seed
 from .rowsparse import RowSparse
 from .tensor import Tensor
-from .tracing import tracing
 
 if TYPE_CHECKING:
     from . import cuda, data, explain, testing, training
     from .explain.drawing import draw
     from .explain.film import film
+    from .traces import tracing
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")
-_FUNCTIONS = {"draw": ".explain.drawing", "film": ".explain.film"}
+_FUNCTIONS = {"draw": ".explain.drawing", "film": ".explain.film", "tracing": ".traces"}
 
 
 def __getattr__(name: str) -> Any:

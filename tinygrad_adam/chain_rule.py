@@ -15,7 +15,7 @@ from . import autograd
 from .errors import GraphError
 from .formulas import Formula, formula
 from .primitive import Node, Rule, Variable
-from .tracing import (
+from .traces import (
     Call,
     Constant,
     Kept,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...chain_rule import SHOWN, Leaf, Step, amount, readable_bytes
-from ...tracing import Call, Constant, Measure
+from ...traces import Call, Constant, Measure
 
 WIDEST = 56
 """Characters of a line; what is longer ends in dots."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...chain_rule import Explanation, Leaf, Step
-from ...tracing import Call, Constant
+from ...traces import Call, Constant
 from .faces import Face, call_face, constant_face, leaf_face, leaves_face, rest_face, step_face
 from .layout import Box, Edge, Level
 

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import numpy
 
-from .backend.device import backend_of
+from .backend.device import address_of, backend_of, is_array, on_device_of
 from .primitive import Node, Variable
 from .rowsparse import RowSparse
 from .watching import Watcher, watch
@@ -116,8 +116,9 @@ def measure(array: Any) -> Measure:
         value = float(array.reshape(-1)[0])
         return Measure(abs(value), value)
     xp = backend_of((array,)).xp
-    wide = xp.asarray(array).astype(numpy.float64)
-    return Measure(float(xp.sqrt(xp.sum(wide * wide))))
+    with on_device_of(array, "explain"):
+        wide = xp.asarray(array).astype(numpy.float64)
+        return Measure(float(xp.sqrt(xp.sum(wide * wide))))
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,10 @@ def kept_arrays(saved: dict[str, Any]) -> list[Kept]:
     found: list[Kept] = []
     for name, value in saved.items():
         for array in value if isinstance(value, tuple | list) else (value,):
-            interface = getattr(array, "__cuda_array_interface__", None) or getattr(
-                array, "__array_interface__", None
-            )
-            if interface is not None:
-                nbytes = array.dtype.itemsize * int(
-                    numpy.prod([n for n, step in zip(array.shape, array.strides, strict=True) if step])
-                )
-                nbytes *= bool(array.size)
-                place = (int(interface["data"][0]), nbytes)
+            if is_array(array):
+                sizes = [n for n, step in zip(array.shape, array.strides, strict=True) if step]
+                nbytes = array.dtype.itemsize * math.prod(sizes) * bool(array.size)
+                place = (address_of(array), nbytes)
                 found.append(Kept(name, tuple(array.shape), str(array.dtype), nbytes, place))
     return found
 
