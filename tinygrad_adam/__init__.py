@@ -18,11 +18,11 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, training
+    from . import data, explain, training
 
 
 def __getattr__(name: str) -> Any:
-    # Those who only compute need not wait for what only training needs.
-    if name in ("data", "training"):
+    # Those who only compute need not wait for what only training or looking needs.
+    if name in ("data", "explain", "training"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

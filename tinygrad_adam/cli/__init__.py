@@ -6,6 +6,7 @@ import sys
 
 from ..errors import TinygradAdamError
 from .comparing import compare
+from .racing import race
 from .runs import datasets, evaluate, predict, train
 from .shared import typer
 from .sweeping import lr_find
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict, datasets, compare, tune, lr_find):
+for command in (train, evaluate, predict, datasets, compare, tune, lr_find, race):
     app.command()(command)
 
 

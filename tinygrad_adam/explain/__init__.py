@@ -1,0 +1,7 @@
+"""Seeing backpropagation and optimizers at work."""
+
+from .landscape import around, filter_normalized, of_run, plane, random_direction, through
+from .race import Race, race
+from .race_files import save_race
+from .surfaces import SURFACES, Surface, get_surface
+from .trajectories import Trajectory, descend, tune_lr
