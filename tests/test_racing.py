@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -338,7 +339,7 @@ def test_what_the_picture_shows(short):
         np.testing.assert_allclose((box.get_x(), box.get_y()), -root / unit)
         step = np.array([dial._step.U[0], dial._step.V[0]])
         np.testing.assert_allclose(step * np.linalg.norm(t.steps[2]), t.steps[2])
-        assert f"|step| = {np.linalg.norm(t.steps[2]):.2g}" in dial._scale.get_text()
+        assert f"|step| {np.linalg.norm(t.steps[2]):.2g}" in dial._scale.get_text()
     assert picture._dials[2]._scale.get_text() == f"diverged after step {len(short.trajectories[2].steps)}"
     styles = {(line.get_color(), line.get_marker(), str(line._dash_pattern)) for line in picture._lines}
     assert all(len({style[i] for style in styles}) == 3 for i in range(3))
@@ -468,3 +469,24 @@ def test_a_file_is_not_overwritten(fails, tmp_path):  # noqa: F811
 
 def test_the_help_names_all_surfaces():
     assert ", ".join(ALL) == racing.SURFACES
+
+
+# --- The page ----------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[1] / "docs" / "explain.md").read_text().partition("## Races")[2]
+
+
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1], {})
+    assert (tmp_path / "beale.png").read_bytes()[:8] == PNG
+    assert "adam:lr=0.1" in capsys.readouterr().out
+
+
+def test_the_page_lists_all_surfaces_as_they_are():
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| [^|]* \| ([^|]*) \|", PAGE, re.MULTILINE)
+    stated = {name: (formula, start) for name, formula, start in rows if name in SURFACES}
+    assert stated == {
+        name: (surface.formula.partition(", and")[0], "({:g}, {:g})".format(*surface.start))
+        for name, surface in SURFACES.items()
+    }

@@ -1,4 +1,4 @@
-"""Seeing backpropagation and optimizers at work."""
+"""Training made visible: films, pictures and findings."""
 
 from .landscape import around, filter_normalized, of_run, plane, random_direction, through
 from .race import Race, race

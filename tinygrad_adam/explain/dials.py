@@ -74,7 +74,7 @@ class Dial:
         )
         self._gradient = axes.quiver(0, 0, 0, 0, color=INK, width=0.018, headwidth=5, zorder=4, **arrows)
         axes.set_xlabel(" ", fontsize=8, labelpad=4)  # room for the numbers, of whatever length
-        self._scale = axes.text(0, -1.32, "", fontsize=8, ha="center", va="top", in_layout=False)
+        self._scale = axes.text(0, -1.32, "", fontsize=7.5, ha="center", va="top", in_layout=False)
         self.moving = [self._box, self._step, self._momentum, self._gradient, self._scale]
 
     def show(self, step: int) -> None:
@@ -96,7 +96,7 @@ class Dial:
         length = float(numpy.linalg.norm(t.steps[step]))
         self._step.set_UVC(*(t.steps[step] / max(length, 1e-300)))
         over = t.diverged and step == len(t.steps) - 1
-        numbers = f"|g| = {numpy.linalg.norm(gradient):.2g},  |step| = {length:.2g}"
+        numbers = f"|g| {numpy.linalg.norm(gradient):.3g}   |step| {length:.2g}"
         self._scale.set_text(f"diverged after step {len(t.steps)}" if over else numbers)
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import itertools
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from ..errors import OptionError, unknown_name
+from ..files import replacing
 from .race import Race
 from .race_pictures import RacePicture
 from .surfaces import Array
@@ -97,7 +96,7 @@ def save_race(
     """
     target = check_path(path)
     picture = RacePicture(race)
-    with replaced_whole(target) as partial:
+    with replacing(target) as partial:
         if target.suffix.lower() == ".png":
             picture.show(race.steps, moment=race.steps // 20)
             picture.label()
@@ -118,9 +117,10 @@ def _animate(picture: RacePicture, path: Path, report: Callable[[int, int], None
     screen = Figure(figsize=(first.shape[1] / DPI, first.shape[0] / DPI), dpi=DPI)
     pixels = screen.figimage(first)
     writer: Any
-    if path.suffix == ".gif":
+    ending = path.suffix.lower()
+    if ending == ".gif":
         writer = PillowWriter(fps=FRAMES_A_SECOND)
-    elif path.suffix == ".mp4":
+    elif ending == ".mp4":
         writer = FFMpegWriter(fps=FRAMES_A_SECOND)
     else:
         writer = HTMLWriter(fps=FRAMES_A_SECOND, embed_frames=True, default_mode="once")
@@ -130,7 +130,7 @@ def _animate(picture: RacePicture, path: Path, report: Callable[[int, int], None
             writer.grab_frame()
             if report is not None:
                 report(number, len(frames))
-    if path.suffix == ".html":
+    if ending == ".html":
         path.write_text(_alone(path.read_text()))
 
 
@@ -197,21 +197,3 @@ def _draw_frames(picture: RacePicture, frames: list[int]) -> Iterator[Array]:
     picture.label()
     canvas.draw()
     yield pixels()
-
-
-@contextmanager
-def replaced_whole(target: Path) -> Iterator[Path]:
-    """Yield a name beside `target` to write to; it takes its place at the end, and is gone after an error."""
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem}.", suffix=f".partial{target.suffix.lower()}", dir=target.parent
-    )
-    os.close(handle)
-    try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)

@@ -112,7 +112,7 @@ class RacePicture:
         self._heights = [numpy.maximum(t.losses - race.surface.least, 0) for t in race.trajectories]
         positive = numpy.concatenate([h[(h > 0) & (h < numpy.inf)] for h in self._heights])
         low = max(positive.min(), 1e-7 * first)
-        self._floor = low / 2
+        self._floor = min(low / 2, TOLERANCE * first / 6)
         axes.set(yscale="log", xlim=(0, race.steps), ylim=(self._floor, 8 * first), xlabel="step")
         axes.set_ylabel(f"loss above {race.surface.goal}")
         axes.axhline(TOLERANCE * first, color=GRAY, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -213,9 +213,15 @@ def draw_surface(axes: Axes, surface: Surface) -> list[Any]:
     colors = LinearSegmentedColormap.from_list("heights", [LOW, HIGH])
     axes.contourf(x, y, numpy.maximum(heights, levels[0]), levels, cmap=colors, norm=norm, extend="both")
     lines = axes.contour(x, y, heights, levels, colors="#8391a1", linewidths=0.6)
-    axes.clabel(lines, levels[1::3], fmt=lambda height: f"{height:.2g}", fontsize=7, colors=GRAY)
+    axes.clabel(
+        lines,
+        levels[1::3],
+        fmt=lambda height: f"{height:,.0f}" if height > 99 else f"{height:.2g}",
+        fontsize=7,
+        colors=GRAY,
+    )
     axes.set(xlim=(x0, x1), ylim=(y0, y1), xlabel=surface.axes[0], ylabel=surface.axes[1])
-    star: dict[str, Any] = {"color": INK, "markersize": 15, "markeredgecolor": "white", "zorder": 15}
+    star: dict[str, Any] = {"color": INK, "markersize": 15, "markeredgecolor": "white", "zorder": 45}
     ring: dict[str, Any] = {
         "color": "white",
         "markersize": 10,
