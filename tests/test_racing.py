@@ -14,6 +14,7 @@ pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
@@ -226,7 +227,7 @@ def test_a_start_where_nothing_is_finite_is_refused():
 # --- Learning rates and races ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["momentum", "adam"])
+@pytest.mark.parametrize("text", ["momentum", "adagrad", "adam"])  # Adagrad would leap
 def test_the_learning_rate_found_is_the_best_of_all(text):
     surface, steps, entry = SURFACES["ravine"], 40, Entry.parse(text)
     found = tune_lr(surface, entry, steps)
@@ -371,6 +372,22 @@ def test_an_animation_has_a_frame_a_step(short, tmp_path, ending):
 def test_a_film(short, tmp_path):
     save_race(short, tmp_path / "race.mp4")
     assert (tmp_path / "race.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_frame_is_what_a_whole_drawing_would_be(short):
+    frames = list(race_files._draw_frames(RacePicture(short), [1, 4, 9]))
+    picture = RacePicture(short)
+    picture.figure.set_dpi(race_files.DPI)
+    canvas = FigureCanvasAgg(picture.figure)
+    picture.show(9)
+    canvas.draw()
+    picture.figure.set_layout_engine("none")
+    picture.show(4)
+    canvas.draw()
+    whole = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    apart = np.abs(frames[1] - whole).max(axis=2) > 60  # colors are rounded to those of the palette
+    assert apart.mean() < 2e-4
+    assert (np.abs(frames[0] - whole).max(axis=2) > 60).mean() > 2e-3
 
 
 def test_long_races_leave_steps_out():

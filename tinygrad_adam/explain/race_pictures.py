@@ -97,6 +97,7 @@ class RacePicture:
         self.moving = [*self._lines, *marks, *self._heads, *self._curves, self._moment]
         for dial in self._dials:
             self.moving += dial.moving
+        self.moving.sort(key=lambda artist: artist.get_zorder())
 
     def _path(self, t: Trajectory) -> Array:
         """Return the positions, up to the edge of the window if it is left for good."""
