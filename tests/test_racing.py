@@ -1,6 +1,8 @@
 """Optimizers on surfaces: the surfaces, what is recorded, races, their pictures and the command."""
 
+import base64
 import dataclasses
+import io
 import itertools
 import os
 import re
@@ -296,6 +298,9 @@ def test_bad_races(arguments, saying):
 # --- Pictures and animations -------------------------------------------------------------
 
 
+COLORS = ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73))
+
+
 @pytest.fixture(scope="module")
 def short():
     return race("beale", ["sgd:lr=0.01", "adam:lr=0.3", "momentum:lr=0.5"], steps=9)
@@ -313,7 +318,7 @@ def test_a_picture(short, tmp_path):
     save_race(short, tmp_path / "race.png")
     (pixels,) = frames(tmp_path / "race.png")
     assert pixels.shape == (726, 1320, 3)
-    for color in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):
+    for color in COLORS:
         assert (np.abs(pixels.astype(int) - color).sum(axis=2) < 12).sum() > 50
     assert os.listdir(tmp_path) == ["race.png"]
 
@@ -359,11 +364,17 @@ def test_an_animation_has_a_frame_a_step(short, tmp_path, ending):
         pictures = frames(tmp_path / "race.gif")
         assert {picture.shape for picture in pictures} == {(528, 960, 3)}
         assert len(pictures) == 9
+        for frame in pictures[1:]:
+            for color in COLORS:
+                assert (frame == color).all(axis=2).sum() > 30  # none was taken for another
         changes = [(a != b).any(axis=2).mean() for a, b in itertools.pairwise(pictures)]
         assert all(0 < change < 0.3 for change in changes)  # paths grow, the rest stands still
     else:
         text = (tmp_path / "race.html").read_text()
-        assert text.count("data:image/png;base64") == 9
+        encoded = re.findall(r'data:image/png;base64,([^"]*)"', text)
+        assert len(encoded) == 9
+        middle = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded[4]))).convert("RGB"))
+        assert all((middle == color).all(axis=2).sum() > 30 for color in COLORS)
         assert not re.search(r"https?://|<link", text)  # it opens without a network
         assert text.count('::before { content: "') == len(set(re.findall(r'class="fa (fa-[\w\s-]+)"', text)))
 

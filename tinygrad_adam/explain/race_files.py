@@ -134,6 +134,18 @@ def _animate(picture: RacePicture, path: Path, report: Callable[[int, int], None
         path.write_text(_alone(path.read_text()))
 
 
+def _palette(image: Any, needed: list[str]) -> Any:
+    """Return an image whose palette of `COLORS` colors suits another, those needed among them."""
+    from matplotlib.colors import to_rgb
+    from PIL import Image
+
+    exact = [round(255 * part) for color in needed for part in to_rgb(color)]
+    others = COLORS - len(needed)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(exact + image.quantize(others).getpalette()[: 3 * others])
+    return palette
+
+
 def _alone(page: str) -> str:
     """Return matplotlib's page with smaller frames, and buttons that need no font from the network."""
     from PIL import Image
@@ -175,7 +187,8 @@ def _draw_frames(picture: RacePicture, frames: list[int]) -> Iterator[Array]:
     picture.show(frames[-1])
     canvas.draw()
     figure.set_layout_engine("none")  # so that nothing shifts from frame to frame
-    palette = Image.fromarray(numpy.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLORS)
+    whole = Image.fromarray(numpy.asarray(canvas.buffer_rgba())).convert("RGB")
+    palette = _palette(whole, picture.colors)
 
     def pixels() -> Array:
         image = Image.fromarray(numpy.asarray(canvas.buffer_rgba())).convert("RGB")

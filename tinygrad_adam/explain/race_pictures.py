@@ -42,6 +42,8 @@ class RacePicture:
     ----------
     figure : matplotlib.figure.Figure
         The whole picture.
+    colors : list of str
+        Those that must not be taken for each other.
     moving : list of matplotlib.artist.Artist
         What `show` changes, and what must not be hidden by it, from the lowest to the highest.
     """
@@ -65,6 +67,7 @@ class RacePicture:
             }
             for i in range(count)
         ]
+        self.colors = list(dict.fromkeys([INK, "#ffffff", *(str(look["color"]) for look in self._looks)]))
         self._paths = [self._path(t) for t in race.trajectories]
         self._surface, self._losses = left.subplots(), above.subplots()
         marks = draw_surface(self._surface, race.surface)
@@ -264,7 +267,8 @@ def label_spots(paths: list[Array], surface: Surface) -> list[Array]:
     x0, x1, y0, y1 = surface.window
     size = numpy.array([x1 - x0, y1 - y0])
     low, high = numpy.array([x0, y0]) + 0.04 * size, numpy.array([x1, y1]) - 0.08 * size
-    taken = [numpy.array(surface.start), *map(numpy.array, surface.minima)]
+    marks = numpy.array([surface.start, *surface.minima])
+    taken = [*marks, *(marks - (0, LABEL[1] * size[1]))]  # their names stand below
     spots: list[Array] = []
     for i, path in enumerate(paths):
         inside = path[((path > low) & (path < high)).all(axis=1)]
