@@ -9,6 +9,7 @@ from .checking import selfcheck
 from .comparing import compare
 from .diagnosing import devices
 from .explaining import explain
+from .racing import race
 from .runs import datasets, evaluate, predict, train
 from .shared import typer
 from .sweeping import lr_find
@@ -21,7 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain):
+for command in (
+    train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race
+):  # fmt: skip
     app.command()(command)
 
 
