@@ -19,10 +19,13 @@ from .tensor import Tensor
 
 if TYPE_CHECKING:
     from . import data, training
+    from .explain.doctor import Doctor as doctor  # noqa: N813 (a name to call in a with statement)
 
 
 def __getattr__(name: str) -> Any:
     # Those who only compute need not wait for what only training needs.
     if name in ("data", "training"):
         return importlib.import_module(f".{name}", __name__)
+    if name == "doctor":
+        return importlib.import_module(".explain.doctor", __name__).Doctor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
