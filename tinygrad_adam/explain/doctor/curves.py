@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 DIVERGED = 2.0
 """How many times its first value the loss may be. CS231n, "Neural Networks Part 3": with a very high learning
-rate the loss rises. In the examples it never rises above its first value for 10 steps."""
+rate the loss rises. In the examples it never rises above its first value."""
 
 WINDOW = 10
-"""Steps whose median stands for the loss of now; a few bad batches do not move it."""
+"""Steps in a row in each of which it was that high: a few bad batches are not enough. The median of as many
+stands for the loss of now."""
 
 LOW_STEPS = 100
 """Steps after which a loss should have begun to fall."""
@@ -60,12 +61,12 @@ class Curves(Check):
         place = self.doctor.place()
         losses = self.losses.setdefault(place.source, [])
         losses.append(float(root._data.reshape(-1)[0]))
-        if self.doctor.close and len(losses) >= 2 * WINDOW and math.isfinite(losses[-1]):
+        if self.doctor.close and len(losses) > WINDOW and math.isfinite(losses[-1]):
             self._judge(losses, place)
 
     def _judge(self, losses: list[float], place: Any) -> None:
         first, now = median(losses[:3]), median(losses[-WINDOW:])
-        if self.lasts(("high", place.source), first > 0 and now > DIVERGED * first, 2):
+        if min(losses[-WINDOW:]) > DIVERGED * first > 0:
             self.doctor.find(("high", place.source), lambda: self._high(first, now, len(losses), place))
         if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
             return
@@ -88,8 +89,8 @@ class Curves(Check):
             where=self.doctor.where(place),
             remedy=f"lower the learning rate{self._rate()} by ten, and look again. training.lr_find "
             "measures what a network bears.",
-            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; "
-            f"told above {DIVERGED:g}",
+            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; told "
+            f"when all {WINDOW} are above {DIVERGED:g}",
         )
 
     def _low(self, first: float, now: float, steps: int, ratio: float, place: Any) -> Finding:

@@ -14,9 +14,11 @@ VANISHING = 1e-3
 factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). In the examples the least ratio is 0.09."""
 
 EXPLODING = 1e3
-"""How large it may be beside that of a later layer, and beside the weights themselves: beyond that a step of
-plain gradient descent with the usual rate of 1e-3 is larger than the weights (Pascanu et al., 2013, on
-clipping)."""
+"""How large it may be beside that of a later layer: the same, the other way."""
+
+STEEP = 100.0
+"""How large it may be beside the weights themselves: from there on, a step of plain gradient descent with a
+rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples at most 0.5."""
 
 
 class Gradients(Check):
@@ -51,12 +53,14 @@ class Gradients(Check):
         after = min(layers[at:], key=lambda layer: layer[2])
         _, steep, size, weight = max(layers, key=lambda layer: layer[2] / max(layer[3], 1e-30))
         grown = after[2] > 0 and reference > EXPLODING * after[2]
-        large = size > EXPLODING * weight > 0
+        large = size > STEEP * weight > 0
         if self.lasts("exploding", grown or large):
             if large:
-                evidence = f"norm of the gradient over that of the weights {size / weight:.1e}"
+                evidence = f"norm over that of the weights {size / weight:.1e}, told above {STEEP:.0e}"
             else:
-                steep, evidence = last, f"norm over that of a later layer {reference / after[2]:.1e}"
+                steep = last
+                ratio = reference / after[2]
+                evidence = f"norm over that of a later layer {ratio:.1e}, told above {EXPLODING:.0e}"
             self.doctor.find("exploding", lambda: self._exploding(layers, steep, evidence))
 
     def _profile(self, layers: list[Any]) -> str:
@@ -88,5 +92,5 @@ class Gradients(Check):
             where=self._where(p),
             remedy="start from smaller weights (Kaiming or Xavier, nn.init), scale inputs and targets to "
             "a size near 1, or clip: optim.clip_grad_norm_(model.parameters(), 1.0) before step().",
-            evidence=f"{evidence}, told above {EXPLODING:.0e}; {self._profile(layers)}",
+            evidence=f"{evidence}; {self._profile(layers)}",
         )

@@ -44,12 +44,15 @@ class NonFinite(Check):
             return
         raw = [(primitive.name_of(i), a) for i, a in enumerate(args)]
         inputs = [(name, a._data if isinstance(a, Variable) else a, a) for name, a in raw]
-        bad = [entry for entry in inputs if _has(entry[1], "isfinite", negate=True)]
-        if bad and not any(_has(value, "isnan") for _, value, _ in bad) and not _has(y, "isnan"):
+        strange = [
+            (name, value, given)
+            for name, value, given in inputs
+            if _nan(value) or (_is_weight(given) and not _finite(value))
+        ]
+        if not strange and not _nan(y) and not all(_finite(value) for _, value, _ in inputs):
             return  # an infinity came in and went out
         self.found = True
         shown = "; ".join(f"{name} {_shown(value)}" for name, value, _ in inputs)
-        strange = [entry for entry in bad if _has(entry[1], "isnan")]
         if strange:
             self._came_in(primitive.name, strange[0], y, shown)
             return
@@ -65,13 +68,14 @@ class NonFinite(Check):
         )
 
     def _came_in(self, operation: str, entry: tuple[str, Any, Any], y: Any, shown: str) -> None:
-        name, value, given = entry
-        weight = isinstance(given, Variable) and given.node is None and given.requires_grad
-        if weight:
-            cause = f"the weights {self.doctor.name(given)} hold it since the last step"
-            remedy = "lower the learning rate; on_nonfinite='raise' stops the optimizer before such a step."
+        name, _, given = entry
+        if _is_weight(given):
+            cause = f"the weights {self.doctor.name(given)} hold it, since the last step or from the start"
+            remedy = (
+                "lower the learning rate; on_nonfinite='raise' stops the optimizer before a bad gradient."
+            )
         else:
-            cause = f"it came in with {name} {shape_of(value)}, from the data or from raw arrays"
+            cause = f"it came in with {name}, from the data or from raw arrays"
             remedy = "look at the data: numpy.isnan(x).any(); fill or drop what is missing."
         self.doctor.find(
             "not-finite",
@@ -85,7 +89,7 @@ class NonFinite(Check):
         )
 
     def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
-        if self.found or not self.doctor.may_read(node.parents and _values(share)):
+        if self.found or not self.doctor.may_read(_values(share)):
             return
         values = _values(share)
         if all_finite(values):
@@ -113,13 +117,25 @@ def _values(gradient: Any) -> Any:
     return gradient._data if isinstance(gradient, Variable) else gradient
 
 
-def _has(value: Any, test: str, negate: bool = False) -> bool:
-    if not is_array(value):
-        return value != value or value in (float("inf"), -float("inf")) if isinstance(value, float) else False
-    if value.dtype.kind != "f":
-        return False
-    found = getattr(backend_of((value,)).xp, test)(value)
-    return bool((~found if negate else found).any())
+def _is_weight(given: Any) -> bool:
+    return isinstance(given, Variable) and given.node is None and given.requires_grad
+
+
+def _nan(value: Any) -> bool:
+    array, xp = _floats(value)
+    return bool(xp.isnan(array).any())
+
+
+def _finite(value: Any) -> bool:
+    array, xp = _floats(value)
+    return bool(xp.isfinite(array).all())
+
+
+def _floats(value: Any) -> tuple[Any, Any]:
+    """Return what may be NaN as an array, and its namespace: arrays and numbers of floats, or else zero."""
+    xp = backend_of((value,)).xp
+    array = xp.asarray(value)
+    return (array if array.dtype.kind == "f" else xp.zeros(())), xp
 
 
 def _shown(value: Any) -> str:
@@ -129,7 +145,7 @@ def _shown(value: Any) -> str:
 
 
 def _kind(y: Any) -> str:
-    return "NaN" if _has(y, "isnan") else "infinity"
+    return "NaN" if _nan(y) else "infinity"
 
 
 def _bad(y: Any) -> str:

@@ -32,17 +32,21 @@ class LeftOut(Check):
         if not self.decided:
             self.called.update(id(arg) for arg in args if isinstance(arg, Variable) and arg.node is None)
 
+    def backward_ends(self, root: Any) -> None:
+        self._look()
+
     def step_begins(self, optimizer: Any) -> None:
-        if not self.decided:
-            for p in self._parameters():
-                if p._grad is not None:
-                    self.reached.add(id(p))
-            if self.doctor.step + 1 >= DECIDED_AFTER:
-                self._decide()
+        self._look()  # gradients may be assigned
+        if not self.decided and self.doctor.step + 1 >= DECIDED_AFTER:
+            self._decide()
 
     def end(self) -> None:
         if not self.decided and self.doctor.step >= LEAST:
             self._decide()
+
+    def _look(self) -> None:
+        if not self.decided:
+            self.reached.update(id(p) for p in self._parameters() if p._grad is not None)
 
     def _parameters(self) -> list[Any]:
         own = {id(p): p for o in self.doctor.optimizers for group in o.param_groups for p in group["params"]}
@@ -54,7 +58,8 @@ class LeftOut(Check):
         self.decided = True
         given = {id(p) for o in self.doctor.optimizers for group in o.param_groups for p in group["params"]}
         parameters = self._parameters()
-        self._tell_left_out([p for p in parameters if id(p) in self.reached and id(p) not in given])
+        if self.doctor.optimizers:
+            self._tell_left_out([p for p in parameters if id(p) in self.reached and id(p) not in given])
         self._tell_out_of_reach([p for p in parameters if id(p) not in self.reached])
 
     def _tell_left_out(self, left: list[Any]) -> None:

@@ -14,15 +14,22 @@ USUAL = 1e-3
 somewhere around 1e-3. If it is lower than this then the learning rate might be too low. If it is higher,
 [...] too high"."""
 
-LARGE = 0.2
-"""Beyond this in every look, a layer is new every few steps. Adam moves each entry by up to its rate however
-small the weight, so that the examples begin near 0.1."""
+LARGE = 0.1
+"""A hundred times the usual, in `LOOKS` looks in a row after the first: the layer is new every few steps.
+Adam moves each entry by its rate at first, so that the examples begin near 0.1; they are below 0.04 seven
+steps later."""
+
+WHOLE = 1.0
+"""A single update as large as the weights."""
+
+TINY_WEIGHTS = 0.01
+"""Root mean square of weights that are meant to be left quickly; they may change as a whole."""
 
 SMALL = 1e-6
 """Below this from the first look on, a thousand steps change a layer by less than a thousandth."""
 
-LOOKS = 5
-"""Looks in a row. The first steps of Adam are full ones, whatever the gradient, and say little."""
+LOOKS = 3
+"""Looks in a row, for both."""
 
 SWAMPED_SHARE = 0.5
 """The share of a layer's entries whose root of the second moment is below eps, of those that ever had a
@@ -52,18 +59,20 @@ class UpdateSizes(Check):
             ):
                 weight = norm(value)
                 if p.ndim > 1 and p._grad is not None and weight > 0:
-                    self._judge(optimizer, p, norm(update) / weight)
+                    tiny = weight < TINY_WEIGHTS * math.sqrt(p.size)
+                    self._judge(optimizer, p, norm(update) / weight, tiny)
         rate = max(group["lr"] for group in optimizer.param_groups if "lr" in group)
         self.rising = rate > self.rates.get(id(optimizer), rate)  # a warm-up begins with tiny updates
         self.rates[id(optimizer)] = rate
         self.before = []
 
-    def _judge(self, optimizer: Any, p: Any, ratio: float) -> None:
+    def _judge(self, optimizer: Any, p: Any, ratio: float, tiny: bool) -> None:
         if not math.isfinite(ratio):
             return
         looks = self.looks[id(p)] = self.looks.get(id(p), 0) + 1
         largest = self.largest[id(p)] = max(ratio, self.largest.get(id(p), 0.0))
-        if self.lasts(("large", id(p)), ratio > LARGE and looks > 1, LOOKS):
+        lasting = self.lasts(("large", id(p)), ratio > LARGE and looks > 1, LOOKS)
+        if lasting or (ratio > WHOLE and not tiny):
             self.doctor.find(("large", id(p)), lambda: self._words(optimizer, p, ratio, "large"))
         if looks >= LOOKS and largest < SMALL and not self.rising:
             self.doctor.find(("small", id(p)), lambda: self._words(optimizer, p, largest, "small"))
@@ -91,8 +100,9 @@ class UpdateSizes(Check):
                 else f"raise the learning rate, {rate:g} now, by ten; "
             )
             + "`tinygrad-adam lr-find` and training.lr_find measure what a network bears.",
-            evidence=f"norm of the update over norm of the weights {ratio:.1e} in {LOOKS} looks; usual is "
-            f"about {USUAL:.0e}, told {f'above {LARGE:g}' if large else f'below {SMALL:.0e}'}",
+            evidence=f"norm of the update over norm of the weights {ratio:.1e}, usual is {USUAL:.0e}; told "
+            + (f"above {WHOLE:g}, or above {LARGE:g}" if large else f"below {SMALL:.0e}")
+            + f" in {LOOKS} looks",
         )
 
 
@@ -110,7 +120,7 @@ class Epsilon(Check):
                 for i, (p, v) in enumerate(
                     zip(storage.params, storage.views(storage.moments[name]), strict=True)
                 ):
-                    if p._grad is not None:
+                    if p._grad is not None and p.ndim > 1:  # a bias before a BatchNorm has none to speak of
                         scalars = optimizer._scalars(settings, storage.steps[i])
                         self._judge(optimizer, p, v, scalars)
 

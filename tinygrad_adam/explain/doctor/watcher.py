@@ -100,6 +100,7 @@ class Doctor(Callback, Watcher):
         self._known: dict[Any, Finding] = {}
         self._seen_at: dict[Any, int] = {}
         self._places: dict[int, Place] = {}
+        self._older_places: dict[int, Place] = {}
         self._running: list[Module] = []
         self._passed = False
         self._watching: AbstractContextManager[None] | None = None
@@ -146,8 +147,11 @@ class Doctor(Callback, Watcher):
 
     def place(self, node: Any = None) -> Place:
         """Return where the operation of `node` was called, or where the program is now."""
-        place = None if node is None else self._places.get(node.number)
-        return place or Place(self._running[-1] if self._running else None, calling_line())
+        if node is not None:
+            for places in (self._places, self._older_places):  # a graph may be older than the last step
+                if node.number in places:
+                    return places[node.number]
+        return Place(self._running[-1] if self._running else None, calling_line())
 
     def where(self, place: Place | None = None) -> str:
         """Say where something is, in words: by default where the program is now."""
@@ -245,7 +249,7 @@ class Doctor(Callback, Watcher):
         self.step += 1
         self.close = self.step % EVERY == 0
         self._hear = self._close if self.close else self._always
-        self._places.clear()
+        self._places, self._older_places = {}, self._places
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Look at the losses of the epochs so far."""

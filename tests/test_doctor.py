@@ -1,0 +1,245 @@
+"""The doctor finds each planted fault, nothing in its healthy twin or the examples, and changes no number."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+from tests.doctor_cases import CASES, digits, learn, mlp
+from tinygrad_adam import data, nn, optim, training, watching
+from tinygrad_adam.backend import device
+from tinygrad_adam.backend.kernels import KernelTable
+from tinygrad_adam.nn import functional as F
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_planted_fault_is_found(name):
+    case = CASES[name]
+    doctor = tg.doctor(tell=None)
+    case.run(True, doctor)
+    found = [finding for finding in doctor.findings if finding.kind == case.kind]
+    assert found, [finding.kind for finding in doctor.findings]
+    texts = [" ".join(finding.to_text().split()) for finding in found]
+    for words in case.words:
+        assert any(words in text for text in texts), (words, texts)
+    assert watching.anyone == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_not(name):
+    doctor = tg.doctor(tell=None)
+    CASES[name].run(False, doctor)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+# --- No false alarm ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["01_backprop_by_hand.py", "02_mlp_digits.py"])
+def test_the_examples_are_healthy(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script])
+    with tg.doctor(tell=None) as doctor:
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw", "nadam", "adamax", "lion"]
+)
+def test_a_usual_run_is_healthy(optimizer):
+    rates = {"sgd": 0.1, "adagrad": 0.02, "lion": 3e-4}
+    config = training.RunConfig(
+        model="mlp:64", epochs=5, optimizer=optimizer, settings={"lr": rates.get(optimizer, 2e-3)}
+    )
+    with tg.doctor(tell=None) as doctor:
+        experiment = training.Experiment(config, [doctor])
+        experiment.fit()
+    assert doctor.step == experiment.trainer.step > 100
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_optimizers_that_step_in_turn_are_healthy():
+    """As in a GAN: the generator's backward pass leaves gradients in the critic, which clears them later."""
+    tg.manual_seed(0)
+    images, _ = digits()
+    critic, generator = mlp(outputs=1), nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64))
+    critics = optim.Adam(critic.named_parameters(), lr=1e-3, betas=(0.5, 0.9))
+    generators = optim.Adam(generator.named_parameters(), lr=1e-3, betas=(0.5, 0.9))
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            real = tg.tensor(images[np.arange(32) + step % 8 * 16])
+            critics.zero_grad()
+            fake = generator(tg.randn(32, 8)).detach()
+            loss = F.softplus(-critic(real)).mean() + F.softplus(critic(fake)).mean()
+            loss.backward()
+            critics.step()
+            generators.zero_grad()
+            F.softplus(-critic(generator(tg.randn(32, 8)))).mean().backward()
+            generators.step()
+    assert doctor.step == 60
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_masks_of_infinity_and_validation_are_healthy():
+    x = tg.randn(4, 5, requires_grad=True)
+    mask = np.array([0, 0, 0, -np.inf, -np.inf], np.float32)
+    model = mlp().eval()
+    with tg.doctor(tell=None) as doctor:
+        F.softmax(x + mask).sum().backward()
+        F.softmax(tg.where(mask < 0, -np.inf, x)).sum().backward()
+        with tg.no_grad():
+            for _ in range(5):
+                F.cross_entropy(model(tg.tensor(digits()[0])), digits()[1])
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_gradients_that_are_set_to_zero_or_summed_are_healthy():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(8):
+            for p in model.parameters():
+                if p.grad is not None:
+                    p.grad.data[...] = 0
+            for half in (slice(0, 32), slice(32, 64)):
+                F.cross_entropy(model(tg.tensor(images[half])), labels[half]).backward()
+            opt.step(grad_scale=2)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_one_odd_batch_is_no_finding():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            x = images * 0 if step == 7 else images  # a step that is looked at closely
+            loss = F.cross_entropy(model(tg.tensor(x)), labels)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+# --- It changes nothing ------------------------------------------------------------------
+
+
+def test_it_changes_no_number():
+    def weights(context):
+        model = mlp(depth=2)
+        with context:
+            learn(model, steps=20)
+        return [p.detach().numpy() for p in model.parameters()]
+
+    pairs = zip(weights(tg.doctor(tell=None)), weights(contextlib.nullcontext()), strict=True)
+    for watched, alone in pairs:
+        np.testing.assert_array_equal(watched, alone)
+
+
+# --- Devices, with a second one made of NumPy --------------------------------------------
+
+
+class Elsewhere(np.ndarray):
+    """An array of the other device."""
+
+
+@pytest.fixture
+def second_device(monkeypatch):
+    tables = {name: KernelTable(np, override=None) for name in ("fast", "reference")}
+    other = device.Backend("elsewhere", np, Elsewhere, tables)
+    monkeypatch.setitem(device._BACKEND_OF_TYPE, Elsewhere, other)
+
+
+def test_parameters_on_another_device_than_the_input(second_device):
+    model = mlp()
+    model[2].weight._data = model[2].weight._data.view(Elsewhere)
+    with tg.doctor(tell=None) as doctor:
+        model(tg.tensor(digits(64)[0]))
+    (finding,) = doctor.findings
+    assert finding.kind == "wrong-device"
+    assert "1 of the 4 parameters of Sequential" in finding.what
+    assert "(64, 64)" in finding.what
+    assert "'2.weight' (10, 32) is on 'elsewhere', the input on 'cpu'" in finding.what
+    assert "model.to('cpu')" in finding.remedy
+    assert "model(tg.tensor(digits(64)[0]))" in finding.where
+
+
+# --- What it says, and when --------------------------------------------------------------
+
+
+def test_it_tells_each_finding_once_and_how_often_at_the_end():
+    told = []
+    with tg.doctor(tell=told.append) as doctor:
+        learn(mlp(), loss=lambda z, y: F.cross_entropy(F.softmax(z), y), steps=22)
+        assert len(told) == 1  # as soon as it is sure
+    (finding,) = doctor.findings
+    assert (finding.step, finding.times) == (1, 4)  # looks at steps 1, 8, 15 and 22
+    assert told[0] == f"doctor: {finding}\n"
+    assert told[1:] == ["doctor: watched 22 steps and found: softmax-twice (4x)"]
+
+
+def test_it_says_that_all_is_well(capsys):
+    with tg.doctor():
+        learn(mlp(), steps=8)
+    assert capsys.readouterr().out == "doctor: watched 8 steps and found nothing wrong\n"
+
+
+@pytest.mark.parametrize("width", [60, 88, 120])
+def test_a_finding_is_readable_at_any_width(width):
+    doctor = tg.doctor(tell=None)
+    CASES["relus_off"].run(True, doctor)
+    lines = doctor.findings[0].to_text(width).splitlines()
+    assert lines[0].startswith("dead-relu (step 29): 23 of the 32 units")
+    assert max(map(len, lines)) <= width
+    beginnings = [line[2:12].rstrip() for line in lines[1:]]
+    assert [b for b in beginnings if b in ("where", "evidence", "remedy")] == ["where", "evidence", "remedy"]
+
+
+def test_what_it_finds_is_told_when_training_fails():
+    doctor = tg.doctor(tell=None)
+
+    def loss(z, y):
+        raise ZeroDivisionError if doctor.step == 3 else F.cross_entropy(F.softmax(z), y)
+
+    with pytest.raises((ZeroDivisionError, TypeError)), doctor:
+        learn(mlp(), loss=loss)
+    assert watching.anyone == 0
+
+
+def test_the_line_is_the_users_within_trainer_and_modules():
+    x, y = digits(128)
+    model = nn.Sequential(mlp(), nn.Softmax())
+    trainer = training.Trainer(model, optim.Adam(model.named_parameters()), F.cross_entropy)
+    with tg.doctor(tell=None) as doctor:
+        trainer.fit(data.DataLoader(data.TensorDataset(x, y), 64), 1)
+    assert "layer '1' (Softmax), tests/test_doctor.py:" in doctor.findings[0].where
+    assert "trainer.fit(data.DataLoader(" in doctor.findings[0].where
+
+
+def test_a_checkpoint_of_a_watched_run_goes_on_without_the_doctor(tmp_path):
+    x, y = digits(128)
+    loader = data.DataLoader(data.TensorDataset(x, y), 64)
+    model = mlp()
+
+    def trainer(*callbacks):
+        twin = copy.deepcopy(model)
+        adam = optim.Adam(twin.named_parameters())
+        return training.Trainer(twin, adam, F.cross_entropy, callbacks=callbacks)
+
+    with tg.doctor(tell=None) as doctor:
+        one = trainer(doctor)
+        one.fit(loader, 1)
+    one.save(tmp_path / "c.safetensors")
+    other = trainer()
+    other.load(tmp_path / "c.safetensors")
+    assert other.step == 2
