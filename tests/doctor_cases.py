@@ -209,11 +209,11 @@ def step_before_backward(faulty, doctor):
 # --- Units -------------------------------------------------------------------------------
 
 
-@fault("dead-relu", "of the 32 units of relu (64, 32) gave 0", "layer '1' (ReLU)", "told above 40%")
+@fault("dead-relu", "of the 32 units of relu (64, 32) gave 0", "layer '1' (ReLU)", "told above 60%")
 def relus_off(faulty, doctor):
     model = mlp()
     if faulty:
-        model[0].bias.data[:20] = -10
+        model[0].bias.data[:26] = -10
     with doctor:
         learn(model)
 
@@ -223,7 +223,7 @@ def channels_off(faulty, doctor):
     tg.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
     if faulty:
-        model[0].bias.data[:5] = -10
+        model[0].bias.data[:7] = -10
     with doctor:
         _learn_images(model)
 
@@ -239,7 +239,7 @@ def _learn_images(model):
         opt.step()
 
 
-@fault("saturated", "tanh (64, 32)", "layer '1' (Tanh)", "told above 50%", "xavier")
+@fault("saturated", "tanh (64, 32)", "layer '1' (Tanh)", "told above 70%", "xavier")
 def tanh_flat(faulty, doctor):
     model = mlp(activation=nn.Tanh)
     if faulty:
@@ -299,14 +299,28 @@ def weights_too_large(faulty, doctor):
 # --- Updates -----------------------------------------------------------------------------
 
 
-@fault("large-updates", "Adam changes", "lower the learning rate, 0.5 now", "usual is 1e-03")
+@fault(
+    "large-updates",
+    "a step of Adam changes '0.weight' (32, 64), and 1 more, by",
+    "lower the learning rate, 0.5 now",
+    "usual is 1e-03",
+)
 def rate_huge(faulty, doctor):
     model = mlp()
     with doctor:
         learn(model, optim.Adam(model.parameters(), lr=0.5 if faulty else 3e-3))
 
 
-@fault("small-updates", "SGD changes '0.weight' (32, 64)", "raise the learning rate, 1e-07 now")
+@fault("large-updates", "Lion changes", "told above 1, or above 0.3 in 3 looks")
+def decay_huge(faulty, doctor):
+    """Weights that decay by half in a step are never larger than two updates."""
+    model = mlp()
+    with doctor:
+        settings = {"lr": 0.1, "weight_decay": 5.0} if faulty else {"lr": 3e-4}
+        learn(model, optim.Lion(model.parameters(), **settings))
+
+
+@fault("small-updates", "a step of SGD changes", "and 1 more, by", "raise the learning rate, 1e-07 now")
 def rate_tiny(faulty, doctor):
     model = mlp()
     with doctor:

@@ -184,7 +184,7 @@ def test_it_tells_each_finding_once_and_how_often_at_the_end():
         assert len(told) == 1  # as soon as it is sure
     (finding,) = doctor.findings
     assert (finding.step, finding.times) == (1, 4)  # looks at steps 1, 8, 15 and 22
-    assert told[0] == f"doctor: {finding}\n"
+    assert told[0] == f"{finding}\n"
     assert told[1:] == ["doctor: watched 22 steps and found: softmax-twice (4x)"]
 
 
@@ -199,7 +199,7 @@ def test_a_finding_is_readable_at_any_width(width):
     doctor = tg.doctor(tell=None)
     CASES["relus_off"].run(True, doctor)
     lines = doctor.findings[0].to_text(width).splitlines()
-    assert lines[0].startswith("dead-relu (step 29): 23 of the 32 units")
+    assert lines[0].startswith("doctor: dead-relu (step 29): 28 of the 32 units")
     assert max(map(len, lines)) <= width
     beginnings = [line[2:12].rstrip() for line in lines[1:]]
     assert [b for b in beginnings if b in ("where", "evidence", "remedy")] == ["where", "evidence", "remedy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from ..backend.threads import set_num_threads
 from ..data import DATASETS
 from ..errors import OptionError, TinygradAdamError
 from . import options
+from .doctoring import watched_by_doctor
 from .shared import given, read_settings, say, say_table
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
@@ -52,6 +54,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder, as it was set up.")
     ] = None,
+    doctor: Annotated[
+        bool, typer.Option("--doctor", help="Watch the steps, and say what is wrong and what to do.")
+    ] = False,
 ) -> None:
     """Train a model, and leave its curves, predictions and checkpoints in a folder."""
     from ..training import Run, RunConfig, choose_display
@@ -59,7 +64,7 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if resume is not None:
-        others = given(context) - {"--resume", "--threads"}
+        others = given(context) - {"--resume", "--threads", "--doctor"}
         if others:
             raise OptionError(
                 "--resume", "a run goes on as it was set up; leave out the other options",
@@ -99,7 +104,8 @@ def train(
         f"{run.config.optimizer} on {run.config.device}"
     )
     try:
-        with told_of_compilation(lambda: say(COMPILING)):
+        watching = watched_by_doctor(run) if doctor else nullcontext()
+        with watching, told_of_compilation(lambda: say(COMPILING)):
             results = run.train(choose_display())
     except TinygradAdamError:
         if run.checkpoints.last.exists():

@@ -61,7 +61,7 @@ def squares(array: Any) -> float:
     if isinstance(array, RowSparse):
         array = array.values
     flat = array.ravel(order="K")  # in the order of memory, so that nothing is copied
-    return float(backend_of((array,)).xp.vdot(flat, flat))
+    return float(flat.dot(flat))
 
 
 def norm(array: Any) -> float:

@@ -42,7 +42,7 @@ class Finding:
 
     def to_text(self, width: int = 88) -> str:
         """Return the finding as plain text, broken at `width` characters."""
-        heading = f"{self.kind} (step {self.step})"
+        heading = f"doctor: {self.kind} (step {self.step:,})"
         lines = [textwrap.fill(f"{heading}: {self.what}", width, subsequent_indent="  ")]
         for name, text in self.parts().items():
             lines.append(

@@ -11,14 +11,15 @@ from .finding import Finding
 
 VANISHING = 1e-3
 """How small the gradient of a layer's weights may be beside that of a later layer. Each sigmoid layer takes a
-factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). In the examples the least ratio is 0.09."""
+factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). The least ratio of networks that learn well
+was 0.02, of three sigmoid layers."""
 
 EXPLODING = 1e3
 """How large it may be beside that of a later layer: the same, the other way."""
 
 STEEP = 100.0
 """How large it may be beside the weights themselves: from there on, a step of plain gradient descent with a
-rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples at most 0.5."""
+rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples it is below 1."""
 
 
 class Gradients(Check):

@@ -11,6 +11,7 @@ from .check import Check, all_finite, ranges, shape_of
 from .finding import Finding
 
 HINTS = {
+    "linear": "its sums overflow, float32 ends at 3.4e38: lower the learning rate, or clip gradients",
     "log": "add a small number before it, tg.log(x + 1e-8), or use log_softmax or a loss of logits",
     "sqrt": "its slope at 0 is infinite: add a small number before the root, tg.sqrt(x + 1e-8)",
     "divide": "keep the divisor away from 0: x / (y + 1e-8)",
@@ -21,8 +22,8 @@ HINTS = {
 """What to do about the operations that usually make them."""
 
 OTHERWISE = (
-    "lower the learning rate, clip gradients (optim.clip_grad_norm_), scale inputs and targets to a "
-    "size near 1"
+    "lower the learning rate, clip gradients (optim.clip_grad_norm_, --max-grad-norm), scale inputs and "
+    "targets to a size near 1"
 )
 
 

@@ -136,7 +136,7 @@ class Doctor(Callback, Watcher):
             found.step = self.step + 1
             self.findings.append(found)
             if self.tell is not None:
-                self.tell(f"doctor: {found}\n")
+                self.tell(f"{found}\n")
         elif self._seen_at[key] != self.step:
             found.times += 1
         self._seen_at[key] = self.step
@@ -276,7 +276,7 @@ class Doctor(Callback, Watcher):
 
     def summary(self) -> str:
         """Return in a line how many steps were watched and what was found, how often."""
-        steps = f"doctor: watched {self.step:,} steps"
+        steps = f"doctor: watched {self.step:,} step{'s' * (self.step != 1)}"
         if not self.findings:
             return f"{steps} and found nothing wrong"
         counts = [f"{f.kind} ({f.times}x)" if f.times > 1 else f.kind for f in self.findings]
