@@ -18,14 +18,17 @@ from .rowsparse import RowSparse
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import data, training
-    from .explain.doctor import Doctor as doctor  # noqa: N813 (a name to call in a with statement)
+    from . import data, explain, training
+    from .explain.doctor import doctor
+
+# Those who only compute need not wait for what only training, or looking at it, needs.
+_MODULES = ("data", "explain", "training")
+_FUNCTIONS = {"doctor": ".explain.doctor"}
 
 
 def __getattr__(name: str) -> Any:
-    # Those who only compute need not wait for what only training needs.
-    if name in ("data", "training"):
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name == "doctor":
-        return importlib.import_module(".explain.doctor", __name__).Doctor
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

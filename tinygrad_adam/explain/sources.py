@@ -9,40 +9,50 @@ from typing import NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 COMMANDS = os.path.join(PACKAGE, "cli") + os.sep
+LONGEST = 90
+"""Characters of a line that are shown."""
 
 
-class Source(NamedTuple):
-    """A line of a program.
+class Line(NamedTuple):
+    """A line of source: the innermost one outside this package when an operation ran.
 
     Attributes
     ----------
     file : str
-        Its path.
-    line : int
-        The number of the line, from 1.
+        The file's name as Python knows it.
+    number : int
+        From 1.
+    function : str
+        What the line is part of.
     """
 
     file: str
-    line: int
+    number: int
+    function: str
 
     @property
     def text(self) -> str:
-        """What stands there, or nothing if the file cannot be read."""
-        return linecache.getline(self.file, self.line).strip()
+        """The line itself, or nothing if the source is not at hand."""
+        return linecache.getline(self.file, self.number).strip()
 
     def __str__(self) -> str:
         path = os.path.relpath(self.file) if os.path.isabs(self.file) else self.file
         if path.startswith(os.pardir):
             path = os.path.basename(path)
-        return f"{path}:{self.line}" + (f": {self.text}" if self.text else "")
+        text = self.text
+        if len(text) > LONGEST:
+            text = text[: LONGEST - 3] + "..."
+        return f"{path}:{self.number}" + (f": {text}" if text else "")
 
 
-def calling_line() -> Source | None:
-    """Return the line outside this package that led here, or None if the command line did."""
+def users_line() -> Line | None:
+    """Return the innermost line outside this package, or None if that is of the command line's library."""
     frame, inside = sys._getframe(1), ""
     while frame.f_code.co_filename.startswith(PACKAGE):
         inside = frame.f_code.co_filename
         if frame.f_back is None:
             return None
         frame = frame.f_back
-    return None if inside.startswith(COMMANDS) else Source(frame.f_code.co_filename, frame.f_lineno)
+    if inside.startswith(COMMANDS):
+        return None
+    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)

@@ -2,3 +2,5 @@
 
 from .finding import Finding
 from .watcher import Doctor
+
+doctor = Doctor

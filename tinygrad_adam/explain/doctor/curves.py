@@ -59,7 +59,7 @@ class Curves(Check):
         if root._data.size != 1 or not self.doctor.may_read(root._data):
             return
         place = self.doctor.place()
-        losses = self.losses.setdefault(place.source, [])
+        losses = self.losses.setdefault(place.line, [])
         losses.append(float(root._data.reshape(-1)[0]))
         if self.doctor.close and len(losses) > WINDOW and math.isfinite(losses[-1]):
             self._judge(losses, place)
@@ -67,13 +67,13 @@ class Curves(Check):
     def _judge(self, losses: list[float], place: Any) -> None:
         first, now = median(losses[:3]), median(losses[-WINDOW:])
         if min(losses[-WINDOW:]) > DIVERGED * first > 0:
-            self.doctor.find(("high", place.source), lambda: self._high(first, now, len(losses), place))
+            self.doctor.find(("high", place.line), lambda: self._high(first, now, len(losses), place))
         if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
             return
         sizes = next(check for check in self.doctor.checks if isinstance(check, UpdateSizes))
         if sizes.greatest() < LOW_UPDATES and not sizes.rising:
             self.doctor.find(
-                ("low", place.source),
+                ("low", place.line),
                 lambda: self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place),
             )
 

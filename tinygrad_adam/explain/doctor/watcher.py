@@ -10,7 +10,7 @@ from ...backend.device import device_of
 from ...primitive import is_grad_enabled
 from ...training.callbacks import Callback
 from ...watching import Watcher, watch
-from ..sources import Source, calling_line
+from ..sources import Line, users_line
 from .check import Check
 from .curves import Curves, Epochs
 from .finding import Finding
@@ -42,7 +42,7 @@ class Place(NamedTuple):
     """Where an operation was called: in which module, and on which line of the user's program."""
 
     module: Module | None
-    source: Source | None
+    line: Line | None
 
 
 class Doctor(Callback, Watcher):
@@ -151,13 +151,13 @@ class Doctor(Callback, Watcher):
             for places in (self._places, self._older_places):  # a graph may be older than the last step
                 if node.number in places:
                     return places[node.number]
-        return Place(self._running[-1] if self._running else None, calling_line())
+        return Place(self._running[-1] if self._running else None, users_line())
 
     def where(self, place: Place | None = None) -> str:
         """Say where something is, in words: by default where the program is now."""
-        module, source = place or self.place()
+        module, line = place or self.place()
         words = [] if module is None else [self.layer(module)]
-        return ", ".join(words + ([] if source is None else [str(source)])) or "the training loop"
+        return ", ".join(words + ([] if line is None else [str(line)])) or "the training loop"
 
     def layer(self, module: Module) -> str:
         """Name a module as the model that it belongs to does."""
@@ -188,7 +188,7 @@ class Doctor(Callback, Watcher):
         """Remember where it was called, and hand it on."""
         if output.node is not None:
             self._places[output.node.number] = Place(
-                self._running[-1] if self._running else None, calling_line()
+                self._running[-1] if self._running else None, users_line()
             )
         for hear in self._hear["operation"]:
             hear(primitive, args, settings, output)
