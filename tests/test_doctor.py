@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -18,6 +20,10 @@ from tinygrad_adam.backend import device
 from tinygrad_adam.backend.kernels import KernelTable
 from tinygrad_adam.nn import functional as F
 
+KIND = r'kind="([a-z-]+)"(?: if \w+ else "([a-z-]+)")?'
+needs_mnist = pytest.mark.skipif(
+    not os.environ.get("TINYGRAD_ADAM_DATA"), reason="needs a folder with MNIST in TINYGRAD_ADAM_DATA"
+)
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -41,13 +47,40 @@ def test_its_healthy_twin_is_not(name):
     assert [str(finding) for finding in doctor.findings] == []
 
 
+def test_each_kind_of_finding_has_its_planted_fault_and_its_row():
+    folder = Path(tg.__file__).parent / "explain" / "doctor"
+    source = "".join(file.read_text() for file in folder.glob("*.py"))
+    kinds = {kind for pair in re.findall(KIND, source) for kind in pair if kind}
+    assert len(kinds) == 25
+    assert kinds == {case.kind for case in CASES.values()} | {"wrong-device"}  # which has a test of its own
+    page = (EXAMPLES.parent / "docs" / "explain.md").read_text()
+    assert kinds <= set(re.findall(r"`([a-z-]+)`", page))
+
+
+def test_the_example_is_diagnosed_and_mended(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["05_doctor.py"])
+    runpy.run_path(str(EXAMPLES / "05_doctor.py"), run_name="__main__")
+    broken, mended = capsys.readouterr().out.split("As the doctor ordered")
+    assert "examples/05_doctor.py:44: loss.backward()" in broken
+    assert "doctor: watched 300 steps and found nothing wrong" in mended
+
+
 # --- No false alarm ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["01_backprop_by_hand.py", "02_mlp_digits.py"])
-def test_the_examples_are_healthy(script, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [script])
-    with tg.doctor(tell=None) as doctor:
+@pytest.mark.parametrize(
+    "script",
+    [
+        "01_backprop_by_hand.py",
+        "02_mlp_digits.py",
+        pytest.param("03_mlp_mnist.py", marks=[needs_mnist, pytest.mark.slow]),
+    ],
+)
+def test_the_examples_are_healthy(script, monkeypatch, tmp_path):
+    short = ["--epochs", "1", "--out", str(tmp_path)] if script == "03_mlp_mnist.py" else []
+    monkeypatch.setattr(sys, "argv", [script, *short])
+    doctor = tg.doctor(tell=None)
+    with contextlib.suppress(*[AssertionError] * bool(short)), doctor:  # it learns less in one epoch
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")
     assert [str(finding) for finding in doctor.findings] == []
 
@@ -64,6 +97,31 @@ def test_a_usual_run_is_healthy(optimizer):
         experiment = training.Experiment(config, [doctor])
         experiment.fit()
     assert doctor.step == experiment.trainer.step > 100
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_a_convolutional_run_is_healthy():
+    with tg.doctor(tell=None) as doctor:
+        training.Experiment(training.RunConfig(model="cnn", epochs=1, settings={"lr": 1e-3})).fit()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_row_sparse_gradients_are_healthy():
+    tg.manual_seed(0)
+    table, last = nn.Embedding(500, 8, sparse=True), nn.Linear(8, 2)
+    words = np.random.default_rng(0).integers(0, 500, (320, 6))
+    labels = (words < 250).sum(axis=1) > 3
+    opts = optim.SparseAdam(table.parameters(), lr=0.01), optim.Adam(last.parameters(), lr=0.01)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(5):
+            for x, y in data.DataLoader(data.TensorDataset(words, labels.astype(int)), 32):
+                loss = F.cross_entropy(last(table(x).mean(axis=1)), y)
+                for opt in opts:
+                    opt.zero_grad()
+                loss.backward()
+                for opt in opts:
+                    opt.step()
+    assert doctor.step == 100
     assert [str(finding) for finding in doctor.findings] == []
 
 

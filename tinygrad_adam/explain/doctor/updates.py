@@ -62,9 +62,9 @@ class UpdateSizes(Check):
         large = [(ratio, p) for ratio, p, tiny in ratios if self._large(ratio, p, tiny)]
         small = [(self.largest[id(p)], p) for _, p, _ in ratios if self._small(p)]
         if large:
-            self.doctor.find(("large", id(optimizer)), lambda: self._words(optimizer, large, "large"))
+            self.doctor.find(("large", id(optimizer)), lambda: self._words(optimizer, large, large=True))
         if small:
-            self.doctor.find(("small", id(optimizer)), lambda: self._words(optimizer, small, "small"))
+            self.doctor.find(("small", id(optimizer)), lambda: self._words(optimizer, small, large=False))
 
     def _ratios(self, optimizer: Any) -> Iterator[tuple[float, Any, bool]]:
         """Yield the ratio of each matrix that moved, and whether its weights are tiny."""
@@ -94,13 +94,12 @@ class UpdateSizes(Check):
         """Return the greatest ratio of any layer in any look."""
         return max(self.largest.values(), default=math.nan)
 
-    def _words(self, optimizer: Any, layers: list[tuple[float, Any]], kind: str) -> Finding:
-        large = kind == "large"
+    def _words(self, optimizer: Any, layers: list[tuple[float, Any]], large: bool) -> Finding:
         ratio, p = max(layers, key=lambda layer: layer[0])
         others = f", and {len(layers) - 1} more," if len(layers) > 1 else ""
         rate = self.rates[id(optimizer)]
         return Finding(
-            kind=f"{kind}-updates",
+            kind="large-updates" if large else "small-updates",
             what=f"a step of {type(optimizer).__name__} changes {self.doctor.name(p)}{others} by "
             f"{ratio:.2g} times its norm: "
             + ("the layer is a new one, and cannot settle." if large else "it hardly leaves where it began."),
