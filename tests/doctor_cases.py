@@ -285,6 +285,14 @@ def eight_sigmoids(faulty, doctor):
         learn(mlp(depth=8, activation=nn.Sigmoid if faulty else nn.GELU), steps=30)
 
 
+@fault("vanishing-gradient", "'0.weight' (32, 64)")
+def layers_in_another_order(faulty, doctor):
+    """What counts is where a layer stands in the graph, not among the parameters."""
+    model = mlp(depth=8, activation=nn.Sigmoid if faulty else nn.GELU)
+    with doctor:
+        learn(model, optim.Adam(reversed(list(model.named_parameters())), lr=3e-3), steps=30)
+
+
 @fault("exploding-gradient", "is huge", "clip_grad_norm_", "told above 1e+02")
 def weights_too_large(faulty, doctor):
     model = mlp(depth=4, activation=nn.ReLU)
@@ -316,7 +324,7 @@ def decay_huge(faulty, doctor):
     """Weights that decay by half in a step are never larger than two updates."""
     model = mlp()
     with doctor:
-        settings = {"lr": 0.1, "weight_decay": 5.0} if faulty else {"lr": 3e-4}
+        settings = {"lr": 0.05, "weight_decay": 15.0} if faulty else {"lr": 3e-4}
         learn(model, optim.Lion(model.parameters(), **settings))
 
 
@@ -343,6 +351,17 @@ def eps_large(faulty, doctor):
 def softmax_and_cross_entropy(faulty, doctor):
     def loss(z, y):
         return F.cross_entropy(F.softmax(z) if faulty else z, y)
+
+    with doctor:
+        learn(mlp(), loss=loss)
+
+
+@fault("softmax-twice", "cross_entropy is given the output of softmax (64, 10)")
+def softmax_in_another_shape(faulty, doctor):
+    def loss(z, y):
+        z = z.reshape(8, 8, 10)
+        z = F.softmax(z) if faulty else z
+        return F.cross_entropy(z.reshape(-1, 10), y)
 
     with doctor:
         learn(mlp(), loss=loss)

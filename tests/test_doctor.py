@@ -8,6 +8,7 @@ import os
 import re
 import runpy
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.doctor_cases import CASES, digits, learn, mlp
 from tinygrad_adam import data, nn, optim, training, watching
 from tinygrad_adam.backend import device
 from tinygrad_adam.backend.kernels import KernelTable
+from tinygrad_adam.explain.doctor.check import Check
 from tinygrad_adam.nn import functional as F
 
 KIND = r'kind="([a-z-]+)"(?: if \w+ else "([a-z-]+)")?'
@@ -175,6 +177,116 @@ def test_gradients_that_are_set_to_zero_or_summed_are_healthy():
     assert [str(finding) for finding in doctor.findings] == []
 
 
+def kinds_of(doctor):
+    return {finding.kind for finding in doctor.findings}
+
+
+def test_units_that_wake_for_some_batches_are_not_dead():
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    model[0].weight.data = np.eye(64)
+    model[0].bias.data = np.zeros(64)
+    images = np.zeros((4, 64, 64), np.float32)
+    for kind in range(4):  # a quarter of the units each; looks at steps 0, 7, 14 and 21 see all four
+        images[kind, :, kind * 16 : kind * 16 + 16] = digits(64)[0][:, 16:32] + 0.1
+    opt = optim.SGD(model.parameters(), lr=1e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(40):
+            loss = F.cross_entropy(model(tg.tensor(images[step % 4])), digits(64)[1])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "dead-relu" not in kinds_of(doctor)
+
+
+def test_an_output_may_be_sure():
+    model = nn.Sequential(nn.Linear(64, 10), nn.Sigmoid())
+    model[0].weight.data *= 100
+    with tg.doctor(tell=None) as doctor:
+        learn(model, loss=lambda z, y: F.mse_loss(z, np.eye(10, dtype=np.float32)[y]))
+    assert "saturated" not in kinds_of(doctor)
+
+
+def test_a_layer_without_gradient_is_not_said_to_learn_slowly():
+    doctor = tg.doctor(tell=None)
+    CASES["output_constant"].run(True, doctor)
+    assert "small-updates" not in kinds_of(doctor)
+
+
+def test_a_warm_up_is_healthy():
+    model = mlp()
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.LinearLR(opt, 1e-7, 1e-6, 200)
+
+    def loss(z, y):
+        schedule.step()
+        return F.cross_entropy(z, y)
+
+    with tg.doctor(tell=None) as doctor:
+        learn(model, opt, loss, steps=150)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_labels_that_cannot_be_learned_are_not_a_low_rate():
+    rng = np.random.default_rng(0)
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=1e-3)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(130):
+            x = rng.standard_normal((64, 64)).astype(np.float32)
+            loss = F.cross_entropy(model(tg.tensor(x)), rng.integers(0, 10, 64))
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "learning-rate-low" not in kinds_of(doctor)
+
+
+def test_a_class_that_is_yet_to_come_is_no_shift():
+    images, labels = digits()
+    rows = np.argsort(labels == 0, kind="stable")[:192]  # of the others there are enough, of each batch few
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(24):
+            batch = rows[step * 8 : step * 8 + 8]
+            loss = F.cross_entropy(model(tg.tensor(images[batch])), labels[batch])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "labels-shifted" not in kinds_of(doctor)
+
+
+def test_a_training_that_diverges_is_not_overfitting():
+    rows = [{"epoch": i + 1, "loss": 1.0 + i, "val_loss": 1.0 + i} for i in range(6)]
+    doctor = tg.doctor(tell=None)
+    doctor.on_epoch_end(types.SimpleNamespace(history=training.History(rows)))
+    assert doctor.findings == []
+
+
+def test_large_numbers_are_finite():
+    x = tg.tensor([1e25, 1.0], requires_grad=True)
+    with tg.doctor(tell=None) as doctor:
+        (x * 1e10).sum().backward()
+    assert x.grad.data[0] == np.float32(1e10)
+    assert doctor.findings == []
+
+
+def test_a_teacher_that_is_asked_without_recording_needs_no_gradient():
+    images, labels = digits()
+    model, teacher = mlp(), mlp(16)
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            rows = np.arange(64) + step % 4 * 64
+            x = tg.tensor(images[rows])
+            with tg.no_grad():
+                told = F.softmax(teacher(x))
+            loss = F.cross_entropy(model(x), labels[rows]) + F.cross_entropy(model(x), told)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
 def test_one_odd_batch_is_no_finding():
     images, labels = digits(64)
     model = mlp()
@@ -244,6 +356,44 @@ def test_it_tells_each_finding_once_and_how_often_at_the_end():
     assert (finding.step, finding.times) == (1, 4)  # looks at steps 1, 8, 15 and 22
     assert told[0] == f"{finding}\n"
     assert told[1:] == ["doctor: watched 22 steps and found: softmax-twice (4x)"]
+
+
+def test_a_symptom_counts_once_a_step():
+    doctor = tg.doctor(tell=None)
+    check = Check(doctor)
+    assert [check.lasts("odd", True) for _ in range(5)] == [False] * 5
+    doctor.step = 1
+    assert not check.lasts("odd", True)
+    doctor.step = 2
+    assert check.lasts("odd", True)
+    doctor.step = 3
+    assert not check.lasts("odd", False)
+    doctor.step = 4
+    assert not check.lasts("odd", True)
+
+
+def test_a_finding_counts_once_a_step():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.Adam(model.parameters())
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(8):  # looks at steps 1 and 8
+            opt.zero_grad()
+            for half in (slice(0, 32), slice(32, 64)):
+                F.cross_entropy(F.softmax(model(tg.tensor(images[half]))), labels[half]).backward()
+            opt.step()
+    assert [finding.times for finding in doctor.findings] == [2]
+
+
+def test_without_an_optimizer_backward_passes_are_the_steps():
+    images, labels = digits(64)
+    model = mlp()
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(10):
+            model.zero_grad()
+            F.cross_entropy(F.softmax(model(tg.tensor(images))), labels).backward()
+    assert doctor.step == 9
+    assert doctor.findings[0].times == 2
 
 
 def test_it_says_that_all_is_well(capsys):

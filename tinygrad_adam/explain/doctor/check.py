@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy
+
 from ...backend.device import Array, backend_of
 from ...rowsparse import RowSparse
 from ...watching import Watcher
@@ -61,7 +63,8 @@ def squares(array: Any) -> float:
     if isinstance(array, RowSparse):
         array = array.values
     flat = array.ravel(order="K")  # in the order of memory, so that nothing is copied
-    return float(flat.dot(flat))
+    with numpy.errstate(all="ignore"):  # squares may overflow where numbers do not
+        return float(flat.dot(flat))
 
 
 def norm(array: Any) -> float:

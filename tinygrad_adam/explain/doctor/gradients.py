@@ -14,10 +14,7 @@ VANISHING = 1e-3
 factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). The least ratio of networks that learn well
 was 0.02, of three sigmoid layers."""
 
-EXPLODING = 1e3
-"""How large it may be beside that of a later layer: the same, the other way."""
-
-STEEP = 100.0
+EXPLODING = 100.0
 """How large it may be beside the weights themselves: from there on, a step of plain gradient descent with a
 rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples it is below 1."""
 
@@ -51,18 +48,9 @@ class Gradients(Check):
         least = min(layers[: at + 1], key=lambda layer: layer[2])
         if self.lasts("vanishing", least[2] < VANISHING * reference):
             self.doctor.find("vanishing", lambda: self._vanishing(layers, least[1], least[2] / reference))
-        after = min(layers[at:], key=lambda layer: layer[2])
         _, steep, size, weight = max(layers, key=lambda layer: layer[2] / max(layer[3], 1e-30))
-        grown = after[2] > 0 and reference > EXPLODING * after[2]
-        large = size > STEEP * weight > 0
-        if self.lasts("exploding", grown or large):
-            if large:
-                evidence = f"norm over that of the weights {size / weight:.1e}, told above {STEEP:.0e}"
-            else:
-                steep = last
-                ratio = reference / after[2]
-                evidence = f"norm over that of a later layer {ratio:.1e}, told above {EXPLODING:.0e}"
-            self.doctor.find("exploding", lambda: self._exploding(layers, steep, evidence))
+        if self.lasts("exploding", size > EXPLODING * weight > 0):
+            self.doctor.find("exploding", lambda: self._exploding(layers, steep, size / weight))
 
     def _profile(self, layers: list[Any]) -> str:
         """List the norms from the first layer to the last, the middle left out if there are many."""
@@ -85,7 +73,7 @@ class Gradients(Check):
             evidence=f"{self._profile(layers)}; told below {VANISHING:.0e} of a later layer's",
         )
 
-    def _exploding(self, layers: list[Any], p: Any, evidence: str) -> Finding:
+    def _exploding(self, layers: list[Any], p: Any, ratio: float) -> Finding:
         return Finding(
             kind="exploding-gradient",
             what=f"the gradient of {self.doctor.name(p)} is huge: a step of plain gradient descent would "
@@ -93,5 +81,6 @@ class Gradients(Check):
             where=self._where(p),
             remedy="start from smaller weights (Kaiming or Xavier, nn.init), scale inputs and targets to "
             "a size near 1, or clip: optim.clip_grad_norm_(model.parameters(), 1.0) before step().",
-            evidence=f"{evidence}; {self._profile(layers)}",
+            evidence=f"norm over that of the weights {ratio:.1e}, told above {EXPLODING:.0e}; "
+            f"{self._profile(layers)}",
         )
