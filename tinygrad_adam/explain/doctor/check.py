@@ -18,6 +18,9 @@ PERSISTENCE = 3
 """Looks in a row in which a symptom must be there. One batch may be odd; three in a row, steps apart, are not
 chance."""
 
+SMALL = 10_000
+"""Elements. From there on OpenBLAS wakes threads of its own for a product, which take the cores from ours."""
+
 
 class Check(Watcher):
     """One family of faults; derive, and define the events that it wants to hear of.
@@ -63,8 +66,8 @@ def squares(array: Any) -> float:
     if isinstance(array, RowSparse):
         array = array.values
     flat = array.ravel(order="K")  # in the order of memory, so that nothing is copied
-    with numpy.errstate(all="ignore"):  # squares may overflow where numbers do not
-        return float(flat.dot(flat))
+    # Squares may overflow where numbers do not; of NumPy's products only this one does not warn of it.
+    return float(backend_of((array,)).xp.vdot(flat, flat))
 
 
 def norm(array: Any) -> float:
@@ -74,9 +77,14 @@ def norm(array: Any) -> float:
 
 def all_finite(array: Array) -> bool:
     """Tell whether no element is NaN or infinite."""
-    if math.isfinite(squares(array)):
-        return True
-    return bool(backend_of((array,)).xp.isfinite(array).all())  # squares of finite numbers may overflow
+    xp = backend_of((array,)).xp
+    if array.size < SMALL:
+        total = squares(array)
+    else:
+        with numpy.errstate(all="ignore"):
+            total = float(array.sum())
+    # What is not finite shows in the sum; but sums of finite numbers may overflow.
+    return math.isfinite(total) or bool(xp.isfinite(array).all())
 
 
 def shape_of(array: Any) -> str:
