@@ -162,6 +162,21 @@ def test_masks_of_infinity_and_validation_are_healthy():
     assert [str(finding) for finding in doctor.findings] == []
 
 
+def test_gradients_that_are_assigned_are_healthy():
+    images, labels = digits()
+    model = mlp()
+    params = list(model.parameters())
+    opt = optim.SGD(params, lr=0.1)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(12):
+            rows = np.arange(64) + step % 4 * 64
+            gradients = tg.grad(F.cross_entropy(model(tg.tensor(images[rows])), labels[rows]), params)
+            for p, g in zip(params, gradients, strict=True):
+                p.grad = g
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
 def test_gradients_that_are_set_to_zero_or_summed_are_healthy():
     images, labels = digits(64)
     model = mlp()
@@ -264,10 +279,9 @@ def test_a_training_that_diverges_is_not_overfitting():
 
 @pytest.mark.parametrize("count", [2, 20_000])
 def test_large_numbers_are_finite(count):
-    x = tg.tensor(np.full(count, 1e25), requires_grad=True)
-    with tg.doctor(tell=None) as doctor:
-        (x * 1e10).mean().backward()
-        ((x * 1e10).abs() * 1e-10).max().backward()
+    x = tg.tensor(np.full(count, 1e35, np.float32), requires_grad=True)
+    with tg.doctor(tell=None) as doctor:  # their sum and squares are not
+        (x * 10).max().backward()
     assert doctor.findings == []
 
 
