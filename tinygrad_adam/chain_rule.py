@@ -15,11 +15,11 @@ from . import autograd
 from .errors import GraphError
 from .formulas import Formula, formula
 from .primitive import Node, Rule, Variable
+from .sources import Line
 from .traces import (
     Call,
     Constant,
     Kept,
-    Line,
     Measure,
     Record,
     kept_arrays,
@@ -426,7 +426,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 def _step_lines(step: Step, helpers: dict[str, str]) -> Iterable[str]:
     place = f"   {step.call.path} {step.call.kind}".rstrip() if step.call is not None else ""
-    where = f"   {step.line}: {step.line.text}" if step.line is not None else ""
+    where = f"   {step.line}" if step.line is not None else ""
     name = f"{step.name} = " if step.name else ""
     yield ""
     yield f"{step.number:4}  {name}{step.operation} -> {step.shape}{place}{where}"

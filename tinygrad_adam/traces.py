@@ -7,16 +7,11 @@ backward pass brought it. `Tensor.explain` and the drawing of a graph read that.
 
 from __future__ import annotations
 
-import linecache
 import math
-import os
-import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,36 +20,8 @@ import numpy
 from .backend.device import address_of, backend_of, is_array, on_device_of
 from .primitive import Node, Variable
 from .rowsparse import RowSparse
+from .sources import Line, users_line
 from .watching import Watcher, watch
-
-_PACKAGE = str(Path(__file__).parent) + os.sep
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of source: the innermost one outside this package when an operation ran.
-
-    Attributes
-    ----------
-    file : str
-        The file's name as Python knows it.
-    number : int
-        From 1.
-    function : str
-        What the line is part of.
-    """
-
-    file: str
-    number: int
-    function: str
-
-    @property
-    def text(self) -> str:
-        """The line itself, or nothing if the source is not at hand."""
-        return linecache.getline(self.file, self.number).strip()
-
-    def __str__(self) -> str:
-        return f"{Path(self.file).name}:{self.number}"
 
 
 @dataclass(eq=False)
@@ -240,7 +207,7 @@ class _Tracer(Watcher):
         node = output.node
         if node is not None:
             _records[node] = Record(
-                _users_line(sys._getframe(1)),
+                users_line(),
                 self.call,
                 [self._origin(arg) for arg in args],
                 kept_arrays(node.saved),
@@ -284,14 +251,6 @@ class _Tracer(Watcher):
         record = _records.get(node)
         if record is not None:
             record.shares[position] = measure(share)
-
-
-def _users_line(frame: FrameType | None) -> Line | None:
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    if frame is None:
-        return None
-    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def step_face(step: Step, is_result: bool) -> Face:
     if step.kept:
         tip.append(f"keeps {readable_bytes(step.kept_bytes)}: {', '.join(kept.name for kept in step.kept)}")
     if step.line is not None:
-        tip.append(f"{step.line}: {step.line.text}")
+        tip.append(str(step.line))
     more = [f"… {len(rules) - LISTED:,} more"] if len(rules) > LISTED else []
     return Face("result" if is_result else "step", title, lines + rules[:LISTED] + more, "\n".join(tip))
 
