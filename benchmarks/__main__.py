@@ -17,11 +17,12 @@ from typing import Any
 
 from .machine import better, limit
 from .measure import BLAS, BLAS_VARIABLES, environment, hold_cores, import_times, machine_rates, measure
-from .peers import PEERS, THREADS, installed
+from .peers import GPU_PEERS, ON, PEERS, THREADS, installed
 from .tables import RESULTS, import_table, rates_line, report, row_table
 from .workloads import ROWS
 
 IMPORT = "import"
+GPU_RESULTS = RESULTS.with_name("results-gpu.json")
 
 
 def versions(names: list[str]) -> dict[str, str]:
@@ -43,30 +44,45 @@ def processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
+def machine(on_gpu: bool) -> str:
+    """Name the processor, and the GPU if one computes."""
+    if not on_gpu:
+        return processor()
+    from tinygrad_adam.backend.diagnosis import diagnose
+
+    found = diagnose()
+    if found.problem:
+        raise SystemExit(f"{found.problem} {found.remedy}")
+    return f"{found.driver.gpus[0].name}, {found.driver}, {processor()}"
+
+
 def main() -> None:
     """Parse, measure, print, and write JSON."""
-    here = installed()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--device", choices=ON, default="cpu", help="where the peers compute")
     known = [*ROWS, IMPORT]
     parser.add_argument("--only", nargs="+", choices=known, default=known, help="which rows")
-    parser.add_argument("--peers", nargs="+", choices=here, default=here, help="which peers, beside ours")
+    parser.add_argument("--peers", nargs="+", choices=[*PEERS, *GPU_PEERS], help="which peers, beside ours")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--blas", nargs="+", choices=BLAS,
         help="NumPy's BLAS with the processor's own kernels, with those that the environment chooses, or "
         "pinned to Haswell's; by default own, and environment if it sets " + " or ".join(BLAS_VARIABLES),
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="where to write the results as JSON")
     args = parser.parse_args()
+    on_gpu = args.device == "cuda"
+    args.out = args.out or (GPU_RESULTS if on_gpu else RESULTS)
     pinned_here = any(name in os.environ for name in BLAS_VARIABLES)
     settings = args.blas or (["environment", "own"] if pinned_here else ["own"])
-    names = ["ours", *(name for name in args.peers if name != "ours")]
+    here = installed(args.device)
+    names = ["ours", *(name for name in args.peers or here if name != "ours" and name in here)]
     rows = [row for row in args.only if row != IMPORT]
     hold_cores()
 
     results: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": f"{machine(on_gpu)}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "threads": THREADS,
         "rounds": args.rounds,
         "versions": versions(names),
@@ -82,15 +98,17 @@ def main() -> None:
         variables = environment(blas)
         setting: dict[str, Any] = {
             "variables": {name: variables[name] for name in BLAS_VARIABLES if name in variables},
-            "rates": machine_rates(variables),
+            "rates": None if on_gpu else machine_rates(variables),
             "rows": {},
         }
         results["blas"][blas] = setting
         show(f"BLAS {blas}: {rates_line(setting['rates'])}")
         for row in rows:
-            setting["rows"][row] = measure(row, names, args.rounds, blas)
+            setting["rows"][row] = measure(row, names, args.rounds, blas, args.device)
             setting["rows"][row]["limit"] = limit(row, setting["rates"])
             show(row_table(row, setting["rows"][row]))
+        if on_gpu:
+            continue
         setting["rates"] = better(setting["rates"], machine_rates(variables))
         for row, result in setting["rows"].items():
             result["limit"] = limit(row, setting["rates"])

@@ -70,13 +70,17 @@ def better(rates: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
     return {name: max(rates[name], others[name]) for name in ("flops", "copy")} | {"moved": moved}
 
 
-def limit(row: str, rates: dict[str, Any]) -> dict[str, float] | None:
+def limit(row: str, rates: dict[str, Any] | None) -> dict[str, float] | None:
     """Return the least seconds that a step of a row can take, or None if no such limit is known.
+
+    `rates` are None for a GPU, which nothing here measures.
 
     The longer of two times (the roofline model; Williams, Waterman and Patterson 2009): that of the products
     at the machine's rate of products, and that of moving each byte once at the rate of the largest measured
     working set that is not larger than the bytes moved, or else of the smallest.
     """
+    if rates is None:
+        return None
     if row in WORKLOADS:
         flops, traffic = WORKLOADS[row].work()
     elif row in ADAM_SIZES:

@@ -66,10 +66,10 @@ class Failed(Exception):
 class Process:
     """A peer's worker."""
 
-    def __init__(self, name: str, variables: dict[str, str]) -> None:
+    def __init__(self, name: str, variables: dict[str, str], device: str = "cpu") -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", name],
+            [sys.executable, "-m", "benchmarks.worker", name, device],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables, cwd=ROOT,
         )  # fmt: skip
 
@@ -103,7 +103,7 @@ def set_up(row: str) -> tuple[Any, ...]:
     return ("adam", ADAM_SIZES[row]) if row in ADAM_SIZES else ("chain", CHAIN)
 
 
-def measure(row: str, names: list[str], rounds: int, blas: str) -> dict[str, Any]:
+def measure(row: str, names: list[str], rounds: int, blas: str, device: str = "cpu") -> dict[str, Any]:
     """Time one row for all peers, the first of which is ours.
 
     Returns
@@ -127,7 +127,7 @@ def measure(row: str, names: list[str], rounds: int, blas: str) -> dict[str, Any
         process.close()
 
     for name in names:
-        process = Process(name, environment(blas))
+        process = Process(name, environment(blas), device)
         try:
             values = process.ask(*set_up(row))
             if name == names[0]:

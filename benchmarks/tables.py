@@ -103,8 +103,10 @@ def import_table(imports: dict[str, Any]) -> str:
     return "\n".join([markdown(["", "statement", "median, ms", "min, ms"], lines), "", *failures]).rstrip()
 
 
-def rates_line(rates: dict[str, Any]) -> str:
-    """Say what the machine can do."""
+def rates_line(rates: dict[str, Any] | None) -> str:
+    """Say what the machine can do, if it was measured."""
+    if rates is None:
+        return "on a GPU; 'tinygrad-adam selfcheck' measures its rate of copying"
     moved = ", ".join(f"{rate / 1e9:.0f} ({size / 2**20:.3g} MiB)" for size, rate in rates["moved"])
     return (
         f"float32 products {rates['flops'] / 1e9:.0f} GFLOP/s, copying {rates['copy'] / 1e9:.1f} GB/s; "

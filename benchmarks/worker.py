@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .peers import PEERS, Cannot
+from .peers import ON, Cannot
 from .workloads import WORKLOADS
 
 FIRST_STEPS = 4
@@ -38,8 +38,8 @@ def peak_memory() -> float:
 class Worker:
     """A peer and the work that it was last asked for."""
 
-    def __init__(self, name: str) -> None:
-        self.peer = PEERS[name]
+    def __init__(self, name: str, device: str) -> None:
+        self.peer = ON[device][name]
         exec(self.peer.imports, {})
         self.imported = peak_memory()
         self.step: Any = None
@@ -75,7 +75,7 @@ class Worker:
         return {"imported": self.imported, "peak": peak_memory()}
 
 
-def main(name: str) -> None:
+def main(name: str, device: str) -> None:
     """Serve until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a framework prints is no answer
@@ -83,7 +83,7 @@ def main(name: str) -> None:
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         try:
-            worker = worker or Worker(name)
+            worker = worker or Worker(name, device)
             answer = {"answer": getattr(worker, command)(*arguments)}
         except Cannot as reason:
             answer = {"cannot": str(reason)}
@@ -94,4 +94,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

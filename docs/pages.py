@@ -15,6 +15,7 @@ import contextvars
 import importlib
 import importlib.util
 import io
+import linecache
 import os
 import re
 import sys
@@ -39,6 +40,8 @@ BLOCK = re.compile(
     r"^```python(?: (measured|torch))?\n((?:(?!```).*\n)+)```\n(?:\n((?: {4}.*\n|\n(?= {4}))+))?",
     re.MULTILINE,
 )
+FILE = "train.py"
+"""What the program of a page is called where a line of it is shown."""
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
@@ -50,14 +53,18 @@ def run(page: str, measured: bool = True) -> tuple[str, dict[str, Any]]:
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     context = contextvars.copy_context()
+    program: list[str] = []  # the lines so far, which tracebacks and the package's own pages show
 
     def rerun(block: re.Match[str]) -> str:
         kind, code, _ = block.groups()
         if (kind == "measured" and not measured) or (kind == "torch" and not HAS_TORCH):
             return block[0]
+        compiled = compile("\n" * len(program) + code, FILE, "exec")
+        program.extend(code.splitlines(keepends=True))
+        linecache.cache[FILE] = (sum(map(len, program)), None, program, FILE)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            context.run(exec, compile(code, f"block: {code.splitlines()[0]}", "exec"), names)
+            context.run(exec, compiled, names)
         lines = [f"    {line}".rstrip() + "\n" for line in printed.getvalue().rstrip().splitlines()]
         fence = f"```python{f' {kind}' if kind else ''}\n{code}```\n"
         return fence + ("\n" + "".join(lines) if lines else "")

@@ -62,7 +62,13 @@ def case(call: Call) -> Case:
 def weighted(outputs: Any) -> Any:
     """Combine all outputs into one number, with weights that are the same every time."""
     rng = np.random.default_rng(3)
-    return sum((out * rng.standard_normal(out.shape).astype(out.dtype)).sum() for out in outputs_of(outputs))
+    terms = [(out, rng.standard_normal(out.shape).astype(out.dtype)) for out in outputs_of(outputs)]
+    return sum((out * beside(out, weights)).sum() for out, weights in terms)
+
+
+def beside(like: Any, array: np.ndarray) -> Any:
+    """Put an array on the device of a Tensor; beside an array it stays one."""
+    return tg.tensor(array, device=like.device) if isinstance(like, tg.Tensor) else array
 
 
 def value_and_gradients(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib.util
 import math
 import os
@@ -10,12 +11,14 @@ import shutil
 import signal
 
 import pytest
+import strict_cupy
+from cuda_on_host import needs_compiler
 
 from benchmarks import measure as measuring
 from benchmarks import optimizers, picture, tables
 from benchmarks.machine import better, limit
 from benchmarks.measure import Failed, Process, agree, environment, import_times, measure
-from benchmarks.peers import PEERS
+from benchmarks.peers import GPU_PEERS, PEERS
 from benchmarks.workloads import WORKLOADS
 from tinygrad_adam import optim
 
@@ -277,3 +280,28 @@ def test_each_optimizer_has_a_row():
     milliseconds = {cells[0]: float(cells[2]) for cells in table}
     # Bytes for each parameter: three numbers without a moment, and two more for each.
     assert [milliseconds[name] for name in ("sgd", "lion", "adam", "adam, amsgrad")] == [12, 20, 28, 36]
+
+
+# --- GPUs ---------------------------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize("row", ["W1", "W4"])
+def test_our_steps_on_a_gpu_give_the_losses_of_the_cpu(row):
+    small = dataclasses.replace(WORKLOADS[row], batch=4)
+    step = PEERS["ours"].train(small)
+    with strict_cupy.installed():
+        gpu_step = GPU_PEERS["ours"].train(small)
+        agree([gpu_step() for _ in range(3)], [step() for _ in range(3)])
+        GPU_PEERS["ours"].adam(100)()
+
+
+def test_peers_on_a_gpu_are_ours_and_those_that_have_one():
+    assert list(GPU_PEERS) == ["ours", "torch", "torch fused", "torch graph", "jax + optax"]
+    assert {peer.device for peer in GPU_PEERS.values()} == {"cuda"}
+    assert {peer.device for peer in PEERS.values()} == {"cpu"}
+
+
+def test_a_gpu_has_no_limit_and_its_report_says_where_to_look():
+    assert limit("W1", None) is None
+    assert "selfcheck" in tables.rates_line(None)

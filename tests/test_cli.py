@@ -334,6 +334,7 @@ def test_help_names_every_option_and_default():
         "--set",
         "--resume",
         "--overwrite",
+        "--doctor",
         "[default: digits]",
         "betas=0.9,0.99",
         "[default: one a core]",
@@ -481,6 +482,37 @@ def test_a_loss_that_is_not_finite_ends_in_a_message(train):
     assert answer.err.startswith("NonFiniteError: training: ")
     assert "lower the learning rate" in answer.err
     assert re.search(r"step +\d", answer.err)
+
+
+# --- The doctor --------------------------------------------------------------------------
+
+
+def test_the_doctor_shows_what_is_wrong(train, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = train("--lr", "0.5", "--doctor")
+    assert answer.code == 0
+    assert re.search(r"─ large-updates: step 1 ─", answer.out)
+    assert "remedy    lower the learning rate, 0.5 now" in answer.out
+    assert "where     the training loop" in answer.out
+    assert "doctor: watched 28 steps and found: large-updates" in answer.out
+    assert max(map(len, re.findall(r"^[╭│╰].*$", answer.out, re.MULTILINE))) == 80
+
+
+def test_the_doctor_finds_nothing_in_a_usual_run(train, call, tmp_path):
+    plain = train(out="plain")
+    answer = train("--doctor")
+    assert "doctor: watched 28 steps and found nothing wrong\n" in answer.out
+    assert "╭" not in answer.out
+    accuracy = re.compile(r"Test accuracy \S+%")
+    assert accuracy.search(answer.out)[0] == accuracy.search(plain.out)[0]
+    assert call("train", "--resume", tmp_path / "run", "--doctor").code == 0
+
+
+def test_the_doctor_speaks_also_when_training_fails(train):
+    answer = train("--optimizer", "sgd", "--lr", "1e30", "--epochs", "3", "--doctor")
+    assert answer.code == 1
+    assert "not-finite" in answer.out
+    assert answer.err.startswith("NonFiniteError: training: ")
 
 
 # --- Evaluating and predicting -----------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import strict_cupy
 from cases import CASES, outputs_of, weighted
-from on_gpu import GPU, KERNELS, put_constants_on_the_gpu
+from on_gpu import GPU, KERNELS, on_the_gpu
 
 import tinygrad_adam as tg
 from tinygrad_adam.backend.device import asarray, device_of, to_host
@@ -45,12 +45,12 @@ def picks_by_a_mask(case):
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_values_and_derivatives_are_those_of_the_cpu(case, kernels, monkeypatch):
+def test_values_and_derivatives_are_those_of_the_cpu(case, kernels):
     with tg.use_kernels("reference"):
         wanted = results(case, "cpu")
-    put_constants_on_the_gpu(monkeypatch)
+    placed = on_the_gpu(case)
     with strict_cupy.reading(picks_by_a_mask(case)), tg.use_kernels(kernels):
-        found = results(case, GPU)
+        found = results(placed, GPU)
     assert len(found) == len(wanted)
     for here, there in zip(found, wanted, strict=True):
         assert device_of(here) == GPU

@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_adam.backend.kernels as kernels
 from tinygrad_adam.backend.kernels import cuda
+from tinygrad_adam.selfcheck.waits import HOLD
 
 SOURCES = {
     name: module.SOURCE
@@ -48,6 +49,11 @@ def test_source_compiles(name, real, generation, wide):
     assert declared
     for kernel in declared:
         assert f".text.{kernel}\0".encode() in machine_code
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_kernel_that_holds_a_gpu_compiles(generation):
+    assert b".text.hold\0" in nvrtc(HOLD, generation, ("--device-as-default-execution-space",))
 
 
 def test_an_error_is_found():

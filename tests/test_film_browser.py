@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, optim
-
-playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "tinygrad-adam[browser]"')
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as p:
-        try:
-            browser = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +27,9 @@ def filmed(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, filmed):
-    page = browser.new_page(viewport={"width": 1200, "height": 800})
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on(
-        "request", lambda request: page.complaints.append(request.url) if request.url[:5] != "file:" else None
-    )
-    page.goto(filmed[0].as_uri())
-    yield page
-    assert page.complaints == []
-    page.close()
+def page(blank, filmed):
+    blank.goto(filmed[0].as_uri())
+    return blank
 
 
 EVENTS = 4 + 7 + 4  # stages, edges, parameters

@@ -20,11 +20,19 @@ from .tensor import Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, explain, testing, training
+    from .explain.doctor import doctor
+    from .explain.drawing import draw
     from .explain.film import film
+    from .traces import tracing
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")
-_FUNCTIONS = {"film": ".explain.film"}
+_FUNCTIONS = {
+    "doctor": ".explain.doctor",
+    "draw": ".explain.drawing",
+    "film": ".explain.film",
+    "tracing": ".traces",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +31,8 @@ from .rowsparse import RowSparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .chain_rule import Explanation
 
 _hook_numbers = itertools.count()
 
@@ -247,6 +250,46 @@ class Tensor(Operations):
         tensor([2., 4.])
         """
         autograd.backward(self, gradient, retain_graph, create_graph)
+
+    def explain(self, gradient: Any = None, largest_first: bool = False) -> Explanation:
+        """List what a backward pass from this Tensor does, operation by operation.
+
+        For each operation: the formula of its rule as its source has it, the shapes, what it keeps and how
+        many bytes that takes, the gradient that arrives and those that leave. The numbers come from a
+        backward pass of its own, which leaves every ``.grad`` and the graph as they are; hooks run in it.
+        Source lines and modules are known of what was computed inside ``with tracing():``. So is a graph
+        that was freed since, and then the gradients are those of the traced backward pass.
+
+        Parameters
+        ----------
+        gradient : Tensor or array, optional
+            The gradient to start from; 1 for a scalar. Without it a Tensor that is no scalar is
+            explained without gradients.
+        largest_first : bool
+            Whether the text begins with the operations that keep most memory.
+
+        Returns
+        -------
+        Explanation
+            Prints as a text; ``.steps`` has all of it as fields.
+
+        Raises
+        ------
+        GraphError
+            If the Tensor has no graph, or one that was freed and not traced.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> a = tg.tensor(3.0, requires_grad=True)
+        >>> loss = (a * 2.0).tanh()
+        >>> step = loss.explain().steps[0]
+        >>> step.operation, step.inputs[0].formula.text
+        ('tanh', 'g * (1 - y * y)')
+        """
+        from .chain_rule import explain  # only those who look wait for it
+
+        return explain(self, gradient, largest_first, sys._getframe(1))
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call `hook` with the gradient of this Tensor in every backward pass.

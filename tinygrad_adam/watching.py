@@ -69,14 +69,21 @@ def watch(watcher: Watcher) -> Iterator[None]:
         _watchers.reset(token)
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let nobody be told of what happens in this context inside the block, but who comes to watch in it."""
+    token = _watchers.set(())
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
 def tell(event: str, *what: Any) -> None:
     """Call the method named `event` of all who watch in this context."""
     watchers = _watchers.get()
     if not watchers:
         return
-    token = _watchers.set(())
-    try:
+    with unwatched():
         for watcher in watchers:
             getattr(watcher, event)(*what)
-    finally:
-        _watchers.reset(token)

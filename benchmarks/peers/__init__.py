@@ -22,7 +22,7 @@ PEERS: dict[str, Peer] = {
         PyTorch("torch"),
         PyTorch("torch fused", fused=True),
         PyTorch("torch compile", fused=True, compiled=True),
-        JaxOptax(),
+        JaxOptax("jax + optax"),
         TinygradCpu(),
         MyGrad(),
         HipsAutograd(),
@@ -30,13 +30,25 @@ PEERS: dict[str, Peer] = {
         SmallPebble(),
     )
 }
-"""By name; ours first."""
+"""Those on the CPU by name; ours first."""
+GPU_PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        Ours("ours", "fast", device="cuda"),
+        PyTorch("torch", device="cuda"),
+        PyTorch("torch fused", fused=True, device="cuda"),
+        PyTorch("torch graph", fused=True, graph=True, device="cuda"),
+        JaxOptax("jax + optax", device="cuda"),
+    )
+}
+"""Those on a GPU."""
+ON = {"cpu": PEERS, "cuda": GPU_PEERS}
 
 
-def installed() -> list[str]:
-    """Name the peers that can be measured here."""
+def installed(device: str = "cpu") -> list[str]:
+    """Name the peers of a device that can be measured here."""
     return [
         name
-        for name, peer in PEERS.items()
+        for name, peer in ON[device].items()
         if all(importlib.util.find_spec(package) is not None for package in peer.packages)
     ]

@@ -29,11 +29,14 @@ class Peer:
         What must be installed; the names of the distributions and of the modules are the same.
     imports : str
         The statement that imports the framework.
+    device : {"cpu", "cuda"}
+        Where it computes.
     """
 
     name: str
     packages: tuple[str, ...]
     imports: str
+    device: str = "cpu"
 
     def train(self, workload: Workload) -> Step:
         """Return a training step: forward, backward, Adam, and reading the loss, which is returned."""

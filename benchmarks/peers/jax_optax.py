@@ -12,17 +12,25 @@ from .base import Cannot, Peer, Step
 class JaxOptax(Peer):
     """JAX and optax."""
 
-    name = "jax + optax"
     packages = ("jax", "optax")
     imports = "import jax, optax"
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        self.name = name
+        self.device = device
+
+    def put(self, array: Any) -> Any:
+        """Put an array on the device; what is computed from it stays there."""
+        import jax
+
+        return jax.device_put(array, jax.devices(self.device)[0])
 
     def train(self, workload: Workload) -> Step:
         import jax
         import optax
-        from jax import numpy as jnp
 
-        weights = [tuple(map(jnp.asarray, pair)) for pair in workload.weights()]
-        inputs, labels = map(jnp.asarray, workload.data())
+        weights = [tuple(map(self.put, pair)) for pair in workload.weights()]
+        inputs, labels = map(self.put, workload.data())
         rule = optax.adam(1e-3)
         state = rule.init(weights)
 
@@ -49,7 +57,7 @@ class JaxOptax(Peer):
         import optax
         from jax import numpy as jnp
 
-        p, g = jnp.ones(size, jnp.float32), jnp.full(size, 0.1, jnp.float32)
+        p, g = self.put(jnp.ones(size, jnp.float32)), self.put(jnp.full(size, 0.1, jnp.float32))
         rule = optax.adam(1e-3)
         state = rule.init(p)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-import numpy as np
-
 from ..workloads import Workload
 from .base import Peer, Step, network
 
@@ -17,9 +15,10 @@ class Ours(Peer):
     packages = ("tinygrad_adam",)
     imports = "import tinygrad_adam"
 
-    def __init__(self, name: str, kernels: str) -> None:
+    def __init__(self, name: str, kernels: str, device: str = "cpu") -> None:
         self.name = name
         self.kernels = kernels
+        self.device = device
         self.held = contextlib.ExitStack()  # what holds for the life of the process
 
     def choose_kernels(self) -> None:
@@ -36,8 +35,8 @@ class Ours(Peer):
         model = network(nn, workload)
         for p, value in zip(model.parameters(), workload.arrays(), strict=True):
             p.data = value
-        inputs, labels = workload.data()
-        x = tg.tensor(inputs)
+        model.to(self.device)
+        x, labels = (tg.tensor(array, device=self.device) for array in workload.data())
         optimizer = optim.Adam(model.parameters())
 
         def step() -> float:
@@ -50,19 +49,27 @@ class Ours(Peer):
         return step
 
     def adam(self, size: int) -> Callable[[], None]:
+        import tinygrad_adam as tg
         from tinygrad_adam import nn, optim
 
         self.choose_kernels()
-        p = nn.Parameter(np.ones(size, np.float32))
+        p = nn.Parameter(tg.ones(size, device=self.device))
         optimizer = optim.Adam([p])
-        p.grad = np.full(size, 0.1, np.float32)
-        return optimizer.step
+        p.grad = tg.full((size,), 0.1, device=self.device)
+        if self.device == "cpu":
+            return optimizer.step
+
+        def step() -> None:
+            optimizer.step()
+            tg.cuda.synchronize(self.device)
+
+        return step
 
     def chain(self, length: int) -> Step:
         import tinygrad_adam as tg
 
         self.choose_kernels()
-        x = tg.tensor(np.ones(10, np.float32), requires_grad=True)
+        x = tg.ones(10, device=self.device, requires_grad=True)
 
         def step() -> float:
             y = x

@@ -168,6 +168,13 @@ def to_host(array: Array) -> numpy.ndarray[Any, Any]:
     return numpy.asarray(array) if backend_of((array,)) is CPU else array.get()
 
 
+def address_of(array: Array) -> int:
+    """Return where the memory of `array` begins."""
+    if backend_of((array,)) is CPU:
+        return int(array.__array_interface__["data"][0])
+    return int(array.data.ptr)
+
+
 def device_of(array: Array) -> str:
     """Name the device that `array` lives on."""
     return backend_of((array,)).device

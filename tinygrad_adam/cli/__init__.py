@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from ..errors import TinygradAdamError
+from .checking import selfcheck
 from .comparing import compare
 from .diagnosing import devices
 from .explaining import explain
+from .racing import race
 from .runs import datasets, evaluate, predict, train
 from .shared import typer
 from .sweeping import lr_find
@@ -20,7 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, predict, datasets, devices, compare, tune, lr_find, explain):
+for command in (
+    train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race
+):  # fmt: skip
     app.command()(command)
 
 

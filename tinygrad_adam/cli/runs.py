@@ -14,6 +14,7 @@ from ..backend.threads import set_num_threads
 from ..data import DATASETS
 from ..errors import OptionError, TinygradAdamError
 from . import options
+from .doctoring import watched_by_doctor
 from .shared import given, read_settings, say, say_table
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
@@ -57,6 +58,9 @@ def train(
     film: Annotated[
         Path | None, typer.Option(help="Record the training as a page to look at, film.html.")
     ] = None,
+    doctor: Annotated[
+        bool, typer.Option("--doctor", help="Watch the steps, and say what is wrong and what to do.")
+    ] = False,
 ) -> None:
     """Train a model, and leave its curves, predictions and checkpoints in a folder."""
     from ..training import Run, RunConfig, choose_display
@@ -64,7 +68,7 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if resume is not None:
-        others = given(context) - {"--resume", "--threads", "--film", "--device"}
+        others = given(context) - {"--resume", "--threads", "--film", "--doctor", "--device"}
         if others:
             raise OptionError(
                 "--resume", "a run goes on as it was set up; leave out the other options",
@@ -109,6 +113,8 @@ def train(
                 from ..explain.film import film as recorded
 
                 around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
+            if doctor:
+                around.enter_context(watched_by_doctor(run))
             around.enter_context(told_of_compilation(lambda: say(COMPILING)))
             results = run.train(choose_display())
     except TinygradAdamError:

@@ -130,10 +130,11 @@ def convolutions() -> Iterator[Call]:
                 yield call(op, f"{label}, bias".strip(", "), inputs, **settings)
     constant = np.random.default_rng(8).standard_normal((2, 2, 3, 4))
     yield call("conv2d", "constant images", normal(3, 2, 2, 3),
-               lambda w, constant, padding: ops.conv2d(constant.astype(w.dtype), w, padding=padding),
+               lambda w, constant, padding: ops.conv2d(
+                   ops.astype(constant, dtype=w.dtype), w, padding=padding),
                constant=constant, padding=1)  # fmt: skip
     yield call("conv2d", "constant weight", normal(1, 2, 5, 6),
-               lambda x, constant, stride: ops.conv2d(x, constant.astype(x.dtype), stride=stride),
+               lambda x, constant, stride: ops.conv2d(x, ops.astype(constant, dtype=x.dtype), stride=stride),
                constant=constant, stride=2)  # fmt: skip
     yield call("conv2d", "one array twice", normal(2, 2, 2, 3),
                lambda a, padding: ops.conv2d(a, a, padding=padding), padding=1)  # fmt: skip

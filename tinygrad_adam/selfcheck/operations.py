@@ -199,7 +199,7 @@ def shapes() -> Iterator[Call]:
                    axis=axis)  # fmt: skip
         yield call("stack", f"axis {axis}", (normal(2, 3), normal(2, 3)), stack, axis=axis)
     yield call("concatenate", "one of them constant, one empty", (normal(2, 2), normal(0, 2)),
-               lambda a, b, constant: ops.concatenate([constant.astype(a.dtype), a, b]),
+               lambda a, b, constant: ops.concatenate([ops.astype(constant, dtype=a.dtype), a, b]),
                constant=np.ones((1, 2)))  # fmt: skip
     yield call("concatenate", "one array twice", normal(2, 2), lambda a, axis: ops.concatenate([a, a], axis),
                axis=1)  # fmt: skip
@@ -328,7 +328,7 @@ def products() -> Iterator[Call]:
                    tuple(normal(*size) for size in operands), einsum, subscripts=subscripts)  # fmt: skip
     yield call("einsum", "one operand twice", normal(2, 3), lambda a: ops.einsum("ij,kj->ik", a, a))
     yield call("einsum", "a constant operand", normal(3, 2),
-               lambda a, constant: ops.einsum("i,ij->j", constant.astype(a.dtype), a),
+               lambda a, constant: ops.einsum("i,ij->j", ops.astype(constant, dtype=a.dtype), a),
                constant=np.arange(3.0))  # fmt: skip
     for op in ("diagonal", "trace"):
         for size, where in [
@@ -437,7 +437,9 @@ def normalizations() -> Iterator[Call]:
 
     def batch_norm(x: Any, w: Any, b: Any, mean: Any = None, var: Any = None, **settings: Any) -> Any:
         if mean is not None:
-            mean, var = mean.astype(x.dtype), var.astype(x.dtype)
+            mean, var = (ops.astype(value, dtype=x.dtype) for value in (mean, var))
+            if isinstance(x, Tensor):
+                mean, var = Tensor(mean), Tensor(var)
         return ops.batch_norm(x, mean, var, w, b, **settings)
 
     for size in [(4, 3), (2, 3, 4), (2, 3, 2, 2)]:

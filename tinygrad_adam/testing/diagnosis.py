@@ -39,7 +39,7 @@ def diagnose(
         An entry where they differ.
     """
     name = case.names[i]
-    for look in (_simple, _upstream, _spread, _axes, _others, _substituted, _factors, _terms):
+    for look in (_simple, _upstream, _spread, _axes, _others, _substituted, _factors, _terms, _ratio):
         with numpy.errstate(all="ignore"):
             for kind, sentence in look(student, case, i, got, gradient):
                 return Finding(name, kind, sentence, evidence)
@@ -70,17 +70,27 @@ def _simple(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> 
         )
     factor = _constant(got, wanted)
     if factor is not None:
-        count = f"{1 / factor:.6g}" if abs(factor) < 1 else f"1/{factor:.6g}"
-        sentence = (
-            f"the rule for {name} gives {factor:.6g} times the derivative everywhere: a factor of {count} is "
-            "missing."
-        )
-        sizes = [n for n in (*case.y.shape, *case.values[i].shape, case.y.size) if n > 1]
-        if any(abs(factor * n - 1) < 1e-4 for n in sizes):
-            sentence += " That is one over a size: did you take a mean where a sum belongs?"
-        elif any(abs(factor / n - 1) < 1e-4 for n in sizes):
-            sentence += " That is a size: did you sum where a mean belongs?"
-        yield "constant factor", sentence
+        yield _constant_factor(case, i, factor)
+
+
+def _ratio(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
+    """A factor in a gradient of one number, in which every mistake is a factor."""
+    wanted = case.numerical[i]
+    if wanted.size == 1:
+        yield _constant_factor(case, i, (got / wanted).item())
+
+
+def _constant_factor(case: Case, i: int, factor: float) -> tuple[str, str]:
+    name = case.names[i]
+    count = f"{1 / factor:.6g}" if abs(factor) < 1 else f"1/{factor:.6g}"
+    sentence = f"the rule for {name} gives {factor:.6g} times the derivative everywhere: "
+    sentence += f"a factor of {count} is missing."
+    sizes = [n for n in (*case.y.shape, *case.values[i].shape, case.y.size) if n > 1]
+    if any(abs(factor * n - 1) < 1e-4 for n in sizes):
+        sentence += " That is one over a size: did you take a mean where a sum belongs?"
+    elif any(abs(factor / n - 1) < 1e-4 for n in sizes):
+        sentence += " That is a size: did you sum where a mean belongs?"
+    return "constant factor", sentence
 
 
 def _upstream(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
@@ -241,9 +251,9 @@ def _spreads(small: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _constant(got: Any, wanted: Any) -> float | None:
-    """Return c if `got` is c times `wanted` for a number c other than 0, or None."""
+    """Return c if `got` is c times `wanted` for a number c other than 0, or None; one entry tells nothing."""
     size = float(numpy.sum(wanted * wanted))
-    if not numpy.all(numpy.isfinite(got)) or got.shape != wanted.shape or size == 0:
+    if not numpy.all(numpy.isfinite(got)) or got.shape != wanted.shape or got.size < 2 or size == 0:
         return None
     c = float(numpy.sum(got * wanted)) / size
     return None if abs(c) < 1e-6 or differs(got, c * wanted) else c

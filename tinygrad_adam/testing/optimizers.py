@@ -67,14 +67,25 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
     findings = [*_sharing(student, right, lrs, used), *_changing(student, used), *_published(takes, known)]
     shown = ", ".join(f"{key}={value}" for key, value in used.items())
     checked = [f"{len(lrs)} updates equal those of {right.__name__}" + (f", with {shown}" if shown else "")]
-    rule, mistakes = MISTAKES.get(known, (None, {}))
+    broken = _broken(known, wanted, lrs, full)
+    unnoticed = [kind for kind, updates in broken.items() if alike(updates, _steps(wanted))]
+    return Grade(student.__name__, tuple(findings), tuple(checked), len(broken), tuple(unnoticed))
+
+
+def _broken(known: str, wanted: Any, lrs: Any, full: dict[str, Any]) -> dict[str, Any]:
+    """Return the updates of wrong optimizers, each of which must differ from the right ones."""
+    steps, by_lr = _steps(wanted), numpy.reshape(lrs, (-1, 1))
+    broken = {
+        "flipped sign": -steps, "constant factor": 2 * steps, "nothing changes": 0 * steps,
+        "lr missing": steps / by_lr, "lr twice": steps * by_lr,
+    }  # fmt: skip
+    if known not in MISTAKES:
+        return broken
+    rule, mistakes = MISTAKES[known]
     with numpy.errstate(all="ignore"):
-        caught = sum(
-            rule is not None
-            and not alike(numpy.array([*rule(GRADIENTS, lrs, full, frozenset([each]))]), _steps(wanted))
-            for each in mistakes
-        )
-    return Grade(student.__name__, tuple(findings), tuple(checked), caught, len(mistakes))
+        for kind in mistakes:
+            broken[kind] = numpy.array([*rule(GRADIENTS, lrs, full, frozenset([kind]))])
+    return broken
 
 
 def _reference(student: Any, reference: Any) -> tuple[Any, str]:
@@ -312,7 +323,7 @@ def _published(takes: dict[str, Any], known: str) -> list[Finding]:
     return found
 
 
-SIGN = "the parameter goes up the gradient instead of down: the update must be subtracted, line 11."
+SIGN = "the parameter goes up the gradient instead of down: the update must be subtracted."
 NOTHING = (
     "the parameter never changes. Return its new value, or change it in place with p -= ...; p = p - ... "
     "alone makes a new array that nobody sees."

@@ -60,8 +60,12 @@ def grade_primitive(
                 )  # fmt: skip
     sound = [name for name in names if name in nonzero and name not in findings and name in student.rules]
     tried = list(_mutants(student, sound)) if "forward" not in findings else []
-    caught = sum(any(_caught(name, mutant, case) for case in cases) for name, mutant in tried)
-    return Grade(student.name, tuple(findings.values()), tuple(checked), caught, len(tried))
+    unnoticed = [
+        f"{kind} of {name}"
+        for name, kind, mutant in tried
+        if not any(_caught(name, mutant, case) for case in cases)
+    ]
+    return Grade(student.name, tuple(findings.values()), tuple(checked), len(tried), tuple(unnoticed))
 
 
 def _reference(reference: Any) -> Callable[..., Any] | None:
@@ -160,15 +164,15 @@ def _spoiled(share: Any) -> Any:
     return share
 
 
-def _mutants(student: Primitive, names: list[str]) -> Iterator[tuple[str, Primitive]]:
-    """Yield copies of a primitive with one rule broken, and the input it is for."""
+def _mutants(student: Primitive, names: list[str]) -> Iterator[tuple[str, str, Primitive]]:
+    """Yield an input, what was done to its rule, and a copy of the primitive with the rule so broken."""
     for name in names:
-        for change in BREAKS.values():
+        for kind, change in BREAKS.items():
             mutant, broken = copy.copy(student), copy.copy(student.rules[name])
             mutant._tapes = {}
             mutant.rules = {**student.rules, name: broken}
             broken.function = _changed(student.rules[name], change)
-            yield name, mutant
+            yield name, kind, mutant
 
 
 def _changed(rule: Rule, change: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,16 +40,17 @@ class Grade:
         All that is wrong, the most basic first; empty if it is right.
     checked : tuple of str
         What was compared with what.
-    caught, mutants : int
-        How many broken versions of the student's own work the same check was tried on, and how many of
-        them it noticed. Only what is right is broken.
+    mutants : int
+        How many broken versions the same check was tried on. Only what is right is broken.
+    unnoticed : tuple of str
+        Those of them that it did not notice.
     """
 
     name: str
     findings: tuple[Finding, ...]
     checked: tuple[str, ...]
-    caught: int = 0
     mutants: int = 0
+    unnoticed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -72,10 +73,11 @@ class Grade:
             for text in self.checked:
                 lines += _wrapped(text, "  - ")
         if self.mutants:
-            text = (
-                f"To show that this check can fail, it was tried on {self.mutants} broken versions; "
-                f"it noticed {'all' if self.caught == self.mutants else self.caught}."
-            )
+            text = f"To show that this check can fail, it was tried on {self.mutants} broken versions; "
+            text += "it noticed all"
+            if self.unnoticed:
+                text += f" but these, which do not show here: {', '.join(self.unnoticed)}"
+            text += "."
             lines += ["", *_wrapped(text, "")]
         return "\n".join(lines)
 

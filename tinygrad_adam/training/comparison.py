@@ -62,7 +62,7 @@ class Entry:
     settings: dict[str, Any]
 
     @classmethod
-    def parse(cls, text: str) -> Entry:
+    def parse(cls, text: str, where: str = "compare") -> Entry:
         """Read ``name`` or ``name:setting=value,setting=value``.
 
         Parameters
@@ -70,6 +70,8 @@ class Entry:
         text : str
             The name is a key of `RECIPES` or of `OPTIMIZERS`; the settings replace those of the recipe, and
             "beta1" and "beta2" stand for the parts of "betas". The text is the label.
+        where : str
+            Who asks, for messages.
 
         Raises
         ------
@@ -83,13 +85,13 @@ class Entry:
         """
         name, _, rest = text.partition(":")
         if name not in RECIPES and name not in OPTIMIZERS:
-            raise unknown_name("compare", "optimizer", name, {**RECIPES, **OPTIMIZERS})
+            raise unknown_name(where, "optimizer", name, {**RECIPES, **OPTIMIZERS})
         optimizer, recipe = RECIPES.get(name, (name, {}))
         changes: dict[str, Any] = {}
         for pair in rest.split(",") if rest else []:
             setting, _, value = pair.partition("=")
             example = "name:setting=value,setting=value, as in adam:lr=0.01,beta1=0.8"
-            changes[setting] = read_value("compare", value, text, example)
+            changes[setting] = read_value(where, value, text, example)
         return cls(text, optimizer, optimizer_settings(optimizer, recipe, changes))
 
     def describe(self) -> str:
@@ -176,13 +178,13 @@ class Result:
         return f"{len(bad)} of {count} {' or '.join(kinds)}" if bad else ""
 
 
-def check_entries(entries: Sequence[Entry], seeds: Sequence[int]) -> None:
+def check_entries(entries: Sequence[Entry], seeds: Sequence[int], where: str = "compare") -> None:
     """Refuse a comparison of nothing, and one with a label twice."""
     labels = [entry.label for entry in entries]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if not entries or not seeds or twice:
         raise OptionError(
-            "compare", "there must be at least one optimizer and one seed, and no optimizer twice",
+            where, "there must be at least one optimizer and one seed, and no optimizer twice",
             optimizers=", ".join(labels), twice=", ".join(twice), seeds=list(seeds),
         )  # fmt: skip
 

@@ -410,8 +410,13 @@ def next_path(kind: str, config: RunConfig, suffix: str = "") -> Path:
         What it ends in, for a file.
     """
     model = config.model.partition(":")[0].removesuffix(".py").split("/")[-1]
+    return free_path(f"{kind}{config.data}-{model}", suffix)
+
+
+def free_path(name: str, suffix: str = "") -> Path:
+    """Return the first of ``runs/name-1``, ``runs/name-2`` and so on, each with the suffix, that is free."""
     for number in range(1, 10**6):
-        path = Path("runs") / f"{kind}{config.data}-{model}-{number}{suffix}"
+        path = Path("runs") / f"{name}-{number}{suffix}"
         if not path.exists():
             return path
     raise OptionError("runs", "there are too many of that name; choose another with --out")

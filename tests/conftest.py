@@ -1,0 +1,37 @@
+"""What several test files ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window: that of the system, or the one that Playwright installed."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason='needs pip install "tinygrad-adam[browser]"'
+    )
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as p:
+        try:
+            browser = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def blank(browser):
+    """Give a page that may neither complain nor ask for anything but a file."""
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if request.url[:5] != "file:" else None)
+    yield page
+    assert complaints == []
+    page.close()

@@ -1,0 +1,468 @@
+"""The doctor finds each planted fault, nothing in its healthy twin or the examples, and changes no number."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import re
+import runpy
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import strict_cupy
+from doctor_cases import CASES, digits, learn, mlp
+
+import tinygrad_adam as tg
+from tinygrad_adam import data, nn, optim, training, watching
+from tinygrad_adam.backend.device import to_device
+from tinygrad_adam.explain.doctor.check import Check
+from tinygrad_adam.nn import functional as F
+
+KIND = r'kind="([a-z-]+)"(?: if \w+ else "([a-z-]+)")?'
+needs_mnist = pytest.mark.skipif(
+    not os.environ.get("TINYGRAD_ADAM_DATA"), reason="needs a folder with MNIST in TINYGRAD_ADAM_DATA"
+)
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_planted_fault_is_found(name):
+    case = CASES[name]
+    doctor = tg.doctor(tell=None)
+    case.run(True, doctor)
+    found = [finding for finding in doctor.findings if finding.kind == case.kind]
+    assert found, [finding.kind for finding in doctor.findings]
+    texts = [" ".join(finding.to_text().split()) for finding in found]
+    for words in case.words:
+        assert any(words in text for text in texts), (words, texts)
+    assert watching.anyone == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_not(name):
+    doctor = tg.doctor(tell=None)
+    CASES[name].run(False, doctor)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_each_kind_of_finding_has_its_planted_fault_and_its_row():
+    folder = Path(tg.__file__).parent / "explain" / "doctor"
+    source = "".join(file.read_text() for file in folder.glob("*.py"))
+    kinds = {kind for pair in re.findall(KIND, source) for kind in pair if kind}
+    assert len(kinds) == 25
+    assert kinds == {case.kind for case in CASES.values()} | {"wrong-device"}  # which has a test of its own
+    page = (EXAMPLES.parent / "docs" / "explain.md").read_text()
+    assert kinds <= set(re.findall(r"`([a-z-]+)`", page))
+
+
+def test_the_example_is_diagnosed_and_mended(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["07_doctor.py"])
+    runpy.run_path(str(EXAMPLES / "07_doctor.py"), run_name="__main__")
+    broken, mended = capsys.readouterr().out.split("As the doctor ordered")
+    assert "examples/07_doctor.py:44: loss.backward()" in broken
+    assert "doctor: watched 300 steps and found nothing wrong" in mended
+
+
+# --- No false alarm ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "01_backprop_by_hand.py",
+        "02_mlp_digits.py",
+        pytest.param("03_mlp_mnist.py", marks=[needs_mnist, pytest.mark.slow]),
+    ],
+)
+def test_the_examples_are_healthy(script, monkeypatch, tmp_path):
+    short = ["--epochs", "1", "--out", str(tmp_path)] if script == "03_mlp_mnist.py" else []
+    monkeypatch.setattr(sys, "argv", [script, *short])
+    doctor = tg.doctor(tell=None)
+    with contextlib.suppress(*[AssertionError] * bool(short)), doctor:  # it learns less in one epoch
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw", "nadam", "adamax", "lion"]
+)
+def test_a_usual_run_is_healthy(optimizer):
+    rates = {"sgd": 0.1, "adagrad": 0.02, "lion": 3e-4}
+    config = training.RunConfig(
+        model="mlp:64", epochs=5, optimizer=optimizer, settings={"lr": rates.get(optimizer, 2e-3)}
+    )
+    with tg.doctor(tell=None) as doctor:
+        experiment = training.Experiment(config, [doctor])
+        experiment.fit()
+    assert doctor.step == experiment.trainer.step > 100
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_a_convolutional_run_is_healthy():
+    with tg.doctor(tell=None) as doctor:
+        training.Experiment(training.RunConfig(model="cnn", epochs=1, settings={"lr": 1e-3})).fit()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_row_sparse_gradients_are_healthy():
+    tg.manual_seed(0)
+    table, last = nn.Embedding(500, 8, sparse=True), nn.Linear(8, 2)
+    words = np.random.default_rng(0).integers(0, 500, (320, 6))
+    labels = (words < 250).sum(axis=1) > 3
+    opts = optim.SparseAdam(table.parameters(), lr=0.01), optim.Adam(last.parameters(), lr=0.01)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(5):
+            for x, y in data.DataLoader(data.TensorDataset(words, labels.astype(int)), 32):
+                loss = F.cross_entropy(last(table(x).mean(axis=1)), y)
+                for opt in opts:
+                    opt.zero_grad()
+                loss.backward()
+                for opt in opts:
+                    opt.step()
+    assert doctor.step == 100
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_optimizers_that_step_in_turn_are_healthy():
+    """As in a GAN: the generator's backward pass leaves gradients in the critic, which clears them later."""
+    tg.manual_seed(0)
+    images, _ = digits()
+    critic, generator = mlp(outputs=1), nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64))
+    critics = optim.Adam(critic.named_parameters(), lr=1e-3, betas=(0.5, 0.9))
+    generators = optim.Adam(generator.named_parameters(), lr=1e-3, betas=(0.5, 0.9))
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            real = tg.tensor(images[np.arange(32) + step % 8 * 16])
+            critics.zero_grad()
+            fake = generator(tg.randn(32, 8)).detach()
+            loss = F.softplus(-critic(real)).mean() + F.softplus(critic(fake)).mean()
+            loss.backward()
+            critics.step()
+            generators.zero_grad()
+            F.softplus(-critic(generator(tg.randn(32, 8)))).mean().backward()
+            generators.step()
+    assert doctor.step == 60
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_masks_of_infinity_and_validation_are_healthy():
+    x = tg.randn(4, 5, requires_grad=True)
+    mask = np.array([0, 0, 0, -np.inf, -np.inf], np.float32)
+    model = mlp().eval()
+    with tg.doctor(tell=None) as doctor:
+        F.softmax(x + mask).sum().backward()
+        F.softmax(tg.where(mask < 0, -np.inf, x)).sum().backward()
+        with tg.no_grad():
+            for _ in range(5):
+                F.cross_entropy(model(tg.tensor(digits()[0])), digits()[1])
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_gradients_that_are_assigned_are_healthy():
+    images, labels = digits()
+    model = mlp()
+    params = list(model.parameters())
+    opt = optim.SGD(params, lr=0.1)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(12):
+            rows = np.arange(64) + step % 4 * 64
+            gradients = tg.grad(F.cross_entropy(model(tg.tensor(images[rows])), labels[rows]), params)
+            for p, g in zip(params, gradients, strict=True):
+                p.grad = g
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_gradients_that_are_set_to_zero_or_summed_are_healthy():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(8):
+            for p in model.parameters():
+                if p.grad is not None:
+                    p.grad.data[...] = 0
+            for half in (slice(0, 32), slice(32, 64)):
+                F.cross_entropy(model(tg.tensor(images[half])), labels[half]).backward()
+            opt.step(grad_scale=2)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def kinds_of(doctor):
+    return {finding.kind for finding in doctor.findings}
+
+
+def test_units_that_wake_for_some_batches_are_not_dead():
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    model[0].weight.data = np.eye(64)
+    model[0].bias.data = np.full(64, -0.05)
+    images = np.zeros((4, 64, 64), np.float32)
+    for kind in range(4):  # a quarter of the units each; looks at steps 0, 7, 14 and 21 see all four
+        images[kind, :, kind * 16 : kind * 16 + 16] = digits(64)[0][:, 16:32] + 0.1
+    opt = optim.SGD(model.parameters(), lr=1e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(40):
+            loss = F.cross_entropy(model(tg.tensor(images[step % 4])), digits(64)[1])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "dead-relu" not in kinds_of(doctor)
+
+
+def test_an_output_may_be_sure():
+    model = nn.Sequential(nn.Linear(64, 10), nn.Sigmoid())
+    model[0].weight.data *= 100
+    with tg.doctor(tell=None) as doctor:
+        learn(model, loss=lambda z, y: F.mse_loss(z, np.eye(10, dtype=np.float32)[y]))
+    assert "saturated" not in kinds_of(doctor)
+
+
+def test_a_layer_without_gradient_is_not_said_to_learn_slowly():
+    doctor = tg.doctor(tell=None)
+    CASES["output_constant"].run(True, doctor)
+    assert "small-updates" not in kinds_of(doctor)
+
+
+def test_a_warm_up_is_healthy():
+    model = mlp()
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.LinearLR(opt, 1e-7, 1e-6, 200)
+
+    def loss(z, y):
+        schedule.step()
+        return F.cross_entropy(z, y)
+
+    with tg.doctor(tell=None) as doctor:
+        learn(model, opt, loss, steps=150)
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_labels_that_cannot_be_learned_are_not_a_low_rate():
+    rng = np.random.default_rng(0)
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=1e-3)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(130):
+            x = rng.standard_normal((64, 64)).astype(np.float32)
+            loss = F.cross_entropy(model(tg.tensor(x)), rng.integers(0, 10, 64))
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "learning-rate-low" not in kinds_of(doctor)
+
+
+def test_a_class_that_is_yet_to_come_is_no_shift():
+    images, labels = digits()
+    rows = np.argsort(labels == 0, kind="stable")[:192]  # of the others there are enough, of each batch few
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(24):
+            batch = rows[step * 8 : step * 8 + 8]
+            loss = F.cross_entropy(model(tg.tensor(images[batch])), labels[batch])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert "labels-shifted" not in kinds_of(doctor)
+
+
+def test_a_training_that_diverges_is_not_overfitting():
+    rows = [{"epoch": i + 1, "loss": 1.0 + i, "val_loss": 1.0 + i} for i in range(6)]
+    doctor = tg.doctor(tell=None)
+    doctor.on_epoch_end(types.SimpleNamespace(history=training.History(rows)))
+    assert doctor.findings == []
+
+
+@pytest.mark.parametrize("count", [2, 20_000])
+def test_large_numbers_are_finite(count):
+    x = tg.tensor(np.full(count, 1e35, np.float32), requires_grad=True)
+    with tg.doctor(tell=None) as doctor:  # their sum and squares are not
+        (x * 10).max().backward()
+    assert doctor.findings == []
+
+
+@pytest.mark.parametrize("count", [2, 20_000])
+def test_one_nan_among_many_is_found(count):
+    x = np.ones(count, np.float32)
+    x[-1] = -1
+    with np.errstate(all="ignore"), tg.doctor(tell=None) as doctor:
+        tg.sqrt(tg.tensor(x))
+    (finding,) = doctor.findings
+    assert f"sqrt made the first NaN: 1 of the {count:,} elements" in finding.what
+
+
+def test_a_teacher_that_is_asked_without_recording_needs_no_gradient():
+    images, labels = digits()
+    model, teacher = mlp(), mlp(16)
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            rows = np.arange(64) + step % 4 * 64
+            x = tg.tensor(images[rows])
+            with tg.no_grad():
+                told = F.softmax(teacher(x))
+            loss = F.cross_entropy(model(x), labels[rows]) + F.cross_entropy(model(x), told)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+def test_one_odd_batch_is_no_finding():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.Adam(model.parameters(), lr=3e-3)
+    with tg.doctor(tell=None) as doctor:
+        for step in range(30):
+            x = images * 0 if step == 7 else images  # a step that is looked at closely
+            loss = F.cross_entropy(model(tg.tensor(x)), labels)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+# --- It changes nothing ------------------------------------------------------------------
+
+
+def test_it_changes_no_number():
+    def weights(context):
+        model = mlp(depth=2)
+        with context:
+            learn(model, steps=20)
+        return [p.detach().numpy() for p in model.parameters()]
+
+    pairs = zip(weights(tg.doctor(tell=None)), weights(contextlib.nullcontext()), strict=True)
+    for watched, alone in pairs:
+        np.testing.assert_array_equal(watched, alone)
+
+
+# --- Devices, with a second one made of NumPy --------------------------------------------
+
+
+def test_parameters_on_another_device_than_the_input():
+    model = mlp()
+    with strict_cupy.installed():
+        model[2].weight._data = to_device(model[2].weight._data, "cuda:0")
+        with tg.doctor(tell=None) as doctor, pytest.raises(tg.errors.DeviceError):
+            model(tg.tensor(digits(64)[0]))
+    (finding,) = doctor.findings
+    assert finding.kind == "wrong-device"
+    assert "1 of the 4 parameters of Sequential" in finding.what
+    assert "(64, 64)" in finding.what
+    assert "'2.weight' (10, 32) is on 'cuda:0', the input on 'cpu'" in finding.what
+    assert "model.to('cpu')" in finding.remedy
+    assert "model(tg.tensor(digits(64)[0]))" in finding.where
+
+
+# --- What it says, and when --------------------------------------------------------------
+
+
+def test_it_tells_each_finding_once_and_how_often_at_the_end():
+    told = []
+    with tg.doctor(tell=told.append) as doctor:
+        learn(mlp(), loss=lambda z, y: F.cross_entropy(F.softmax(z), y), steps=22)
+        assert len(told) == 1  # as soon as it is sure
+    (finding,) = doctor.findings
+    assert (finding.step, finding.times) == (1, 4)  # looks at steps 1, 8, 15 and 22
+    assert told[0] == f"{finding}\n"
+    assert told[1:] == ["doctor: watched 22 steps and found: softmax-twice (4x)"]
+
+
+def test_a_symptom_counts_once_a_step():
+    doctor = tg.doctor(tell=None)
+    check = Check(doctor)
+    assert [check.lasts("odd", True) for _ in range(5)] == [False] * 5
+    doctor.step = 1
+    assert not check.lasts("odd", True)
+    doctor.step = 2
+    assert check.lasts("odd", True)
+    doctor.step = 3
+    assert not check.lasts("odd", False)
+    doctor.step = 4
+    assert not check.lasts("odd", True)
+
+
+def test_a_finding_counts_once_a_step():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.Adam(model.parameters())
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(8):  # looks at steps 1 and 8
+            opt.zero_grad()
+            for half in (slice(0, 32), slice(32, 64)):
+                F.cross_entropy(F.softmax(model(tg.tensor(images[half]))), labels[half]).backward()
+            opt.step()
+    assert [finding.times for finding in doctor.findings] == [2]
+
+
+def test_without_an_optimizer_backward_passes_are_the_steps():
+    images, labels = digits(64)
+    model = mlp()
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(10):
+            model.zero_grad()
+            F.cross_entropy(F.softmax(model(tg.tensor(images))), labels).backward()
+    assert doctor.step == 9
+    assert doctor.findings[0].times == 2
+
+
+def test_it_says_that_all_is_well(capsys):
+    with tg.doctor():
+        learn(mlp(), steps=8)
+    assert capsys.readouterr().out == "doctor: watched 8 steps and found nothing wrong\n"
+
+
+@pytest.mark.parametrize("width", [60, 88, 120])
+def test_a_finding_is_readable_at_any_width(width):
+    doctor = tg.doctor(tell=None)
+    CASES["relus_off"].run(True, doctor)
+    lines = doctor.findings[0].to_text(width).splitlines()
+    assert lines[0].startswith("doctor: dead-relu (step 29): 28 of the 32 units")
+    assert max(map(len, lines)) <= width
+    beginnings = [line[2:12].rstrip() for line in lines[1:]]
+    assert [b for b in beginnings if b in ("where", "evidence", "remedy")] == ["where", "evidence", "remedy"]
+
+
+def test_what_it_finds_is_told_when_training_fails():
+    doctor = tg.doctor(tell=None)
+
+    def loss(z, y):
+        raise ZeroDivisionError if doctor.step == 3 else F.cross_entropy(F.softmax(z), y)
+
+    with pytest.raises((ZeroDivisionError, TypeError)), doctor:
+        learn(mlp(), loss=loss)
+    assert watching.anyone == 0
+
+
+def test_the_line_is_the_users_within_trainer_and_modules():
+    x, y = digits(128)
+    model = nn.Sequential(mlp(), nn.Softmax())
+    trainer = training.Trainer(model, optim.Adam(model.named_parameters()), F.cross_entropy)
+    with tg.doctor(tell=None) as doctor:
+        trainer.fit(data.DataLoader(data.TensorDataset(x, y), 64), 1)
+    assert "layer '1' (Softmax), tests/test_doctor.py:" in doctor.findings[0].where
+    assert "trainer.fit(data.DataLoader(" in doctor.findings[0].where
+
+
+def test_a_checkpoint_of_a_watched_run_goes_on_without_the_doctor(tmp_path):
+    x, y = digits(128)
+    loader = data.DataLoader(data.TensorDataset(x, y), 64)
+    model = mlp()
+
+    def trainer(*callbacks):
+        twin = copy.deepcopy(model)
+        adam = optim.Adam(twin.named_parameters())
+        return training.Trainer(twin, adam, F.cross_entropy, callbacks=callbacks)
+
+    with tg.doctor(tell=None) as doctor:
+        one = trainer(doctor)
+        one.fit(loader, 1)
+    one.save(tmp_path / "c.safetensors")
+    other = trainer()
+    other.load(tmp_path / "c.safetensors")
+    assert other.step == 2

@@ -1,0 +1,88 @@
+"""The command that lets optimizers race on a surface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import OptionError, unknown_name
+from .shared import given, say, say_table
+
+SURFACES = "beale, himmelblau, noisy, plateau, ravine, rosenbrock, saddle"
+PLANES = ("through", "around")
+
+
+def race(
+    context: typer.Context,
+    surface: Annotated[str, typer.Option(help=f"{SURFACES}.")] = "beale",
+    run: Annotated[
+        Path | None,
+        typer.Option(help="In place of a surface: the loss of the network in this folder of a run."),
+    ] = None,
+    plane: Annotated[
+        str,
+        typer.Option(
+            help="With --run: 'through' its first and its best weights, or 'around' the best in two random "
+            "directions."
+        ),
+    ] = "through",
+    optimizers: Annotated[
+        str, typer.Option(help="With commas; each as momentum or adam:lr=0.1,beta1=0.8.")
+    ] = "sgd,momentum,adagrad,rmsprop,adam",
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of those that name none.  \\[default: the best for each]"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How many each takes.  \\[default: 200, on a network 60]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of noise and random directions.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A picture (.png), or an animation (.gif, .html, .mp4).  \\[default: a new one in runs/]"
+        ),
+    ] = None,
+) -> None:
+    """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
+    from ..explain import get_surface, save_race
+    from ..explain import race as run_race
+    from ..explain.race import read_optimizers, split_names
+    from ..explain.race_files import check_path
+    from ..training.run import free_path
+
+    others = given(context)
+    if run is None and "--plane" in others:
+        raise OptionError("race", "--plane cuts through a network; name its run with --run", plane=plane)
+    if run is not None and "--surface" in others:
+        raise OptionError("race", "choose a surface or a run, not both", surface=surface, run=run)
+    if plane not in PLANES:
+        raise unknown_name("race", "plane", plane, PLANES)
+    names = split_names(optimizers)
+    read_optimizers(names, lr)  # what is wrong is found before a folder is made
+    if run is None:
+        chosen = get_surface(surface)
+    else:
+        from ..explain.landscape import of_run
+        from ..training import Run
+
+        chosen = of_run(Run.open(run), plane, seed)
+    file = out or free_path(f"race-{'network' if run is not None else surface}", ".png")
+    if file.exists():
+        raise OptionError("race", "the file exists; choose another with --out", file=file)
+    check_path(file)
+    if steps is None:
+        steps = 200 if run is None else 60
+    say(f"{chosen.name}: {chosen.formula}; {steps} steps from {chosen.start}")
+    if run is not None and lr is None:
+        say("Each optimizer first looks for its learning rate; with --lr it need not.")
+    result = run_race(chosen, names, steps, lr, seed)
+    columns, rows = result.table()
+    say_table(columns, rows, wrapped="settings")
+    for t in result.trajectories:
+        if result.note(t):
+            say(f"{t.entry.label} {result.note(t)}")
+    save_race(result, file)
+    say(f"\n{file} shows the paths, and what each step is made of.")

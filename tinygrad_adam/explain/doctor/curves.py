@@ -1,0 +1,166 @@
+"""What the curve of the loss says: learning rates too high or too low, over- and underfitting."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .check import Check
+from .finding import Finding
+from .updates import UpdateSizes
+
+if TYPE_CHECKING:
+    from ...training.loop import Trainer
+
+DIVERGED = 2.0
+"""How many times its first value the loss may be. CS231n, "Neural Networks Part 3": with a very high learning
+rate the loss rises. In the examples it never rises above its first value."""
+
+WINDOW = 10
+"""Steps in a row in each of which it was that high: a few bad batches are not enough. The median of as many
+stands for the loss of now."""
+
+LOW_STEPS = 100
+"""Steps after which a loss should have begun to fall."""
+
+LOW_FALL = 0.05
+"""By what share it must have fallen by then."""
+
+LOW_UPDATES = 1e-4
+"""Norm of the update over norm of the weights of the layer that moves most: a tenth of the usual 1e-3.
+Without this, labels that cannot be learned would look like a low learning rate."""
+
+OVERFIT_RISE = 0.1
+"""By what share the validation loss has risen above its best value, while the training loss fell. Prechelt
+(1998), "Early stopping - but when?", calls it generalization loss; 5 to 10 % are usual for stopping."""
+
+OVERFIT_EPOCHS = 3
+"""Epochs in a row in which it was that far above."""
+
+UNDERFIT_SHARE = 0.8
+"""The share of the loss of the first step that is left at the end: the network knows little more than it
+did."""
+
+UNDERFIT_EPOCHS = 5
+"""Epochs before which nobody can say."""
+
+
+class Curves(Check):
+    """Follows the losses of the steps, as backward passes begin with them."""
+
+    every_step = True
+
+    def __init__(self, doctor: Any) -> None:
+        super().__init__(doctor)
+        self.losses: dict[Any, list[float]] = {}
+
+    def backward_begins(self, root: Any) -> None:
+        if root._data.size != 1 or not self.doctor.may_read(root._data):
+            return
+        place = self.doctor.place()
+        losses = self.losses.setdefault(place.line, [])
+        losses.append(float(root._data.reshape(-1)[0]))
+        if self.doctor.close and len(losses) > WINDOW and math.isfinite(losses[-1]):
+            self._judge(losses, place)
+
+    def _judge(self, losses: list[float], place: Any) -> None:
+        first, now = median(losses[:3]), median(losses[-WINDOW:])
+        if min(losses[-WINDOW:]) > DIVERGED * first > 0:
+            self.doctor.find(("high", place.line), lambda: self._high(first, now, len(losses), place))
+        if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
+            return
+        sizes = next(check for check in self.doctor.checks if isinstance(check, UpdateSizes))
+        if sizes.greatest() < LOW_UPDATES and not sizes.rising:
+            self.doctor.find(
+                ("low", place.line),
+                lambda: self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place),
+            )
+
+    def _rate(self) -> str:
+        rates = [group["lr"] for o in self.doctor.optimizers for group in o.param_groups if "lr" in group]
+        return f", {max(rates):g} now," if rates else ""
+
+    def _high(self, first: float, now: float, steps: int, place: Any) -> Finding:
+        return Finding(
+            kind="learning-rate-high",
+            what=f"the loss rises instead of falling: from {first:.4g} at the start to {now:.4g} after "
+            f"{steps} steps. Each step jumps over the valley and lands higher on the other side.",
+            where=self.doctor.where(place),
+            remedy=f"lower the learning rate{self._rate()} by ten, and look again. training.lr_find "
+            "measures what a network bears.",
+            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; told "
+            f"when all {WINDOW} are above {DIVERGED:g}",
+        )
+
+    def _low(self, first: float, now: float, steps: int, ratio: float, place: Any) -> Finding:
+        return Finding(
+            kind="learning-rate-low",
+            what=f"the loss has hardly moved in {steps} steps, from {first:.4g} to {now:.4g}, and neither "
+            "have the weights.",
+            where=self.doctor.where(place),
+            remedy=f"raise the learning rate{self._rate()} by ten, and look again. training.lr_find "
+            "measures what a network bears.",
+            evidence=f"it fell by {1 - now / first:.1%}, told below {LOW_FALL:.0%} after {LOW_STEPS} "
+            f"steps; greatest update over weights {ratio:.1e}, told below {LOW_UPDATES:.0e}",
+        )
+
+
+class Epochs(Check):
+    """Compares training and validation loss, epoch by epoch; a Trainer tells them."""
+
+    def __init__(self, doctor: Any) -> None:
+        super().__init__(doctor)
+        self.trainer: Any = None
+
+    def epoch(self, trainer: Trainer) -> None:
+        """Look at the rows of the history so far."""
+        self.trainer = trainer
+        rows = [row for row in trainer.history.rows if "val_loss" in row]
+        if len(rows) <= OVERFIT_EPOCHS:
+            return
+        best = min(range(len(rows)), key=lambda i: rows[i]["val_loss"])
+        after = rows[best + 1 :]
+        limit = (1 + OVERFIT_RISE) * rows[best]["val_loss"]
+        if (
+            len(after) >= OVERFIT_EPOCHS
+            and all(row["val_loss"] > limit for row in after[-OVERFIT_EPOCHS:])
+            and after[-1]["loss"] < rows[best]["loss"]
+        ):
+            self.doctor.find("overfitting", lambda: self._over(rows[best], after[-1]))
+
+    def end(self) -> None:
+        curves = next(check for check in self.doctor.checks if isinstance(check, Curves))
+        losses = next(iter(curves.losses.values()), [])
+        if self.trainer is None or self.doctor.error is not None or not losses:
+            return
+        rows, first = self.trainer.history.rows, median(losses[:3])
+        if len(rows) >= UNDERFIT_EPOCHS and first > 0 and rows[-1]["loss"] > UNDERFIT_SHARE * first:
+            self.doctor.find("underfitting", lambda: self._under(first, rows[-1]))
+
+    def _over(self, best: dict[str, float], last: dict[str, float]) -> Finding:
+        return Finding(
+            kind="overfitting",
+            what=f"the training loss falls on, from {best['loss']:.4g} to {last['loss']:.4g}, but the "
+            f"validation loss has risen from {best['val_loss']:.4g} in epoch {best['epoch']:.0f} to "
+            f"{last['val_loss']:.4g} in epoch {last['epoch']:.0f}: the network learns its examples by "
+            "heart.",
+            where=f"epochs {best['epoch']:.0f} to {last['epoch']:.0f} of the Trainer",
+            remedy=f"stop at epoch {best['epoch']:.0f} (EarlyStopping, or --patience); more data, "
+            "augmentation, dropout or weight decay; or a smaller network.",
+            evidence=f"validation loss {last['val_loss'] / best['val_loss'] - 1:.0%} above its best; told "
+            f"above {OVERFIT_RISE:.0%} in {OVERFIT_EPOCHS} epochs in a row",
+        )
+
+    def _under(self, first: float, last: dict[str, float]) -> Finding:
+        return Finding(
+            kind="underfitting",
+            what=f"after {last['epoch']:.0f} epochs the training loss is {last['loss']:.4g}, not far "
+            f"below the {first:.4g} of the first step: the network does not even learn its own examples.",
+            where=f"epoch {last['epoch']:.0f} of the Trainer",
+            remedy="a larger network, more epochs, another learning rate, less dropout and weight decay. "
+            "If a tiny part of the data cannot be learned by heart either, look at inputs and labels: do "
+            "they belong together?",
+            evidence=f"{last['loss'] / first:.0%} of the first loss are left; told above "
+            f"{UNDERFIT_SHARE:.0%} after {UNDERFIT_EPOCHS} epochs or more",
+        )

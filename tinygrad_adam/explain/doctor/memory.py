@@ -1,0 +1,103 @@
+"""Arrays that change between the operation that kept them and the backward pass that needs them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ...backend.device import is_array
+from ...errors import GraphError
+from ...primitive import OUTPUT
+from .check import Check, shape_of, squares
+from .finding import Finding
+
+
+class Memory(Check):
+    """Finds arrays that are changed in place, where the engine sees it and where it does not.
+
+    A change through a Tensor is counted, and the backward pass refuses. A change of the raw array, as of a
+    batch whose memory is filled anew, is not: here the sum of the squares is compared.
+    """
+
+    def __init__(self, doctor: Any) -> None:
+        super().__init__(doctor)
+        self.kept: dict[int, list[tuple[str, Any, float]]] = {}
+
+    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+        node = output.node
+        if node is not None:
+            self.kept[node.number] = [
+                (name, value, squares(value))
+                for name, value in node.saved.items()
+                if is_array(value) and value.dtype.kind == "f"
+            ]
+
+    def gradient(self, node: Any, g: Any) -> None:
+        for name, value, before in self.kept.pop(node.number, ()):
+            after = squares(value)
+            if after != before and after == after:
+                self._tell(node, name, value, f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now")
+
+    def backward_ends(self, root: Any) -> None:
+        self.kept.clear()
+
+    def _tell(self, node: Any, name: str, value: Any, evidence: str) -> None:
+        operation = node.primitive.name
+        self.doctor.find(
+            ("changed-in-place", operation, name),
+            lambda: Finding(
+                kind="changed-in-place",
+                what=f"{_named(name)} {shape_of(value)} of {operation} was changed in place between the "
+                "forward and the backward pass. The rule of the gradient needs the values of then, so the "
+                "gradient is wrong.",
+                where=self.doctor.where(self.doctor.place(node)),
+                remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
+                "memory of its own: tg.tensor(x) copies, x[...] = and x += write into what is there.",
+                evidence=f"{evidence}; told at once",
+            ),
+        )
+
+
+class Refused(Check):
+    """Says where the array was used that the backward pass refused, for it was changed in place."""
+
+    every_step = True
+
+    def __init__(self, doctor: Any) -> None:
+        super().__init__(doctor)
+        self.node: Any = None
+
+    def gradient(self, node: Any, g: Any) -> None:
+        self.node = node
+
+    def backward_ends(self, root: Any) -> None:
+        self.node = None
+
+    def end(self) -> None:
+        node = self.node
+        if node is None or not isinstance(self.doctor.error, GraphError):
+            return
+        for position, version, kept in node.versions:
+            if version[0] == kept:
+                continue
+            name = "y" if position == OUTPUT else node.primitive.name_of(position)
+            evidence = f"changes of its memory: {kept} when it was kept, {version[0]} now"
+            self.doctor.find(
+                ("changed-in-place", node.primitive.name, name), partial(self._words, node, name, evidence)
+            )
+
+    def _words(self, node: Any, name: str, evidence: str) -> Finding:
+        value = node.saved.get(name)
+        shape = f"{shape_of(value)} " if is_array(value) else ""
+        return Finding(
+            kind="changed-in-place",
+            what=f"{_named(name)} {shape}of {node.primitive.name} was changed in place between the forward "
+            "and the backward pass, which needs the values of then and refuses.",
+            where=self.doctor.where(self.doctor.place(node)),
+            remedy="call backward() before optimizer.step() and before other changes; or change a copy.",
+            evidence=f"{evidence}; told at once",
+        )
+
+
+def _named(name: str) -> str:
+    return "its output" if name == "y" else name

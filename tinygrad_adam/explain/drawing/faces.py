@@ -1,0 +1,121 @@
+"""What the boxes of a picture say."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...chain_rule import SHOWN, Leaf, Step, amount, readable_bytes
+from ...traces import Call, Constant, Measure
+
+WIDEST = 56
+"""Characters of a line; what is longer ends in dots."""
+LISTED = 4
+"""How many parameters or rules a box lists."""
+
+
+@dataclass(eq=False)
+class Face:
+    """The text of a box.
+
+    Attributes
+    ----------
+    kind : {"step", "result", "leaf", "constant", "module", "rest"}
+        What it is, which its outline shows.
+    title : str
+        The first line.
+    lines : list of str
+        Those below.
+    tip : str
+        What is shown where the pointer rests.
+    """
+
+    kind: str
+    title: str
+    lines: list[str] = field(default_factory=list)
+    tip: str = ""
+
+    def __post_init__(self) -> None:
+        self.title = shortened(self.title)
+        self.lines = [shortened(line) for line in self.lines]
+
+
+def shortened(text: str) -> str:
+    """Cut a text to `WIDEST` characters."""
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def step_face(step: Step, is_result: bool) -> Face:
+    """Say what an operation is, its value and gradient, and its rules."""
+    title = f"{step.name} = {step.operation}" if step.name else step.operation
+    lines = [_numbers(step.shape, step.value, step.gradient)]
+    if step.first is not None:
+        lines.append(f"g ← {step.first.text}")
+    rules = [f"dL/d{i.name} = {i.formula.text}" for i in step.inputs if i.formula is not None]
+    tip = [f"{step.operation}: {step.shape} {step.dtype}", *rules[:SHOWN]]
+    if step.kept:
+        tip.append(f"keeps {readable_bytes(step.kept_bytes)}: {', '.join(kept.name for kept in step.kept)}")
+    if step.line is not None:
+        tip.append(str(step.line))
+    more = [f"… {len(rules) - LISTED:,} more"] if len(rules) > LISTED else []
+    return Face("result" if is_result else "step", title, lines + rules[:LISTED] + more, "\n".join(tip))
+
+
+def leaf_face(leaf: Leaf) -> Face:
+    """Say what a leaf is, its value and gradient."""
+    uses = f", used {leaf.uses} times" if leaf.uses > 1 else ""
+    numbers = _numbers(leaf.shape, leaf.value, leaf.gradient)
+    return Face("leaf", leaf.name or "leaf", [numbers], f"leaf: {leaf.shape} {leaf.dtype}{uses}")
+
+
+def constant_face(constant: Constant, name: str, role: str) -> Face:
+    """Say what has no gradient: by its name, or else by that of the input which it is."""
+    number = "" if constant.value is None else f"{constant.value:.4g}"
+    if not constant.shape:
+        return Face("constant", name or number, [f"data {number}"] if name else [], "no gradient")
+    return Face("constant", name or role, [str(constant.shape)], f"{constant.shape}, no gradient")
+
+
+def call_title(call: Call) -> str:
+    """Name a module and its class."""
+    return f"{call.path} {call.kind}".strip()
+
+
+def call_face(call: Call, gradient: Measure | None, count: int) -> Face:
+    """Say what a folded module is: settings, shapes, parameters, and the gradient of its output."""
+    lines = [call.settings] if call.settings else []
+    given = ", ".join(map(str, call.inputs))
+    lines.append(f"{given} → {call.output}" if call.output is not None else given)
+    shapes = [(name, tuple(parameter._data.shape)) for name, parameter in call.parameters]
+    lines += [f"{name} {shape}" for name, shape in shapes] if len(shapes) <= LISTED else []
+    total = sum(math.prod(shape) for _, shape in shapes)
+    if total:
+        lines.append(f"{total:,} parameters")
+    if gradient is not None:
+        lines.append(amount(gradient, "grad"))
+    tip = f"{call_title(call)}: {count:,} operation{'s' * (count != 1)}, click to unfold"
+    return Face("module", call_title(call), lines, tip)
+
+
+def rest_face(steps: Sequence[Step]) -> Face:
+    """Say what is not drawn."""
+    counts = Counter(step.operation for step in steps).most_common(LISTED)
+    lines = [f"{count:,} {operation}" for operation, count in counts]
+    kept = sum({kept.place: kept.nbytes for step in steps for kept in step.kept}.values())
+    lines.append(f"keep {readable_bytes(kept)}")
+    return Face("rest", f"{len(steps):,} operations, not drawn", lines, "too many to draw")
+
+
+def leaves_face(count: int) -> Face:
+    """Say how many leaves are not drawn."""
+    return Face("rest", f"{count:,} leaves, not drawn", [], "too many to draw")
+
+
+def _numbers(shape: tuple[int, ...], value: float | None, gradient: Measure | None) -> str:
+    parts: list[Any] = [str(shape) if value is None else f"data {value:.4g}"]
+    if gradient is not None:
+        parts.append(f"grad {gradient.value:.4g}" if gradient.value is not None else amount(gradient, "grad"))
+    return "   ".join(parts)

@@ -1,0 +1,264 @@
+"""Which boxes stand inside which module, and which edges join them: an explanation as levels to lay out.
+
+A module is a box that has a level of its own. A value that comes from outside enters it once, at an end on
+the frame, however many operations inside take it; so every level can be laid out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...chain_rule import Explanation, Leaf, Step
+from ...traces import Call, Constant
+from .faces import Face, call_face, constant_face, leaf_face, leaves_face, rest_face, step_face
+from .layout import Box, Edge, Level
+
+MOST = 100
+"""How many operations and modules one level shows."""
+DRAWN = 1000
+"""How many operations are drawn at all, most of them in folded modules."""
+
+
+@dataclass(eq=False)
+class Rest:
+    """What is too much to draw: operations of one level between the first and the last, or leaves."""
+
+    steps: list[Step] = field(default_factory=list)
+    leaves: int = 0
+
+
+@dataclass(eq=False)
+class Scope:
+    """A module's call, or the whole graph.
+
+    Attributes
+    ----------
+    call : Call or None
+        None for the whole.
+    level : Level
+        What is laid out.
+    members : list
+        The steps, calls and the rest in it, as they ran.
+    steps : list of Step
+        All steps in it, at any depth.
+    path : list of (Scope, member)
+        How one comes here: for each scope from the whole on, which member of it to enter.
+    """
+
+    call: Call | None
+    level: Level
+    members: list[Step | Scope | Rest] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    path: list[tuple[Scope, object]] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        """How many modules are around it."""
+        return len(self.path) - 1
+
+
+class Scopes:
+    """The tree of scopes of an explanation, with a box for each member and leaf.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        The graph.
+    names : dict of int to str
+        Names of Tensors without a gradient, by their id.
+
+    Attributes
+    ----------
+    whole : Scope
+        The outermost.
+    scopes : dict of Call to Scope
+        All others, the outer before the inner.
+    faces : dict of Box to Face
+        What each box says; ends of edges say nothing.
+    """
+
+    def __init__(self, explanation: Explanation, names: dict[int, str]) -> None:
+        self.explanation = explanation
+        self.names = names
+        self.whole = Scope(None, Level("whole"))
+        self.scopes: dict[Call, Scope] = {}
+        self.faces: dict[Box, Face] = {}
+        self._boxes: dict[object, Box] = {}
+        self._paths: dict[object, list[tuple[Scope, object]]] = {}
+        self._ends: dict[tuple[str, Scope, object], Box] = {}
+        self._edges: dict[tuple[object, ...], Edge] = {}
+        for step in reversed(explanation.steps):
+            scope = self._scope(step.call)
+            scope.members.append(step)
+            scope.steps.append(step)
+            for outer, _ in scope.path:
+                outer.steps.append(step)
+        self._fold()
+        self._place_members()
+        self._place_leaves()
+        for step in reversed(explanation.steps):
+            for position, given in enumerate(step.inputs):
+                self._connect(given.source, step, position)
+        for scope in self.drawn():
+            scope.level.boxes.sort(key=_order)  # stable: ends, then what is inside, then ends
+
+    def _scope(self, call: Call | None) -> Scope:
+        if call is None:
+            return self.whole
+        scope = self.scopes.get(call)
+        if scope is None:
+            outer = self._scope(call.within)
+            scope = self.scopes[call] = Scope(call, Level(f"L{len(self.scopes)}"))
+            scope.path = [*outer.path, (outer, scope)]
+            outer.members.append(scope)
+        return scope
+
+    def _fold(self) -> None:
+        """Put what is too much to draw into one member: the middle of a level, or all of a deep one."""
+        drawn = 0
+        waiting = [self.whole]
+        for scope in waiting:  # which grows: the outer levels come first
+            count = len(scope.members)
+            ends = count if count <= MOST else MOST // 4
+            if drawn > DRAWN:
+                ends = 0
+            if 2 * ends < count and ends < count:
+                rest = Rest()
+                for member in scope.members[ends : count - ends]:
+                    assert not isinstance(member, Rest)
+                    rest.steps += member.steps if isinstance(member, Scope) else [member]
+                scope.members[ends : count - ends] = [rest]
+            drawn += len(scope.members)
+            waiting += [member for member in scope.members if isinstance(member, Scope)]
+
+    def _place_members(self) -> None:
+        waiting = [self.whole]
+        result = self.explanation.steps[0]
+        while waiting:
+            scope = waiting.pop()
+            for member in scope.members:
+                path = [*scope.path, (scope, member)]
+                if isinstance(member, Step):
+                    face = step_face(member, member is result)
+                    self._paths[member] = path
+                elif isinstance(member, Rest):
+                    face = rest_face(member.steps)
+                    self._paths.update((step, path) for step in member.steps)
+                else:
+                    assert member.call is not None
+                    gradient = member.steps[-1].gradient
+                    face = call_face(member.call, gradient, len(member.steps))
+                    waiting.append(member)
+                self._add(scope, member, face, "").level = member.level if isinstance(member, Scope) else None
+
+    def _place_leaves(self) -> None:
+        """Put each leaf into the innermost scope that holds all operations that take it."""
+        takers: dict[Leaf | Constant, list[Step]] = {}
+        roles: dict[Leaf | Constant, str] = {}
+        places: dict[Scope, list[Leaf | Constant]] = {}
+        for step in reversed(self.explanation.steps):
+            for given in step.inputs:
+                if not isinstance(given.source, Step):
+                    takers.setdefault(given.source, []).append(step)
+                    roles.setdefault(given.source, given.name)
+        for source, steps in takers.items():
+            common = self._paths[steps[0]]
+            for step in steps[1:]:
+                common = common[: _alike(common, self._paths[step])]
+            if common and isinstance(common[-1][1], Rest):
+                continue  # all that take it are not drawn
+            common = [stop for stop in common if isinstance(stop[1], Scope)]
+            # What a module was given stands outside of it.
+            tensor = source.tensor if isinstance(source, Leaf) else source
+            for i, (_, inner) in enumerate(common):
+                if isinstance(inner, Scope) and inner.call and any(g is tensor for g in inner.call.given):
+                    common = common[:i]
+                    break
+            scope = common[-1][1] if common else self.whole
+            assert isinstance(scope, Scope)
+            places.setdefault(scope, []).append(source)
+        for scope, sources in places.items():
+            shown = sources if len(sources) <= MOST else sources[: MOST // 4]
+            for source in shown:
+                if isinstance(source, Leaf):
+                    face = leaf_face(source)
+                else:
+                    name = self.names.get(id(source.variable()), "")
+                    face = constant_face(source, name, roles[source])
+                self._paths[source] = [*scope.path, (scope, source)]
+                self._add(scope, source, face, "source")
+            if len(shown) < len(sources):
+                rest = Rest(leaves=len(sources) - len(shown))
+                self._add(scope, rest, leaves_face(rest.leaves), "source")
+                path = [*scope.path, (scope, rest)]
+                self._paths.update((source, path) for source in sources[len(shown) :])
+
+    def _add(self, scope: Scope, thing: object, face: Face, where: str) -> Box:
+        box = self._boxes[thing] = Box(f"B{len(self._boxes)}", where=where)
+        self.faces[box] = face
+        scope.level.boxes.append(box)
+        return box
+
+    def _connect(self, source: Step | Leaf | Constant, taker: Step, position: int) -> None:
+        """Lead a value from where it is made to where it is taken, through every frame between."""
+        here, there = self._paths.get(source), self._paths[taker]
+        if here is None:
+            return
+        meet = _alike(here, there)
+        if meet == len(here) or meet == len(there):
+            return  # both are among what is not drawn
+        value = here[-1][1]  # itself, or the box of what is not drawn
+        outward = [self._end("bottom", scope, value) for scope, _ in here[meet + 1 :]]  # the outer first
+        inward = [self._end("top", scope, value) for scope, _ in there[meet + 1 :]]
+        outer, inner = [*outward, None], [*inward, None]
+        self._join(there[meet][0], here[meet][1], there[meet][1], outer[0], inner[0], value, position)
+        for i, (scope, member) in enumerate(here[meet + 1 :]):
+            self._join(scope, member, outward[i], outer[i + 1], None, value, position)
+        for i, (scope, member) in enumerate(there[meet + 1 :]):
+            self._join(scope, inward[i], member, None, inner[i + 1], value, position)
+
+    def _end(self, where: str, scope: Scope, value: object) -> Box:
+        end = self._ends.get((where, scope, value))
+        if end is None:
+            end = self._ends[where, scope, value] = Box(f"E{len(self._ends)}", width=10.0, where=where)
+            scope.level.boxes.append(end)
+        return end
+
+    def _join(
+        self, scope: Scope, source: object, target: object, leaving: Box | None, entering: Box | None,
+        value: object, position: int,
+    ) -> None:  # fmt: skip
+        """Draw an edge, unless the same value goes the same way already."""
+        place = position if isinstance(target, Step) and not isinstance(value, Rest) else None
+        key = (scope, source, target, value, place)
+        if key not in self._edges:
+            from_box = source if isinstance(source, Box) else self._boxes[source]
+            to_box = target if isinstance(target, Box) else self._boxes[target]
+            edge = self._edges[key] = Edge(f"e{len(self._edges)}", from_box, to_box, leaving, entering)
+            scope.level.edges.append(edge)
+
+    def drawn(self) -> Iterator[Scope]:
+        """Yield the scopes that the picture holds, the inner ones first."""
+        held = [self.whole]
+        for scope in held:
+            held += [member for member in scope.members if isinstance(member, Scope)]
+        yield from reversed(held)
+
+    def box_of(self, scope: Scope) -> Box:
+        """Return the box of a module."""
+        return self._boxes[scope]
+
+
+def _alike(a: list[tuple[Scope, object]], b: list[tuple[Scope, object]]) -> int:
+    """Count the stops that two paths share."""
+    count = 0
+    for (_, mine), (_, theirs) in zip(a, b, strict=False):
+        if mine is not theirs:
+            break
+        count += 1
+    return count
+
+
+def _order(box: Box) -> int:
+    return {"top": 0, "source": 1, "": 2, "bottom": 3}[box.where]
