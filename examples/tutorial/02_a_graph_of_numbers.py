@@ -31,8 +31,8 @@ loss = r**2
 print(f"p = {p}, q = {q}, r = {r}, loss = {loss}")
 
 # %%
-# Now back, from the last line to the first. Write ``dr`` for the slope of the loss with respect to ``r``, and
-# so on: by how much the loss changes when this number changes a little. Each line multiplies what it
+# Now back, from the last line to the first. Write ``dr`` for the slope of the loss with respect to ``r``,
+# and so on: by how much the loss changes when this number changes a little. Each line multiplies what it
 # was handed by its own slope, and hands that on.
 
 dloss = 1.0  # the loss changes as itself
@@ -46,7 +46,8 @@ dx = dp * w
 print(f"dw = {dw}, db = {db}, dx = {dx}, dt = {dt}")
 
 # %%
-# Check one of them by a difference: with ``w`` larger by 0.001, the loss should grow by about 12 times that.
+# Check one of them by a difference: with ``w`` larger by 0.001, the loss should grow by about 12 times
+# that.
 
 print(f"{((2.001 * x + b - t) ** 2 - loss) / 0.001:.3f}")
 assert (dw, db, dx, dt) == (12.0, 4.0, 8.0, -4.0)
@@ -62,8 +63,8 @@ assert (dw, db, dx, dt) == (12.0, 4.0, 8.0, -4.0)
 # the uses, and the changes add up: ``a + a + 1``. So a number *adds up* what its uses hand back, and it may
 # hand it on only when all of them have. The walk must visit the users first.
 #
-# An order that always works costs nothing: count the numbers as they are made. Whoever uses a number is made
-# after it, so walk from the highest count to the lowest.
+# An order that always works costs nothing: count the numbers as they are made. Whoever uses a number is
+# made after it, so walk from the highest count to the lowest.
 #
 # An engine of forty lines
 # ------------------------
@@ -166,8 +167,8 @@ plt.show()
 # %%
 # Against the package
 # -------------------
-# Now a tangle in which nearly everything is used more than once. The same function runs on our Values and on
-# the package's Tensors, for both know ``+``, ``*`` and ``**``.
+# Now a tangle in which nearly everything is used more than once. The same function runs on our Values and
+# on the package's Tensors, for both know ``+``, ``*`` and ``**``.
 
 
 def tangle(a, b):
@@ -185,8 +186,9 @@ for mine, other in zip(ours, theirs, strict=True):
     assert abs(mine.grad - other.grad.item()) < 1e-14
 
 # %%
-# And depth is no trouble: there is no recursion in ``history``. The package's engine (``autograd.py``) walks
-# its graph in just this way; what it adds is arrays, and that a slope is computed only on the way back.
+# And depth is no trouble: there is no recursion in ``history``. The package's engine (``autograd.py``)
+# walks its graph in just this way; what it adds is arrays, and that a slope is computed only on the way
+# back.
 
 deep = start = Value(1.0)
 for _ in range(20_000):
@@ -198,8 +200,8 @@ assert start.grad == 1.0
 # %%
 # Forty lines learn XOR
 # ---------------------
-# Four points, and the answer is 1 where exactly one input is: no straight line parts them. Three neurons with
-# ``tanh`` and one that adds them up can. Gradient descent on thirteen weights:
+# Four points, and the answer is 1 where exactly one input is: no straight line parts them. Three neurons
+# with ``tanh`` and one that adds them up can. Gradient descent on thirteen weights:
 
 rng = random.Random(1)
 weights = [Value(rng.uniform(-1, 1)) for _ in range(13)]
@@ -233,7 +235,8 @@ plt.show()
 # Exercises
 # ---------
 # 1. Give the engine an ``exp`` method, and check ``exp(a * a)`` at 0.5 against the package.
-# 2. In ``backward``, write ``=`` for ``+=``. What does the engine now say about ``a * a + a`` at 3, and why?
+# 2. In ``backward``, write ``=`` for ``+=``. What does the engine now say about ``a * a + a`` at 3, and
+#    why?
 
 # %%
 # Solutions
@@ -254,8 +257,8 @@ assert abs(a.grad - other.grad.item()) < 1e-14
 assert abs(a.grad - 2 * 0.5 * math.exp(0.25)) < 1e-14
 
 # %%
-# **2.** Only the last word counts. The product is visited last, and of its two uses of ``a`` the second
-# one overwrites the first: 3, where 3 + 3 + 1 is right.
+# **2.** Only the last word counts. The product is visited last, and of its two uses of ``a`` the second one
+# overwrites the first: 3, where 3 + 3 + 1 is right.
 
 
 class Forgetful(Value):
