@@ -37,8 +37,9 @@ def test_a_chapter_runs_and_its_pictures_are_labelled(path, tmp_path, monkeypatc
         assert any(titles)
         for ax in figure.axes:
             if ax.axison and ax.get_label() != "<colorbar>":
-                assert figure.get_supxlabel() or ax.get_xlabel()
-                assert figure.get_supylabel() or ax.get_ylabel()
+                across, upward = ax.get_shared_x_axes(), ax.get_shared_y_axes()
+                assert figure.get_supxlabel() or any(a.get_xlabel() for a in across.get_siblings(ax))
+                assert figure.get_supylabel() or any(a.get_ylabel() for a in upward.get_siblings(ax))
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
