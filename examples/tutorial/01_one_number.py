@@ -150,9 +150,9 @@ for lr, what in ((0.1, "creeps"), (0.5, "there in one step"), (0.9, "jumps to an
 assert abs(w) > 1
 
 # %%
-# In a valley with second derivative ``c`` the factor is ``1 - lr * c``: descent converges as long as ``lr <
-# 2 / c``, and ``1 / c`` is best. A loss of two weights has a narrow direction and a wide one, and one
-# ``lr`` for both. That is the trouble that momentum (chapter 5) and Adam (chapter 7) are made for.
+# In a valley with second derivative ``c`` the factor is ``1 - lr * c``: descent converges as long as
+# ``lr < 2 / c``, and ``1 / c`` is best. A loss of two weights has a narrow direction and a wide one, and
+# one ``lr`` for both. That is the trouble that momentum (chapter 5) and Adam (chapter 7) are made for.
 #
 # Exercises
 # ---------
@@ -160,8 +160,8 @@ assert abs(w) > 1
 #
 # 1. What is the slope of ``g(w) = w * exp(-w)``? Find it by the rules, and check it at ``w = 0.3``.
 # 2. Write one step of gradient descent as a function ``update(p, g, state, lr)``, which takes a weight, its
-#    slope and a dict that we do not need yet, and returns the new weight. ``print(tg.testing.grade(update,
-#    reference="sgd"))`` tells you whether it is right.
+#    slope and a dict that we do not need yet, and returns the new weight.
+#    ``print(tg.testing.grade(update, reference="sgd"))`` tells you whether it is right.
 # 3. Our curve has a ridge between its two valleys. From which starts between -1.3 and 3.8 does descent end
 #    in the left valley? Predict it from the slope, then try.
 

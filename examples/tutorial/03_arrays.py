@@ -182,8 +182,8 @@ assert not tg.testing.grade(forgetful).passed
 # %%
 # Solutions
 # ---------
-# **1.** Each weight met one entry of ``x`` in every row of the batch, hence the sum over rows within ``g.T
-# @ x``. The bias was spread over the rows; the package undoes that.
+# **1.** Each weight met one entry of ``x`` in every row of the batch, hence the sum over rows within
+# ``g.T @ x``. The bias was spread over the rows; the package undoes that.
 
 
 @tg.primitive(

@@ -19,8 +19,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # A ravine
 # --------
 # Fifty times as steep across as along: ``f(x, y) = (x**2 + 50 * y**2) / 2``. The second derivatives are 1
-# and 50, and their ratio is the *condition number*. By chapter 1 the steep direction allows ``lr < 2 /
-# 50``, and the flat one then shrinks by ``1 - lr``, at best by 4 % a step.
+# and 50, and their ratio is the *condition number*. By chapter 1 the steep direction allows
+# ``lr < 2 / 50``, and the flat one then shrinks by ``1 - lr``, at best by 4 % a step.
 
 CURVATURE = np.array([1.0, 50.0])
 START = np.array([-10.0, 1.0])
@@ -73,9 +73,10 @@ assert max(ends[2:]) < ends[1] / 2 < ends[0] / 2
 #
 #     ``w = w - lr * v``
 #
-# So it is a sum of all gradients so far, the older ones faded: ``g_t + beta * g_(t-1) + beta**2 * g_(t-2) +
-# ...``. Where gradients agree they add up to ``1 + beta + beta**2 + ... = 1 / (1 - beta)`` times a single
-# one. Where they change sign at each step they cancel, to ``1 / (1 + beta)``.
+# So it is a sum of all gradients so far, the older ones faded:
+# ``g_t + beta * g_(t-1) + beta**2 * g_(t-2) + ...``. Where gradients agree they add up to
+# ``1 + beta + beta**2 + ... = 1 / (1 - beta)`` times a single one. Where they change sign at each step they
+# cancel, to ``1 / (1 + beta)``.
 
 beta = 0.9
 for what, sign in (("the same gradient", 1), ("alternating signs", -1)):

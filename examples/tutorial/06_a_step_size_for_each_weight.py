@@ -181,8 +181,8 @@ assert abs(np.abs(late[-1] - late[-2]).max() - 0.3) < 0.02
 #
 # Exercises
 # ---------
-# 1. Write AdaGrad as ``update(p, g, state, lr, eps)`` and let ``tg.testing.grade(update,
-#    reference="adagrad")`` check it.
+# 1. Write AdaGrad as ``update(p, g, state, lr, eps)`` and let
+#    ``tg.testing.grade(update, reference="adagrad")`` check it.
 # 2. The same for RMSProp, ``update(p, g, state, lr, alpha, eps)``, with ``alpha`` for beta. Many pages
 #    write ``sqrt(v + eps)``. What does the grader say to that?
 # 3. What is left of RMSProp with ``alpha = 0``? How long are its steps?
