@@ -91,7 +91,8 @@ assert max(ends["AdaGrad"], ends["RMSProp"]) < ends["SGD"] / 4
 # AdaGrad and RMSProp leave at 45 degrees: the same stride along both axes, whatever the steepness. In the
 # turned ravine each weight's gradient is made of both directions, so both get about the same ``sqrt(v)``,
 # and nothing is gained. A step size *for each weight* can straighten a ravine along the axes, and only
-# that. Networks have such ravines: layers whose gradients differ in size (chapter 10 measures it).
+# that. Networks have such ravines: weights whose gradients differ a hundredfold in size (chapter 10
+# measures it).
 #
 # Who gets larger steps?
 # ----------------------

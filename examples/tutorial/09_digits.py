@@ -144,7 +144,7 @@ for title, (large, small) in left.items():
 assert abs(np.subtract(*left["AdamW"])) < 0.2 < 0.6 < np.subtract(*left["Adam: decay added to the gradient"])
 
 # %%
-# On the 200 digits, the mean over three beginnings:
+# On the 200 digits, the mean over two beginnings:
 
 found = {}
 for name, make, decay in (
@@ -152,7 +152,7 @@ for name, make, decay in (
     ("Adam", optim.Adam, 0.001),
     ("AdamW", optim.AdamW, 0.6),
 ):
-    runs = [train(200, 150, make, seed=s, lr=0.002, weight_decay=decay, look_every=150) for s in range(3)]
+    runs = [train(200, 120, make, seed=s, lr=0.002, weight_decay=decay, look_every=120) for s in range(2)]
     loss, right = np.mean([history[-1, 3:] for _, history in runs], axis=0)
     size = np.mean(
         [np.sqrt(sum((p.detach().numpy() ** 2).sum() for p in net.parameters())) for net, _ in runs]
