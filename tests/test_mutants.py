@@ -149,18 +149,15 @@ def reachable(tree: ast.AST, module: str, known: set[str]) -> set[str]:
 
 
 def is_caught(target: Target, mutant: Definition, at_most: int | None = None) -> bool:
-    """Tell whether a check of the table, or of its first few cases, raises with the mutant in place."""
-    first, second = (cases[:at_most] for cases in cases_for(target.primitives))
+    """Tell whether a check of the table, or one of the first few, raises with the mutant in place."""
+    checks = checks_for(target.primitives)
     with running(target.function, compiled(mutant, target.function)), tg.use_kernels(target.kernels):
-        try:
-            for case in first:
-                check_first_derivative(case)
-            for case in second:
-                check_second_derivative(case)
-            for case in first:
-                check_reserved_places(case)
-        except Exception:
-            return True
+        for i, (check, case) in enumerate(checks[:at_most]):
+            try:
+                check(case)
+            except Exception:
+                checks.insert(0, checks.pop(i))  # it may well catch the next one too
+                return True
     return False
 
 
@@ -171,13 +168,16 @@ def cost(case: Case) -> tuple[bool, int]:
 
 
 @cache
-def cases_for(primitives: frozenset[str]) -> tuple[list[Case], list[Case]]:
-    """List the cases whose first derivative needs one of the primitives, and whose second does."""
-    usable = sorted(
-        (c for c in CASES if c.differentiable), key=lambda c: sum(a.size for a in c.arrays()) % 97
-    )
-    first = [case for case in usable if primitives & exercised(case)[0]]
-    return first, [case for case in usable if primitives & exercised(case)[1]]
+def checks_for(primitives: frozenset[str]) -> list[tuple[Callable[[Case], None], Case]]:
+    """List the checks, with their cases, that go through one of the primitives."""
+    checks: list[tuple[Callable[[Case], None], Case]] = []
+    for case in sorted((case for case in CASES if case.differentiable), key=cost):
+        first, second = exercised(case)
+        if primitives & first:
+            checks += [(check_first_derivative, case), (check_reserved_places, case)]
+        if primitives & second:
+            checks.append((check_second_derivative, case))
+    return checks
 
 
 # --- The test --------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_every_rule_is_a_target():
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_wrong_rules_are_caught(target):
-    assert not is_caught(target, target.tree, at_most=10)
+    assert not is_caught(target, target.tree, at_most=30)
     survivors = {label for label, mutant in broken(target.tree, ARRAYS) if not is_caught(target, mutant)}
     assert survivors == {label for name, label in EQUIVALENT if name == target.name}
 
