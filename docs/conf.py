@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pages
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.util.nodes import make_refnode
 
 project = "tinygrad_adam"
 copyright = "the tinygrad_adam authors"
@@ -30,7 +31,7 @@ extensions = [
 ]
 exclude_patterns = ["site", "_templates"]
 templates_path = ["_templates"]
-default_role = "autolink"
+default_role = "py:obj"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
 highlight_language = "none"  # what is not said to be Python is output, commands or an algorithm
@@ -92,6 +93,20 @@ def _shorten_navigation(
         context["toctree"] = lambda **options: toctree(**{**options, "maxdepth": 2})
 
 
+def _find_in_another_room(app: Any, env: Any, node: Any, text: Any) -> Any:
+    """Link a name in single backticks that is of another module than the docstring, if only one is meant.
+
+    Names that could as well be parameters, of small letters only, are left alone.
+    """
+    name, domain = node["reftarget"], env.domains["py"]
+    if node.get("refdomain") != "py" or not re.search("[A-Z_]", name):
+        return None
+    found = [entry for full, entry in domain.objects.items() if full.endswith(f".{name}")]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text)
+
+
 def _write_formula(translator: Any, node: Any) -> None:
     """Write a formula, in the line or on a line of its own, as MathML."""
     block = isinstance(node, nodes.math_block)
@@ -110,6 +125,7 @@ def _record_film(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Hook into the reading and the writing of pages."""
+    app.connect("missing-reference", _find_in_another_room)
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("build-finished", _record_film)
     app.connect("source-read", _name_files)

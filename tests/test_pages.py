@@ -35,7 +35,9 @@ def test_what_the_page_says_is_what_its_code_prints(name):
         assert_alike(shown_now, shown_then)
 
 
-COMMAND = re.compile(r"^(?: {4}|.*?`)(?:\.venv/bin/)?tinygrad-adam ([a-z][a-z-]*(?: [^`#\n]*)?)", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?: {4}|.*?`)(?:\.venv/bin/)?tinygrad-adam ([a-z][a-z-]*(?: [^`#\n]*)?)", re.MULTILINE
+)
 
 
 def commands():
