@@ -1,15 +1,212 @@
 """
-One number
-==========
+1. One number
+=============
 
-The derivative of a function of one number.
+Training a network means making one number, the *loss*, small by changing other numbers, the *weights*.
+We begin with a single weight. All that comes later is here already: a slope, and steps downhill.
+
+You need Python, NumPy and what you remember of school calculus. Run this file as it is, or paste it
+piece by piece into a notebook, and change numbers: nothing can break.
 """
 
-# %%
-# Placeholder to be replaced by the chapter.
+import matplotlib.pyplot as plt
+import numpy as np
+
 import tinygrad_adam as tg
 
-x = tg.tensor(3.0, requires_grad=True)
-y = x * x
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+
+
+def loss(w):
+    return 0.1 * w**2 + tg.sin(w)
+
+
+# %%
+# A slope, by its definition
+# --------------------------
+# The derivative says by how much the loss changes when ``w`` changes a little, for each unit of change.
+# Take the definition at its word: go a little to the right, see how far the loss went up, and divide.
+#
+# .. math:: f'(w) = \lim_{h \to 0} \frac{f(w + h) - f(w)}{h}
+
+
+def forward_difference(f, w, h):
+    return (f(w + h) - f(w)) / h
+
+
+def central_difference(f, w, h):
+    return (f(w + h) - f(w - h)) / (2 * h)
+
+
+w = 2.0
+for h in (1.0, 0.1, 0.01, 0.001):
+    forward, central = forward_difference(loss, w, h), central_difference(loss, w, h)
+    print(f"h = {h:<6} forward {forward:.7f}   central {central:.7f}")
+
+# %%
+# Both settle at about -0.0161. Going to both sides is better: the error shrinks with ``h**2`` instead of
+# ``h``.
+#
+# A slope, by the rules
+# ---------------------
+# The rules of calculus give the limit itself: the derivative of ``w**2`` is ``2 * w``, that of ``sin`` is
+# ``cos``, and a sum has the sum of the derivatives.
+
+
+def slope(w):
+    return 0.2 * w + np.cos(w)
+
+
+print(f"by the rules: {slope(w):.12f}")
+
+# %%
+# Now we can see how good the differences were. Is a smaller ``h`` always better?
+
+h = 10.0 ** np.arange(-13, 0.5, 0.5)
+errors = {
+    "forward": [abs(forward_difference(loss, w, each) - slope(w)) for each in h],
+    "central": [abs(central_difference(loss, w, each) - slope(w)) for each in h],
+}
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+ax.loglog(h, errors["forward"], "o-", color=ORANGE, label="forward difference")
+ax.loglog(h, errors["central"], "s-", color=BLUE, label="central difference")
+ax.set(xlabel="h", ylabel="error of the slope", title="A smaller h helps, until rounding takes over")
+ax.legend()
+plt.show()
+
+assert min(errors["central"]) < min(errors["forward"]) < 1e-7
+assert errors["central"][0] > 1e-5  # h = 1e-13
+
+# %%
+# To the right the formula is to blame: the curve bends within ``h``. To the left it is the computer: it
+# keeps 16 digits, and ``f(w + h) - f(w)`` loses most of them when the two are nearly equal. So differences
+# are a check, never the way to train: inexact, and with a million weights a million times the work.
+#
+# A slope, from the tape
+# ----------------------
+# The package applies the rules for us. Mark ``w`` as something to differentiate by, compute the loss as
+# usual, and every operation is noted down, as on a tape. ``backward()`` reads the tape from its end.
+
+w = tg.tensor(2.0, dtype="float64", requires_grad=True)
+y = loss(w)
 y.backward()
-print(x.grad)
+print(f"loss {y.item():.6f}, slope from the tape {w.grad.item():.12f}")
+assert abs(w.grad.item() - slope(2.0)) < 1e-15
+
+# %%
+# The same number as by the rules, to the last digit or so: the tape holds no approximation. How it does
+# that is the matter of the next two chapters. First we use it.
+#
+# Downhill
+# --------
+# Where the slope is positive, the loss falls to the left; where it is negative, to the right. So go against
+# the slope, and farther where it is steeper. This is *gradient descent*, with the *learning rate* ``lr``:
+#
+#     ``w = w - lr * slope``
+
+
+def descend(w, lr, steps):
+    path = [w]
+    for _ in range(steps):
+        w = w - lr * slope(w)
+        path.append(w)
+    return np.array(path)
+
+
+grid = np.linspace(-6, 7.5, 300)
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+ax.plot(grid, 0.1 * grid**2 + np.sin(grid), color="0.6")
+ends = {}
+for start, color, marker in ((-5.5, BLUE, "o"), (2.0, ORANGE, "s"), (6.8, GREEN, "^")):
+    path = descend(start, lr=0.5, steps=30)
+    ends[start] = path[-1]
+    ax.plot(path, 0.1 * path**2 + np.sin(path), color=color, marker=marker, ms=5, label=f"from {start}")
+    print(f"from {start:4}: w = {path[-1]:.4f}, loss {loss(path[-1]):.4f}, slope {slope(path[-1]):.0e}")
+ax.set(xlabel="w", ylabel="loss", title="Thirty steps of gradient descent")
+ax.legend()
+plt.show()
+
+assert abs(ends[-5.5] + 1.3064) < 1e-3
+assert abs(ends[2.0] - 3.8375) < 1e-3
+assert abs(ends[6.8] - 3.8375) < 1e-3
+
+# %%
+# Steps are long on the slopes and short near the bottom, though ``lr`` stays the same. And descent finds
+# *a* valley, not the deepest one: from 2.0, almost on the ridge, it went right, though the left valley is
+# deeper. It knows nothing but the slope under its feet.
+#
+# How long may a step be?
+# -----------------------
+# On the bowl ``f(w) = w**2`` with slope ``2 * w``, a step makes ``w - lr * 2 * w = (1 - 2 * lr) * w``. So
+# each step multiplies ``w`` by ``1 - 2 * lr``, and everything follows from this one factor.
+
+for lr, what in ((0.1, "creeps"), (0.5, "there in one step"), (0.9, "jumps to and fro"), (1.05, "explodes")):
+    w = 1.0
+    path = []
+    for _ in range(4):
+        w = w - lr * 2 * w
+        path.append(f"{w:7.3f}")
+    print(f"lr = {lr:<5} factor {1 - 2 * lr:5.2f}: {' '.join(path)}   {what}")
+assert abs(w) > 1
+
+# %%
+# In a valley with second derivative ``c`` the factor is ``1 - lr * c``: descent converges as long as
+# ``lr < 2 / c``, and ``1 / c`` is best. A loss of two weights has a narrow direction and a wide one, and
+# one ``lr`` for both. That is the trouble that momentum (chapter 5) and Adam (chapter 7) are made for.
+#
+# Exercises
+# ---------
+# Try them before you scroll on to the solutions.
+#
+# 1. What is the slope of ``g(w) = w * exp(-w)``? Find it by the rules, and check it at ``w = 0.3``.
+# 2. Write one step of gradient descent as a function ``update(p, g, state, lr)``, which takes a weight, its
+#    slope and a dict that we do not need yet, and returns the new weight.
+#    ``print(tg.testing.grade(update, reference="sgd"))`` tells you whether it is right.
+# 3. Our curve has a ridge between its two valleys. From which starts between -1.3 and 3.8 does descent end
+#    in the left valley? Predict it from the slope, then try.
+
+# %%
+# Solutions
+# ---------
+# **1.** By the product rule, ``exp(-w) - w * exp(-w) = (1 - w) * exp(-w)``. Tape and difference agree:
+
+w = tg.tensor(0.3, dtype="float64", requires_grad=True)
+(w * tg.exp(-w)).backward()
+by_rule = (1 - 0.3) * np.exp(-0.3)
+by_difference = central_difference(lambda w: w * np.exp(-w), 0.3, 1e-5)
+print(f"rule {by_rule:.9f}, tape {w.grad.item():.9f}, central difference {by_difference:.9f}")
+assert abs(w.grad.item() - by_rule) < 1e-12
+assert abs(by_difference - by_rule) < 1e-9
+
+# %%
+# **2.** One line. The grader takes eight steps with it, next to the package's own, on gradients chosen to
+# tell mistakes apart.
+
+
+def update(p, g, state, lr):
+    return p - lr * g
+
+
+answer = tg.testing.grade(update, reference="sgd")
+print("right" if answer.passed else answer, *answer.checked, sep=": ")
+assert answer.passed
+
+# %%
+# A common slip is the sign. The grader says so:
+
+uphill = tg.testing.grade(lambda p, g, state, lr: p + lr * g, reference="sgd")
+print(uphill)
+assert uphill.kinds == ("flipped sign",)
+
+# %%
+# **3.** Descent goes left where the slope is positive. The ridge is where the slope changes from positive
+# to negative; halving the interval forty times finds it.
+
+left, right = -1.0, 3.0
+for _ in range(40):
+    middle = (left + right) / 2
+    left, right = (middle, right) if slope(middle) > 0 else (left, middle)
+print(f"the ridge is at {left:.6f}")
+for start in (left - 0.001, left + 0.001):
+    print(f"from {start:.3f} to {descend(start, lr=0.5, steps=60)[-1]:.4f}")
+assert descend(left - 0.001, 0.5, 60)[-1] < 0 < descend(left + 0.001, 0.5, 60)[-1]

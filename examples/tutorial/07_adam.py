@@ -1,0 +1,271 @@
+"""
+7. Adam
+=======
+
+Adam (Kingma & Ba, 2015) puts the last two chapters together: a faded mean of the gradients, as momentum has,
+divided by the root of a faded mean of their squares, as RMSProp has, and both corrected for having begun at
+zero. It is fifteen lines. We write them, check them against the package, and look at each part.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinygrad_adam as tg
+from tinygrad_adam import nn, optim
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+
+# %%
+# Algorithm 1, line by line
+# -------------------------
+# As in the paper, with ``alpha`` for the learning rate. All arrays are of the size of the weights, and
+# every operation is for each weight by itself:
+#
+# =====  ==========================================  ==============================================
+# line   code                                        what it is
+# =====  ==========================================  ==============================================
+# 5      ``t = t + 1``                               the number of the step, from 1
+# 6      ``g = gradient at w``                       from ``backward()``
+# 7      ``m = beta1 * m + (1 - beta1) * g``         first moment: mean of the gradients
+# 8      ``v = beta2 * v + (1 - beta2) * g**2``      second moment: mean of their squares
+# 9      ``m_hat = m / (1 - beta1**t)``              bias corrections
+# 10     ``v_hat = v / (1 - beta2**t)``
+# 11     ``w = w - alpha * m_hat / (sqrt(v_hat) + eps)``  the step
+# =====  ==========================================  ==============================================
+#
+# The paper's defaults: ``alpha`` 0.001, ``beta1`` 0.9, ``beta2`` 0.999, ``eps`` 1e-8. And here is a whole
+# optimizer. It works on one flat array that holds all weights of a model side by side, as the package's
+# does:
+
+
+class FlatAdam:
+    def __init__(self, w, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.w, self.lr, self.beta1, self.beta2, self.eps = w, lr, beta1, beta2, eps
+        self.m, self.v, self.t = np.zeros_like(w), np.zeros_like(w), 0
+
+    def step(self, g):
+        self.t += 1
+        self.m = self.beta1 * self.m + (1 - self.beta1) * g
+        self.v = self.beta2 * self.v + (1 - self.beta2) * g * g
+        m_hat = self.m / (1 - self.beta1**self.t)
+        v_hat = self.v / (1 - self.beta2**self.t)
+        self.w -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
+
+
+# %%
+# Against the package
+# -------------------
+# A thousand random gradients of very different sizes, for a matrix and a vector, in double precision:
+
+rng = np.random.default_rng(0)
+values = rng.standard_normal((20, 3)), rng.standard_normal(40)
+flat = np.concatenate([value.ravel() for value in values])
+mine = FlatAdam(flat.copy(), lr=0.01)
+params = [nn.Parameter(value) for value in values]
+theirs = optim.Adam(params, lr=0.01)
+sizes = 10.0 ** rng.uniform(-6, 3, flat.size)  # each weight has its own
+for _ in range(1000):
+    g = sizes * (rng.standard_normal(flat.size) + 0.3)
+    mine.step(g)
+    params[0].grad, params[1].grad = g[:60].reshape(20, 3), g[60:]
+    theirs.step()
+result = np.concatenate([p.detach().numpy().ravel() for p in params])
+print(f"greatest difference after 1000 steps: {np.abs(mine.w - result).max():.0e}")
+assert np.abs(mine.w - result).max() < 1e-12
+print(f"the weights moved by {np.abs(result - flat).min():.2f} to {np.abs(result - flat).max():.2f}")
+
+# %%
+# Equal up to rounding. And though the gradients differ by nine orders of magnitude, all weights moved about
+# equally far.
+#
+# One step under the magnifying glass
+# -----------------------------------
+# The package keeps a ledger: take steps within ``with opt.ledger()``, and ``explain`` shows every quantity
+# of the last one, with its line in the paper and the numbers put in. A single weight, two steps:
+
+w = nn.Parameter(np.array([1.0]))
+opt = optim.Adam([("w", w)], lr=0.1)
+with opt.ledger():
+    for g in (3.0, 1.0):
+        w.grad = np.array([g])
+        opt.step()
+print(opt.explain("w", index=0))
+
+# %%
+# Bias correction
+# ---------------
+# ``m`` and ``v`` begin at zero and so are too small at first: after ``t`` steps with a steady gradient
+# ``g``, ``m`` is only ``(1 - beta1**t) * g``. Lines 9 and 10 divide by just that. What happens without
+# them? One often reads that the first steps would be too *short*. Look:
+
+
+def step_lengths(gradients, **settings):
+    w = nn.Parameter(np.zeros(1))
+    opt = optim.Adam([w], lr=1.0, **settings)
+    lengths = []
+    for g in gradients:
+        before = w.item()
+        w.grad = np.array([g])
+        opt.step()
+        lengths.append(before - w.item())
+    return np.array(lengths)
+
+
+steady = np.full(2000, 0.01)
+with_it, without = step_lengths(steady), step_lengths(steady, bias_correction=False)
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+t = np.arange(1, 2001)
+ax.semilogx(t, without, "--", color=ORANGE, label="without bias correction")
+ax.semilogx(t, with_it, color=BLUE, label="Adam")
+ax.set(xlabel="step t", ylabel="length of the step / lr", title="A steady gradient", ylim=(0, 7))
+ax.legend()
+plt.show()
+
+print(
+    f"without: first step {without[0]:.2f} × lr; longest {without.max():.2f} × lr, step {t[without.argmax()]}"
+)
+assert np.allclose(with_it, 1, atol=1e-4)
+assert np.allclose(without, (1 - 0.9**t) / np.sqrt(1 - 0.999**t), rtol=1e-3)
+assert without.max() > 6
+
+# %%
+# They would be too *long*, up to six times: ``v`` has a longer memory than ``m``, so it is farther from its
+# true value, and it divides. With both corrections the very first step is exactly ``lr``, for every weight.
+#
+# Signal and noise
+# ----------------
+# The ratio ``m_hat / sqrt(v_hat)`` compares a mean with a typical size. If the gradients agree, it is 1 and
+# the step is ``lr``. If they are noise around zero, the mean is small and so are the steps. The paper calls
+# this ratio the *signal-to-noise ratio*: short steps where the direction is in doubt.
+
+noises = np.array([0.0, 0.5, 1, 2, 5, 10, 100])
+ratios = []
+for noise in noises:
+    lengths = step_lengths(1 + noise * rng.standard_normal(4000))
+    ratios.append(np.abs(lengths[1000:]).mean())
+    print(f"gradient 1, noise {noise:5}: mean step {ratios[-1]:.2f} × lr")
+assert abs(ratios[0] - 1) < 1e-6
+assert ratios[-1] < 0.3
+
+# %%
+# It does not fall to zero: a mean over about ten gradients has noise of its own. For pure noise
+# ``sqrt((1 - beta1) / (1 + beta1) * 2 / pi)`` is left, 0.18 of ``lr``.
+#
+# What eps is for
+# ---------------
+# ``eps`` keeps a weight without gradients from dividing zero by zero. It also says which gradients count as
+# nothing: those far below ``eps`` give steps far below ``lr``.
+
+gradients = 10.0 ** np.arange(-12, 1.0)
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+for eps, color, style in ((1e-8, BLUE, "o-"), (1e-4, GREEN, "s--")):
+    lengths = [step_lengths([g], eps=eps)[0] for g in gradients]
+    assert np.allclose(lengths, gradients / (gradients + eps))
+    ax.loglog(gradients, lengths, style, color=color, label=f"eps = {eps:g}")
+inside = [step_lengths([g], eps=1e-8, eps_at="inside")[0] for g in gradients]
+ax.loglog(gradients, inside, "^:", color=ORANGE, label="eps = 1e-8 inside the root")
+ax.set(xlabel="size of the gradient", ylabel="length of the step / lr", title="Where eps takes over")
+ax.legend()
+plt.show()
+
+# %%
+# ``sqrt(v + eps)``, as many pages have it, is another thing: the root of 1e-8 is 1e-4, so it behaves like
+# an ``eps`` ten thousand times as large.
+#
+# In the ravine
+# -------------
+# Adam next to its two parents. See where each goes first, and how it gets to the bottom.
+
+CURVATURE, START = np.array([1.0, 50.0]), np.array([-10.0, 1.0])
+
+
+def descend(make, steps=80):
+    w = nn.Parameter(START)
+    opt = make([w])
+    path = [START]
+    for _ in range(steps):
+        opt.zero_grad()
+        (0.5 * CURVATURE * w**2).sum().backward()
+        opt.step()
+        path.append(w.detach().numpy().copy())
+    return np.array(path)
+
+
+fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+xs, ys = np.meshgrid(np.linspace(-11, 3, 120), np.linspace(-2.2, 1.5, 80))
+ax.contour(xs, ys, 0.5 * (xs**2 + 50 * ys**2), levels=[0.5, 2, 5, 10, 20, 35, 55, 90], colors="0.85")
+for name, make, color, style in (
+    ("momentum", lambda p: optim.SGD(p, lr=0.02, momentum=0.8), GREEN, "^-"),
+    ("RMSProp", lambda p: optim.RMSprop(p, lr=0.3), ORANGE, "s-"),
+    ("Adam", lambda p: optim.Adam(p, lr=0.3), BLUE, "o-"),
+):
+    path = descend(make)
+    ax.plot(*path.T, style, color=color, ms=3, lw=1, label=name)
+    first, left = np.abs(path[1] - path[0]).round(2), np.linalg.norm(path[-1])
+    print(f"{name:9} first step {first}, at the end {left:.3f} to go")
+ax.plot(0, 0, "k*", ms=10)
+ax.set(xlabel="x, the flat direction", ylabel="y, the steep direction", title="Adam and its parents")
+ax.legend()
+plt.show()
+
+# %%
+# Momentum falls down the steep side first. RMSProp's first step is ten times ``lr``, for want of bias
+# correction. Adam leaves by ``lr`` in each direction, and rolls in like a ball. It is not the fastest on
+# every surface: in this ravine, which lies along the axes, RMSProp is at home. What makes Adam the usual
+# first choice is that ``lr = 0.001`` to ``0.01`` works for so many networks, for the steps have a length
+# that you chose.
+#
+# Exercises
+# ---------
+# 1. Write Adam from memory, as ``update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8)``, and let
+#    ``tg.testing.grade(update, reference="adam")`` look at it. Then spoil one line at a time. Does the
+#    grader find what you did?
+# 2. A weight has had gradient zero for a long time. Then comes a single large gradient. How long is the
+#    step?
+# 3. Multiply the loss by 1000. Show from lines 7 to 11 that Adam's path stays the same but for ``eps``, and
+#    try it.
+
+# %%
+# Solutions
+# ---------
+# **1.** The right one, and three slips that are all over the web:
+
+
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, slip=None):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    if slip == "no power of t":
+        t = 1
+    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    if slip == "no bias correction":
+        m_hat, v_hat = m, v
+    if slip == "eps inside":
+        return p - lr * m_hat / np.sqrt(v_hat + eps)
+    return p - lr * m_hat / (np.sqrt(v_hat) + eps)
+
+
+print(tg.testing.grade(update, reference="adam"))
+assert tg.testing.grade(update, reference="adam").passed
+for slip in ("no power of t", "no bias correction", "eps inside"):
+    answer = tg.testing.grade(update, reference="adam", settings={"slip": slip})
+    print(f"\n{slip}:", *(finding.sentence for finding in answer.findings))
+    assert not answer.passed
+
+# %%
+# **2.** Then ``m = (1 - beta1) * g`` and ``v = (1 - beta2) * g**2``, with corrections near 1. The size of
+# ``g`` cancels, and ``(1 - beta1) / sqrt(1 - beta2)`` is left, 3.16 times ``lr``. A single gradient cannot
+# do more; several that grow can, up to 7.3 times by the inequality of Cauchy and Schwarz.
+
+spike = step_lengths(np.r_[np.zeros(20_000), 1000.0])[-1]
+print(f"{spike:.3f} × lr; by the formula {0.1 / 0.001**0.5:.3f}")
+assert abs(spike - 0.1 / 0.001**0.5) < 1e-3
+
+# %%
+# **3.** With ``1000 * g``, line 7 gives ``1000 * m`` and line 8 ``1000**2 * v``. The root in line 11 gives
+# back 1000, and it cancels. So the scale of the loss, mean or sum, hardly matters to Adam.
+
+gradients = rng.standard_normal(500)
+difference = np.abs(step_lengths(gradients) - step_lengths(1000 * gradients)).max()
+print(f"greatest difference of steps: {difference:.0e} × lr")
+assert difference < 1e-6

@@ -1,0 +1,271 @@
+"""
+9. Digits
+=========
+
+Real data: 5,620 handwritten digits of 8 by 8 pixels, which ship with the package. From here on the
+question is no longer whether the loss falls, but whether what was learned holds for digits never seen.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinygrad_adam as tg
+import tinygrad_adam.nn.functional as F
+from tinygrad_adam import data, nn, optim
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+
+# %%
+# Three sets
+# ----------
+# The *training* set is what gradients come from. The *validation* set is kept apart, to choose by: how long
+# to train, which learning rate. The *test* set is looked at once, at the end, for whoever chooses by it has
+# trained on it. Here the test digits are even by other people, which is harder.
+
+digits = data.load_digits()
+images, labels = digits.arrays("train")
+learn = images[:3000], labels[:3000]
+validate = images[3000:], labels[3000:]
+test = digits.arrays("test")
+
+fig, axes = plt.subplots(2, 10, figsize=(8, 2.1), layout="constrained")
+for ax, image, label in zip(axes.flat, images, labels, strict=False):
+    ax.imshow(image.reshape(8, 8), cmap="gray_r")
+    ax.set_title(str(label), fontsize=9)
+    ax.set_axis_off()
+fig.suptitle("Digits, with their labels")
+plt.show()
+
+
+def evaluate(model, images, labels):
+    with tg.no_grad():
+        logits = model(tg.tensor(images))
+    right = (logits.numpy().argmax(axis=1) == labels).mean()
+    return F.cross_entropy(logits, tg.tensor(labels)).item(), right
+
+
+# %%
+# The loop
+# --------
+# A ``DataLoader`` shuffles the data and hands out batches of 64. One pass over all of them is an *epoch*.
+# The rest is what we have had since chapter 4.
+
+
+def train(n, epochs, make=optim.Adam, schedule=None, seed=0, look_every=1, **settings):
+    tg.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+    opt = make(model.parameters(), **settings)
+    batches = data.DataLoader(
+        data.TensorDataset(learn[0][:n], learn[1][:n]), batch_size=64, shuffle=True, seed=seed
+    )
+    plan = schedule(opt, epochs * len(batches)) if schedule else None
+    history = []
+    for epoch in range(1, epochs + 1):
+        for x, y in batches:
+            loss = F.cross_entropy(model(x), y)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            if plan:
+                plan.step()
+        if epoch % look_every == 0:
+            seen = evaluate(model, learn[0][:n], learn[1][:n])
+            history.append((epoch, *seen, *evaluate(model, *validate)))
+    return model, np.array(history)
+
+
+model, history = train(3000, epochs=8, lr=0.002)
+for epoch, train_loss, _, loss, right in history[::2]:
+    print(f"epoch {epoch:.0f}: training loss {train_loss:.3f}, validation loss {loss:.3f}, {right:.1%} right")
+assert history[-1, 4] > 0.95
+
+# %%
+# Learning by heart
+# -----------------
+# Now take away most of the data: 200 digits, but 25,000 weights. The network can learn them by heart, and
+# it does.
+
+_, history = train(200, epochs=150, lr=0.002, look_every=2)
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+ax.semilogy(history[:, 0], history[:, 1], "--", color=ORANGE, label="training loss")
+ax.semilogy(history[:, 0], history[:, 3], color=BLUE, label="validation loss")
+best = history[history[:, 3].argmin()]
+ax.plot(best[0], best[3], "o", color=BLUE)
+ax.annotate("lowest", best[[0, 3]], (best[0], best[3] * 1.8), ha="center", color=BLUE)
+ax.set(xlabel="epoch", ylabel="loss", title="200 digits: learned by heart")
+ax.legend()
+plt.show()
+
+print(f"lowest validation loss {best[3]:.3f} in epoch {best[0]:.0f}; at the end {history[-1, 3]:.3f}")
+print(f"at the end {history[-1, 2]:.0%} of the training digits are right, {history[-1, 4]:.0%} of the others")
+assert history[-1, 1] < 0.005 < 0.3 < history[-1, 3]
+assert best[0] < 120
+assert history[-1, 3] > best[3]
+
+# %%
+# The training loss goes to zero. The validation loss has its lowest point and rises again: the network gets
+# ever more certain, also where it is wrong. That is *overfitting*. The cures: more data; stopping early; or
+# keeping the weights small.
+#
+# Weight decay, and why AdamW
+# ---------------------------
+# *Weight decay* pulls each weight a little toward zero in each step. With SGD it makes no difference
+# whether one adds ``decay * w`` to the gradient or shrinks the weight directly. With Adam it does. What is
+# added to the gradient is divided by ``sqrt(v)`` like all the rest, so a weight with large gradients hardly
+# decays, and one with small gradients decays fast. AdamW (Loshchilov & Hutter, 2019) shrinks directly, all
+# alike. Two weights whose gradients are pure noise, one large, one small:
+
+rng = np.random.default_rng(0)
+noise = rng.standard_normal((1000, 2)) * [5.0, 0.05]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
+left = {}
+for ax, make, title in (
+    (axes[0], optim.Adam, "Adam: decay added to the gradient"),
+    (axes[1], optim.AdamW, "AdamW"),
+):
+    w = nn.Parameter(np.ones(2))
+    opt, path = make([w], lr=0.001, weight_decay=0.6), []
+    for g in noise:
+        w.grad = g
+        opt.step()
+        path.append(w.detach().numpy().copy())
+    path = np.array(path)
+    left[title] = path[-50:].mean(axis=0)
+    ax.plot(path[:, 0], color=BLUE, label="gradients of size 5")
+    ax.plot(path[:, 1], "--", color=ORANGE, label="gradients of size 0.05")
+    ax.plot((1 - 0.001 * 0.6) ** np.arange(1000), ":", color="0.4", label="(1 - lr × decay)^t")
+    ax.set(xlabel="step t", title=title)
+axes[0].set_ylabel("weight")
+axes[1].legend()
+plt.show()
+
+for title, (large, small) in left.items():
+    print(f"{title}: {large:.2f} and {small:.2f} are left")
+assert abs(np.subtract(*left["AdamW"])) < 0.2 < 0.6 < np.subtract(*left["Adam: decay added to the gradient"])
+
+# %%
+# On the 200 digits, the mean over two beginnings:
+
+found = {}
+for name, make, decay in (
+    ("none", optim.Adam, 0.0),
+    ("Adam", optim.Adam, 0.001),
+    ("AdamW", optim.AdamW, 0.6),
+):
+    runs = [train(200, 120, make, seed=s, lr=0.002, weight_decay=decay, look_every=120) for s in range(2)]
+    loss, right = np.mean([history[-1, 3:] for _, history in runs], axis=0)
+    size = np.mean(
+        [np.sqrt(sum((p.detach().numpy() ** 2).sum() for p in net.parameters())) for net, _ in runs]
+    )
+    found[name] = size, loss
+    print(f"{name:5} {decay:<5}: norm of weights {size:4.1f}, validation loss {loss:.3f}, {right:.1%} right")
+for name in ("Adam", "AdamW"):
+    assert found[name][0] < found["none"][0]
+    assert found[name][1] < found["none"][1]
+
+# %%
+# Both keep the weights smaller and the validation loss lower: the network is less sure of itself where it
+# is wrong. How many digits are right hardly changes; only more data would help there. (Note how different
+# the good values are: the two kinds of decay are not the same number in other units.)
+#
+# A learning rate that falls
+# --------------------------
+# Adam steps by about ``lr`` as long as the gradients leave the direction open, so with a constant ``lr`` it
+# never quite settles (chapter 6). Large steps get far, small steps settle. A *schedule* has both: here the
+# cosine, from ``lr`` down to zero over the whole training.
+
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+finals = {}
+for lr, plan, color, style in (
+    (0.002, None, GREEN, "-."),
+    (0.02, None, ORANGE, "--"),
+    (0.02, optim.CosineAnnealingLR, BLUE, "-"),
+):
+    name = f"lr {lr}{', cosine' if plan else ''}"
+    model, history = train(3000, 12, schedule=plan, lr=lr)
+    finals[name] = history[-3:, 4].mean(), model
+    ax.plot(history[:, 0], 1 - history[:, 4], style, color=color, label=name)
+    print(f"{name:16} {finals[name][0]:.1%} of the validation digits right, mean of the last three epochs")
+ax.set(xlabel="epoch", ylabel="share of wrong answers", title="Validation digits", ylim=(0, 0.1))
+ax.legend()
+plt.show()
+
+assert finals["lr 0.02, cosine"][0] == max(right for right, _ in finals.values())
+
+# %%
+# ``lr = 0.02`` alone is too restless; with a schedule it is the best of the three. So, does Adam need a
+# schedule? Not to run, but nearly always to be at its best. The choice is made, by the validation digits;
+# now, once, the test:
+
+loss, right = evaluate(finals["lr 0.02, cosine"][1], *test)
+print(f"test: {right:.2%} of {len(test[1])} digits right")
+assert right > 0.95
+
+# %%
+# Less than on the validation digits. Those were by the same people as the training digits, and these are
+# not.
+#
+# Exercises
+# ---------
+# 1. Write AdamW as ``update(p, g, state, lr, beta1, beta2, eps, weight_decay)``. Check it with
+#    ``tg.testing.grade(update, reference="adamw", settings={"weight_decay": 0.2})``.
+# 2. Write the cosine schedule as a function of the step ``t``, of ``T`` steps in all, and compare with
+#    ``optim.CosineAnnealingLR``.
+# 3. Stop early: from the validation losses of each epoch, find the epoch after which there was no lower one
+#    for ``patience`` epochs. Try it on ``1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3`` with a patience
+#    of 2 and of 3.
+
+# %%
+# Solutions
+# ---------
+# **1.** Adam with one more line, before the step:
+
+
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p - lr * weight_decay * p
+    return p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+
+
+settings = {"weight_decay": 0.2, "betas": (0.9, 0.999), "eps": 1e-8}
+answer = tg.testing.grade(update, reference="adamw", settings=settings)
+print(answer)
+assert answer.passed
+
+# %%
+# **2.** Half a wave of the cosine, lifted to run from 1 to 0:
+
+
+def cosine(t, T):
+    return (1 + np.cos(np.pi * t / T)) / 2
+
+
+opt = optim.Adam([nn.Parameter([0.0])], lr=1.0)
+plan, T = optim.CosineAnnealingLR(opt, 10), 10
+rates = []
+for _ in range(T + 1):
+    rates.append(opt.param_groups[0]["lr"])
+    plan.step()
+print(" ".join(f"{rate:.3f}" for rate in rates))
+assert np.allclose(rates, cosine(np.arange(T + 1), T))
+
+# %%
+# **3.** Patience too short misses what comes later, and patience costs epochs:
+
+
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited == patience:
+            break
+    return best
+
+
+losses = [1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3]
+for patience in (1, 2, 3, 4):
+    best = stop_after(losses, patience)
+    print(f"patience {patience}: keep the weights of epoch {best}, loss {losses[best]}")
+assert [stop_after(losses, patience) for patience in (1, 2, 3, 4)] == [2, 4, 4, 8]
