@@ -421,6 +421,15 @@ def test_any_index(index, dtype):
     assert_close(cuda_indexing.add_at(values, index, shape), exact, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_an_index_of_a_type_that_cannot_hold_the_length(dtype):
+    index = np.array([3, 0, 3], dtype)
+    values = np.arange(3.0)
+    np.testing.assert_array_equal(
+        cuda_indexing.add_at(values, index, (300,)), reference.add_at(np, values, index, (300,))
+    )
+
+
 def test_a_sum_of_many_rows_rounds_once():
     values = np.full((5000, 1), 0.1, np.float32)
     total = cuda_indexing.add_at(values, np.zeros(5000, np.int64), (1, 1))
