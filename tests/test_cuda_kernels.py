@@ -90,7 +90,7 @@ def test_the_table_overrides_kernels_of_the_reference():
     assert len(OVERRIDES) == len({name for name, _ in OVERRIDES})
     for name, function in OVERRIDES:
         assert getattr(table, name) is function, name
-    assert isinstance(table.matmul, partial)  # cuBLAS, by way of the reference
+    assert isinstance(table.relu, partial)  # of the reference, one pass already
 
 
 @pytest.mark.parametrize(("name", "function"), OVERRIDES, ids=[name for name, _ in OVERRIDES])
@@ -383,6 +383,17 @@ def test_no_elements():
     for function in (cuda_elementwise.erf, partial(cuda_elementwise.dropout, p=0.5, key=1)):
         assert launched_by(lambda f=function: f(none)) == []
         assert function(none).shape == (0, 3)
+
+
+def test_many_matrices_times_one_are_one_product(monkeypatch):
+    rng = np.random.default_rng(0)
+    weight, bias = rng.standard_normal((6, 4)), rng.standard_normal(6)
+    monkeypatch.setattr(cuda_on_host.numpy_as_cupy(), "matmul", None)
+    for shape in ((2, 3, 4), (2, 0, 4), (2, 1, 3, 4)):
+        x = rng.standard_normal(shape)
+        assert_close(cuda_elementwise.matmul(x, weight.T), x @ weight.T, np.float64)
+        fast = cuda_elementwise.linear(x, weight, bias, relu=True)
+        assert_close(fast, reference.linear(np, x, weight, bias, relu=True), np.float64)
 
 
 # --- Indexing --------------------------------------------------------------------------------
