@@ -375,6 +375,19 @@ def misshapen(input_shape, classes):
 
 def no_arguments():
     return nn.Linear(64, 10)
+
+def unflattened(input_shape, classes):
+    return nn.Linear(64, classes)
+
+def too_few(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
+
+class Misspelt(nn.Module):
+    def forward(self, x):
+        return self.lin(x)
+
+def misspelt(input_shape, classes):
+    return Misspelt()
 """
 
 
@@ -393,7 +406,13 @@ def test_a_model_from_a_file(train, call, tmp_path):
         (":prod", "unknown function"),
         (":number", "must return a Module.*int"),
         (":broken", "net.py, line 18: ZeroDivisionError"),
-        (":no_arguments", "net.py.*TypeError.*unexpected keyword"),
+        (":no_arguments", r"let it begin with 'def no_arguments\(input_shape, classes\):'"),
+        (
+            ":unflattened",
+            r"\(n, 1, 8, 8\) into numbers of shape \(n, 10\); put nn.Flatten.*weight +\(10, 64\)",
+        ),
+        (":too_few", r"into numbers of shape \(n, 10\)\n.*output +\(2, 9\)"),
+        (":misspelt", r"\(n, 10\)\n  failed .*net.py, line 34: AttributeError.*'lin'"),
     ],
 )
 def test_bad_functions(fails, tmp_path, function, saying):

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 Data = Annotated[str, typer.Option(help="Data set; see the command 'datasets'.")]
 Model = Annotated[
-    str, typer.Option(help="mlp:256,128 with the hidden sizes, cnn, cnn:paper, or file.py:function.")
+    str,
+    typer.Option(
+        help="mlp:256,128 with the hidden sizes, cnn, cnn:paper, or file.py:function, a function of yours "
+        "that takes input_shape and classes and returns a Module."
+    ),
 ]
 Optimizer = Annotated[str, typer.Option(help=f"{', '.join(OPTIMIZERS)}.")]
 LearningRate = Annotated[

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import inspect
 import math
 import sys
 import traceback
@@ -11,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, TinygradAdamError, unknown_name
+from ..backend.kernels import use_kernels
+from ..creation import zeros
+from ..errors import OptionError, ShapeError, TinygradAdamError, unknown_name
 from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
+from ..primitive import no_grad
+from ..random import fork_rng
 
 FAMILIES = ("mlp", "cnn")
 
@@ -134,13 +140,40 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
     }
     if function not in made:
         raise unknown_name(str(path), "function", function, made)
+    build = getattr(module, function)
+    try:
+        inspect.signature(build).bind(input_shape=input_shape, classes=classes)
+    except TypeError as error:
+        raise OptionError(
+            str(path), "the function is given the shape of an image and the number of classes; "
+            f"let it begin with 'def {function}(input_shape, classes):'",
+            input_shape=input_shape, classes=classes,
+        ) from error  # fmt: skip
     with _blaming(path):
-        model = getattr(module, function)(input_shape=input_shape, classes=classes)
+        model = build(input_shape=input_shape, classes=classes)
     if not isinstance(model, Module):
         raise OptionError(
             str(path), "the function must return a Module", function=function, returned=type(model).__name__
         )
+    _try_out(path, model, input_shape, classes)
     return model
+
+
+def _try_out(path: Path, model: Module, input_shape: tuple[int, ...], classes: int) -> None:
+    """Let a copy of the model look at two blank images: what does not fit shows before a run begins."""
+    blank = zeros(2, *input_shape)
+    sizes = ", ".join(map(str, input_shape))
+    wanted = f"the model must turn images of shape (n, {sizes}) into numbers of shape (n, {classes})"
+    try:
+        with fork_rng(0), no_grad(), use_kernels("reference"), _blaming(path):
+            output = copy.deepcopy(model).eval()(blank)
+    except OptionError as error:
+        hint = "; put nn.Flatten() before a first Linear" if isinstance(error.__cause__, ShapeError) else ""
+        failed = str(error).replace("\n", "\n          ")
+        raise OptionError(str(path), f"{wanted}{hint}", failed=failed) from error
+    shape = getattr(output, "shape", type(output).__name__)
+    if shape != (2, classes):
+        raise OptionError(str(path), wanted, images=blank.shape, output=shape)
 
 
 @contextmanager
