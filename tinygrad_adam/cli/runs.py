@@ -15,7 +15,7 @@ from ..data import DATASETS
 from ..errors import OptionError, TinygradAdamError
 from . import options
 from .doctoring import watched_by_doctor
-from .shared import given, read_settings, say, say_table
+from .shared import given, read_settings, say
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
 
@@ -67,6 +67,11 @@ def train(
 
     if threads is not None:
         set_num_threads(threads)
+    if film is not None:
+        from ..explain.film import check_path
+        from ..explain.film import film as recorded
+
+        check_path(film)  # before there is a folder of the run
     if resume is not None:
         others = given(context) - {"--resume", "--threads", "--film", "--doctor", "--device"}
         if others:
@@ -110,8 +115,6 @@ def train(
     try:
         with contextlib.ExitStack() as around:
             if film is not None:
-                from ..explain.film import film as recorded
-
                 around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
             if doctor:
                 around.enter_context(watched_by_doctor(run))
@@ -185,9 +188,6 @@ def predict(
 
 def datasets() -> None:
     """List the data sets."""
-    columns = ("name", "images", "what it is", "size", "license")
-    rows = [
-        (info.name, "x".join(map(str, info.shape)), info.description, info.size, info.license)
-        for info in DATASETS.values()
-    ]
-    say_table(columns, rows, wrapped="what it is")
+    for info in DATASETS.values():
+        say(f"{info.name}: {info.description}", "bold")
+        say(f"  {'x'.join(map(str, info.shape))}; {info.size}; license: {info.license}")
