@@ -303,6 +303,14 @@ def test_bad_values(fails, tmp_path, options, saying):
     assert not (tmp_path / "run").exists()
 
 
+def test_who_only_guesses_is_sent_to_the_doctor(train, call, tmp_path):
+    answer = train("--lr", "1000")
+    command = re.search(r"tinygrad-adam (train .* --doctor)\n$", answer.out)[1]
+    assert "--lr 1000.0" in command
+    assert "large-updates" in call(*command.split(), "--out", tmp_path / "again").out
+    assert "--doctor" not in train(out="good").out
+
+
 def test_one_of_the_betas(train, tmp_path):
     assert train("--set", "beta1=0.8").code == 0
     settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]

@@ -18,6 +18,7 @@ from .doctoring import watched_by_doctor
 from .shared import given, read_settings, say
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
+LEARNED = 2  # times the accuracy of guessing
 
 
 def train(
@@ -140,7 +141,14 @@ def train(
         "bold",
     )
     say(f"{run.folder} holds curves.png, predictions.png and the checkpoints.")
-    say(f"Next, try:\n  {_next_command(run)}")
+    if results["accuracy"] < LEARNED / len(run.data.classes):
+        say(
+            "That is hardly more than guessing. Ask the doctor why:\n  "
+            + options.train_command(run.config)
+            + " --doctor"
+        )
+    else:
+        say(f"Next, try:\n  {_next_command(run)}")
 
 
 def _next_command(run: Any) -> str:
