@@ -1,4 +1,9 @@
-"""Train a small network on the digits that ship with the package; the whole loop is written out."""
+"""Train a small network on the digits that ship with the package; the whole loop is written out.
+
+It takes a few seconds. Run it with:
+
+    python examples/02_mlp_digits.py
+"""
 
 import argparse
 
@@ -6,7 +11,7 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import data, optim, training
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
 device = tg.device(parser.parse_args().device)
 

@@ -2,6 +2,9 @@
 
 The images are fetched once, or read from the folder that TINYGRAD_ADAM_DATA names. The best
 checkpoint and a picture of the curves are left in the folder of --out.
+An epoch takes some seconds. Run it with:
+
+    python examples/03_mlp_mnist.py
 """
 
 import argparse

@@ -273,6 +273,8 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--schedule-per", "week"], "schedule_per must be 'epoch' or 'step'"),
         (["--schedule", "plateau", "--schedule-per", "step"], "use schedule_per='epoch'"),
         (["--set", "beta=0.9,0.9"], "did you mean 'betas'"),
+        (["--set", "beta1=1.5"], "betas must be two numbers.*1.5, 0.999"),
+        (["--film", "film.txt"], "must end in .html"),
         (["--set", "momentum=0.9"], "unknown hyper-parameter 'momentum'"),
         (["--set", "betas"], "name=value"),
         (["--set", "eps=tiny"], "eps must be a finite number >= 0.*tiny"),
@@ -290,13 +292,27 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--dropout", "-0.1"], "dropout"),
         (["--patience", "0"], "patience"),
         (["--max-grad-norm", "0"], "max_grad_norm"),
-        (["--device", "gpu"], "gpu.*did you mean 'cpu'|cpu"),
+        (["--device", "gpu"], "unknown device 'gpu'; write 'cpu', or 'cuda' for a GPU"),
         (["--model", "mlp:99999999999"], "MemoryError.*smaller"),
     ],
 )
 def test_bad_values(fails, tmp_path, options, saying):
     fails("train", "--out", tmp_path / "run", *options, saying=saying)
     assert not (tmp_path / "run").exists()
+
+
+def test_who_only_guesses_is_sent_to_the_doctor(train, call, tmp_path):
+    answer = train("--lr", "1000")
+    command = re.search(r"tinygrad-adam (train .* --doctor)\n$", answer.out)[1]
+    assert "--lr 1000.0" in command
+    assert "large-updates" in call(*command.split(), "--out", tmp_path / "again").out
+    assert "--doctor" not in train(out="good").out
+
+
+def test_one_of_the_betas(train, tmp_path):
+    assert train("--set", "beta1=0.8").code == 0
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert settings == {"lr": 0.004, "betas": [0.8, 0.999]}
 
 
 @pytest.mark.parametrize(
@@ -343,7 +359,7 @@ def test_help_names_every_option_and_default():
 
 def test_datasets_lists_all(call):
     answer = call("datasets")
-    for word in ("digits", "mnist", "fashion-mnist", "8x8", "28x28", "CC BY 4.0"):
+    for word in ("digits", "mnist", "fashion-mnist", "8x8", "28x28", "CC BY 4.0", "small enough to train on"):
         assert word in answer.out
 
 
@@ -555,9 +571,15 @@ def test_train_measures_the_best_weights(train, call, tmp_path):
     assert f"after {seconds:.1f} s of training" in answer.out
 
 
+@pytest.mark.parametrize("command", [["evaluate"], ["explain"], ["train", "--resume"]])
+def test_no_such_run(fails, tmp_path, command):
+    fails(*command, tmp_path / "gone", saying="there is no such folder; 'tinygrad-adam train' leaves")
+    fails(*command, tmp_path, saying="not the folder of a run: there is no config.json")
+
+
 def test_evaluate_needs_a_best(fails, run, tmp_path):
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
-    fails("evaluate", tmp_path, saying="best.safetensors.*no such file")
+    fails("evaluate", tmp_path, saying="no checkpoint yet; train it")
 
 
 def digit(label):

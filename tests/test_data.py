@@ -284,6 +284,11 @@ def test_loader_refuses_options_with_their_value(option, value):
     assert repr(value) in str(caught.value)
 
 
+def test_bare_arrays_are_no_dataset():
+    with pytest.raises(OptionError, match=r"DataLoader: put arrays into .*TensorDataset\(x, y\)"):
+        DataLoader((np.zeros((4, 2)), np.arange(4)))
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_loader_refuses_an_epoch_without_a_batch(prefetch):
     with pytest.raises(OptionError, match=r"at least one batch[\s\S]*examples\s+0"):

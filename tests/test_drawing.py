@@ -424,9 +424,14 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OptionError, match=r"draw: the picture cannot be written[\s\S]*file"):
         drawing.save(tmp_path / "file" / "graph.svg")
-    with pytest.raises(OptionError):
-        drawing.save(tmp_path)  # a folder
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "new"]
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(OptionError, match="draw: the picture cannot be written"):
+        drawing.save(tmp_path / "folder.svg")
+    with pytest.raises(
+        OptionError, match=r"the picture is SVG, so the name must end in .svg[\s\S]*graph.png"
+    ):
+        drawing.save(tmp_path / "graph.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.svg", "new"]
 
 
 def test_the_example_draws_the_pictures_of_the_docs(tmp_path):
@@ -443,7 +448,7 @@ def test_the_example_draws_the_pictures_of_the_docs(tmp_path):
 
 def test_what_has_no_graph_is_refused():
     (a,) = scalars(1.0)
-    with pytest.raises(GraphError, match="no graph"):
+    with pytest.raises(GraphError, match="draw: the Tensor has no graph"):
         tg.draw(a)
     with pytest.raises(DTypeError, match=r"only a Tensor[\s\S]*float"):
         tg.draw(1.0)

@@ -131,6 +131,10 @@ def test_registered_modules_are_attributes_too():
         pair.register_module("f", lambda x: x)
     with pytest.raises(errors.OptionError, match="only Modules"):
         nn.Sequential(nn.Linear(1, 1), F.relu)
+    with pytest.raises(errors.OptionError, match=r"write ReLU\(\) for one"):
+        nn.Sequential(nn.Linear(1, 1), nn.ReLU)
+    with pytest.raises(errors.OptionError, match=r"unpack a list of them, as in Sequential\(\*layers\)"):
+        nn.Sequential([nn.Linear(1, 1)])
 
 
 def test_buffers_are_saved_but_not_trained():
@@ -905,6 +909,7 @@ def test_the_documented_message():
         (lambda: nn.Dropout(math.nan), errors.OptionError, "nan"),
         (lambda: F.dropout(tg.ones(2), 2.0), errors.OptionError, "2.0"),
         (lambda: nn.Linear(0, 2), errors.OptionError, r"sizes must be positive integers\n.*in_features +0"),
+        (lambda: nn.Linear("4", 2), errors.OptionError, "positive integers\n.*in_features +'4'"),
         (lambda: nn.Linear(2, 2.0), errors.OptionError, "out_features +2.0"),
         (lambda: nn.Embedding(3, -1), errors.OptionError, "embedding_dim +-1"),
         (lambda: nn.LayerNorm((3, 0)), errors.OptionError, r"normalized_shape\[1\] +0"),

@@ -347,6 +347,8 @@ def ones(*shape):
         (ShapeError, "batch_norm", lambda: tg.batch_norm(ones(1, 3), training=True)),
         (ShapeError, "cross_entropy", lambda: tg.cross_entropy(ones(4, 3), [0, 1, 2])),
         (ShapeError, "cross_entropy", lambda: tg.cross_entropy(ones(4, 3), np.ones((4, 2)))),
+        (DTypeError, "cross_entropy", lambda: tg.cross_entropy(ones(4, 3), np.ones(4))),
+        (DTypeError, "linear", lambda: tg.linear([[1.0, 2.0, 3.0]], ones(4, 3))),
         (ShapeError, "cross_entropy", lambda: tg.cross_entropy(ones(2, 3), [0, 1], weight=np.ones(2))),
         (IndexingError, "cross_entropy", lambda: tg.cross_entropy(ones(2, 3), [0, 3])),
         (IndexingError, "cross_entropy", lambda: tg.cross_entropy(ones(2, 3), [0, -1])),

@@ -214,7 +214,7 @@ def test_hyper_parameters_out_of_their_domain(name, options, key):
         cls([parameter(1.0)], **options)
     message = str(caught.value)
     assert message.startswith(f"{cls.__name__}: {key} must be ")
-    assert message.endswith(f"\n  {key}  {options[key]}")
+    assert message.endswith(f"\n  {key}  {options[key]!r}")
     good, opt = {"params": [parameter(1.0)]}, cls([parameter(1.0)])
     with pytest.raises(errors.OptionError):
         opt.add_param_group({**good, **options})
@@ -249,6 +249,7 @@ def shared():
         (lambda: [{"params": shared()[:1]}, {"params": shared()}], errors.OptionError, "appears twice"),
         (lambda: [("a", parameter(1.0)), ("a", parameter(1.0))], errors.OptionError, r"twice; .*\n  name  a"),
         (lambda: parameter(1.0), errors.DTypeError, r"write \[p\]"),
+        (lambda: nn.Linear(1, 1), errors.DTypeError, r"write model.parameters\(\)"),
         (lambda: [parameter(1.0) * 2], errors.DTypeError, r"only leaf.*\n.*0\n.*result of an operation"),
         (lambda: [tg.tensor([1, 2])], errors.DTypeError, r"only leaf.*\n.*\n.*int64 leaf"),
         (lambda: [np.ones(2)], errors.DTypeError, "ndarray"),

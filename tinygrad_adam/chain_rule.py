@@ -177,7 +177,7 @@ class Explanation:
 
 
 def explain(
-    root: Variable, gradient: Any, largest_first: bool, frame: FrameType | None = None
+    root: Variable, gradient: Any, largest_first: bool, frame: FrameType | None = None, where: str = "explain"
 ) -> Explanation:
     """Write down the graph of `root`; see `Tensor.explain`.
 
@@ -191,10 +191,12 @@ def explain(
         The order of the text.
     frame : frame, optional
         Whose local variables give names to Tensors.
+    where : str
+        Who asks, for the message of an error.
     """
     if root.node is None:
         raise GraphError(
-            "explain",
+            where,
             "the Tensor has no graph: it is a leaf, which nothing was computed for"
             if root.requires_grad
             else "the Tensor has no graph; compute it outside no_grad() from what has requires_grad=True",

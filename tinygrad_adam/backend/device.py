@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..errors import DeviceError, unknown_name
+from ..errors import DeviceError, OptionError
 from .kernels import KernelTable
 
 Array = Any
@@ -104,7 +104,9 @@ def get_backend(device: str) -> Backend:
             from . import cuda
 
             return cuda.find_gpu(int(number) if colon else None)
-    raise unknown_name("device", "device", device, ["cpu", "cuda", "cuda:N"])
+    raise OptionError(
+        "device", f"unknown device {device!r}; write 'cpu', or 'cuda' for a GPU", known="cpu, cuda, cuda:N"
+    )
 
 
 def device(name: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from . import options
-from .shared import new_folder, read_settings, say, say_table
+from .shared import counted, new_folder, read_settings, say, say_table
 
 
 def compare(
@@ -73,7 +73,7 @@ def compare(
     total, done = len(entries) * seeds, 0
     say(
         f"{model} ({example.trainer.model.parameter_count():,} parameters) on {data}: "
-        f"{len(entries)} optimizers, {seeds} seeds, {epochs} epochs each"
+        f"{counted(len(entries), 'optimizer')}, {counted(seeds, 'seed')}, {counted(epochs, 'epoch')} each"
     )
 
     def report(entry: Entry, seed: int, outcome: Outcome) -> None:

@@ -43,12 +43,13 @@ def explain(
         return
     layer = taken.optimizer.explain(parameter)
     ledger = layer if entry is None else taken.optimizer.explain(parameter, entry)
+    if picture is not None:
+        plot_layer(layer, picture)
     say(f"{taken}\n")
     title, _, rest = str(ledger).partition("\n")
     say(title, "bold")
     say(rest)
     if picture is not None:
-        plot_layer(layer, picture)
         say(f"\n{picture} shows it.")
 
 

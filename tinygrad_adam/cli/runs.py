@@ -15,9 +15,10 @@ from ..data import DATASETS
 from ..errors import OptionError, TinygradAdamError
 from . import options
 from .doctoring import watched_by_doctor
-from .shared import given, read_settings, say, say_table
+from .shared import given, read_settings, say
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
+LEARNED = 2  # times the accuracy of guessing
 
 
 def train(
@@ -67,6 +68,11 @@ def train(
 
     if threads is not None:
         set_num_threads(threads)
+    if film is not None:
+        from ..explain.film import check_path
+        from ..explain.film import film as recorded
+
+        check_path(film)  # before there is a folder of the run
     if resume is not None:
         others = given(context) - {"--resume", "--threads", "--film", "--doctor", "--device"}
         if others:
@@ -110,8 +116,6 @@ def train(
     try:
         with contextlib.ExitStack() as around:
             if film is not None:
-                from ..explain.film import film as recorded
-
                 around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
             if doctor:
                 around.enter_context(watched_by_doctor(run))
@@ -137,7 +141,14 @@ def train(
         "bold",
     )
     say(f"{run.folder} holds curves.png, predictions.png and the checkpoints.")
-    say(f"Next, try:\n  {_next_command(run)}")
+    if results["accuracy"] < LEARNED / len(run.data.classes):
+        say(
+            "That is hardly more than guessing. Ask the doctor why:\n  "
+            + options.train_command(run.config)
+            + " --doctor"
+        )
+    else:
+        say(f"Next, try:\n  {_next_command(run)}")
 
 
 def _next_command(run: Any) -> str:
@@ -185,9 +196,6 @@ def predict(
 
 def datasets() -> None:
     """List the data sets."""
-    columns = ("name", "images", "what it is", "size", "license")
-    rows = [
-        (info.name, "x".join(map(str, info.shape)), info.description, info.size, info.license)
-        for info in DATASETS.values()
-    ]
-    say_table(columns, rows, wrapped="what it is")
+    for info in DATASETS.values():
+        say(f"{info.name}: {info.description}", "bold")
+        say(f"  {'x'.join(map(str, info.shape))}; {info.size}; license: {info.license}")

@@ -37,6 +37,11 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: st
     console.print(table)
 
 
+def counted(number: int, thing: str) -> str:
+    """Say how many: 1 seed, 3 seeds."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def read_settings(option: str, pairs: list[str], **others: float | None) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is a number, a truth value, a word, or numbers with commas."""
     settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}

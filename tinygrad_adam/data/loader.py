@@ -81,6 +81,8 @@ class DataLoader:
         for name, value in {"shuffle": shuffle, "drop_last": drop_last}.items():
             if not isinstance(value, bool):
                 raise OptionError("DataLoader", f"{name} must be True or False", **{name: repr(value)})
+        if isinstance(dataset, tuple | list):
+            raise OptionError("DataLoader", "put arrays into a dataset: DataLoader(TensorDataset(x, y))")
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle

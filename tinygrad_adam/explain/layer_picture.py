@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..errors import OptionError
+from ..files import replacing
 from ..optim.ledger import DISTRIBUTED, LayerLedger
 
 BAR, MARK = "#0072b2", "#d55e00"  # of Okabe and Ito
@@ -53,14 +53,8 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
         f"{layer.optimizer}, step {layer.step} of {layer.parameter} {layer.shape}: the update's norm is "
         f"{layer.norm_ratio:.2g} of the weights'"
     )
-    picture = io.BytesIO()
-    figure.savefig(picture, format=target.suffix[1:].lower(), dpi=130)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_bytes(picture.getvalue())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as partial:
+        figure.savefig(partial, format=target.suffix[1:].lower(), dpi=130)
 
 
 def _histogram(panel: Any, layer: LayerLedger, name: str) -> None:

@@ -16,7 +16,7 @@ from .parameter import Parameter
 
 def require_positive(where: str, **sizes: int) -> None:
     """Refuse sizes that are not positive integers."""
-    wrong = {name: size for name, size in sizes.items() if not isinstance(size, Integral) or size < 1}
+    wrong = {name: repr(size) for name, size in sizes.items() if not isinstance(size, Integral) or size < 1}
     if wrong:
         raise OptionError(where, "sizes must be positive integers", **wrong)
 

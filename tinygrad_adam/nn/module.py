@@ -132,8 +132,16 @@ class Module:
     def register_module(self, name: str, module: Module) -> None:
         """Register a child under a name that need not be an identifier."""
         if not isinstance(module, Module):
+            hint = ""
+            if isinstance(module, type):
+                hint = f"; write {module.__name__}() for one"
+            elif isinstance(module, list | tuple):
+                hint = "; unpack a list of them, as in Sequential(*layers)"
             raise OptionError(
-                type(self).__name__, "only Modules can be children", name=name, value=type(module).__name__
+                type(self).__name__,
+                f"only Modules can be children{hint}",
+                name=name,
+                value=type(module).__name__,
             )
         setattr(self, name, module)
 

@@ -115,6 +115,8 @@ def cross_entropy(
     ------
     ShapeError
         If the shapes do not fit.
+    DTypeError
+        If logits are not floats, or labels not integers.
     IndexingError
         If a label is not in ``range(C)`` and is not `ignore_index`. On a GPU, where a look at the labels
         would wait, such a label makes the loss NaN instead.
@@ -151,6 +153,12 @@ def cross_entropy(
         )
     sample_shape = shape[:axis] + shape[axis + 1 :]
     if target.dtype.kind == "f":
+        if tuple(target.shape) == sample_shape:
+            raise DTypeError(
+                "cross_entropy", "labels must be integers, such as labels.astype(int); "
+                "floats are probabilities of classes, of the shape of logits",
+                logits=shape, target=f"{sample_shape} {target.dtype}",
+            )  # fmt: skip
         check_same_shape("cross_entropy", logits, target)
         target = as_target(target, logits)
         q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
@@ -162,7 +170,8 @@ def cross_entropy(
         return reshape(losses, shape=sample_shape) if reduction == "none" else losses
     if tuple(target.shape) != sample_shape:
         raise ShapeError(
-            "cross_entropy", "target must have the shape of logits without the axis of classes",
+            "cross_entropy",
+            f"target must have the shape of logits without the axis of classes, {sample_shape}",
             logits=shape, target=tuple(target.shape),
         )  # fmt: skip
     labels = _checked_labels("cross_entropy", target, rows, shape[axis], ignore_index)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend.convert import array_of
 from ..backend.device import is_array
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..primitive import Variable, primitive
 from .activation import choose_activation, relu_vjp
 from .arithmetic import multiply
@@ -157,11 +157,18 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None)
     ------
     ShapeError
         If the sizes do not match.
+    DTypeError
+        If `x` is a list or another thing without a shape.
     OptionError
         If there is no such activation.
     """
     operation = _linear if choose_activation("linear", activation) is None else _linear_relu
-    x_shape, weight_shape = x.shape, weight.shape
+    try:
+        x_shape, weight_shape = x.shape, weight.shape
+    except AttributeError as error:
+        raise DTypeError(
+            "linear", "x must be a Tensor or an array, as tg.tensor(x)", x=type(x).__name__
+        ) from error
     if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
         raise ShapeError(
             "linear", "x.shape[-1] must equal weight.shape[1]", x=tuple(x_shape), weight=tuple(weight_shape)

@@ -83,9 +83,14 @@ class Optimizer:
             raise DTypeError(
                 self._name, "params must be an iterable of Parameters; write [p] for a single one"
             )
+        if hasattr(params, "parameters"):
+            raise DTypeError(self._name, "params are a model's parameters; write model.parameters()")
         params = list(params)
         if not params:
-            raise OptionError(self._name, "there are no parameters; has the model registered its layers?")
+            raise OptionError(
+                self._name,
+                "there are no parameters; layers must be attributes of a Module, lists of them a ModuleList",
+            )
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
@@ -160,7 +165,7 @@ class Optimizer:
 
     def _require(self, settings: dict[str, Any], name: str, domain: str, inside: bool) -> None:
         if not inside:
-            raise OptionError(self._name, f"{name} must be {domain}", **{name: settings[name]})
+            raise OptionError(self._name, f"{name} must be {domain}", **{name: repr(settings[name])})
 
     def _require_not_negative(self, settings: dict[str, Any], *names: str) -> None:
         for name in names:

@@ -308,9 +308,12 @@ class Run(Experiment):
         except DeviceError:
             raise
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise CheckpointError(
-                f"opening {path}", "it is not the folder of a run: there is no config.json"
-            ) from error
+            problem = (
+                "it is not the folder of a run: there is no config.json"
+                if path.exists()
+                else "there is no such folder; 'tinygrad-adam train' leaves its runs in runs/"
+            )
+            raise CheckpointError(f"opening {path}", problem) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"opening {path}", f"config.json is damaged: {error}") from error
         return cls(path, config)
@@ -330,7 +333,17 @@ class Run(Experiment):
         self.trainer.load(self.checkpoints.last)
 
     def load_best(self) -> None:
-        """Take over the weights of the best epoch."""
+        """Take over the weights of the best epoch.
+
+        Raises
+        ------
+        CheckpointError
+            If there are none, or they are damaged.
+        """
+        if not self.checkpoints.best_file.exists():
+            raise CheckpointError(
+                f"opening {self.folder}", "the run has no checkpoint yet; train it to the end of an epoch"
+            )
         load_checkpoint(self.checkpoints.best_file, self.trainer.model, restore_random=False)
 
     def train(self, display: Callback | None = None) -> dict[str, float]:

@@ -52,8 +52,10 @@ class Drawing:
         Raises
         ------
         OptionError
-            If the file cannot be written.
+            If the path does not end in ``.svg``, or the file cannot be written.
         """
+        if Path(path).suffix.lower() != ".svg":
+            raise OptionError("draw", "the picture is SVG, so the name must end in .svg", path=Path(path))
         try:
             with replacing(path) as partial:
                 partial.write_text(self.svg, encoding="utf-8")
@@ -106,7 +108,7 @@ def draw(result: Tensor, unfold: int | str | Sequence[str] | None = None, gradie
     if not isinstance(result, Tensor):
         raise DTypeError("draw", "only a Tensor has a graph", got=type(result).__name__)
     frame = sys._getframe(1)
-    explanation = explain(result, gradient, largest_first=False, frame=frame)
+    explanation = explain(result, gradient, largest_first=False, frame=frame, where="draw")
     scopes = Scopes(explanation, _names(frame))
     held = [scope for scope in scopes.drawn() if scope.call is not None]
     for scope in _to_open(held, unfold):

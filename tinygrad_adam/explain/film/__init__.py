@@ -53,16 +53,7 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Rec
     [1, 2, 3]
     """
     target = Path(path)
-    if target.suffix not in (".html", ".htm"):
-        raise OptionError("film", "the name of the file must end in .html", path=str(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-        if target.is_dir():
-            raise IsADirectoryError("it is a folder")
-    except OSError as error:
-        raise OptionError("film", f"cannot write there: {error}", path=str(path)) from error
+    check_path(target)
     recorder = Recorder()
     try:
         with watch(recorder):
@@ -72,6 +63,20 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Rec
             _write(target, recorder, title)
         raise
     _write(target, recorder, title)
+
+
+def check_path(target: Path) -> None:
+    """Refuse a path that a film cannot be written to; its folder is made."""
+    if target.suffix not in (".html", ".htm"):
+        raise OptionError("film", "the name of the file must end in .html", path=str(target))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+        if target.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        raise OptionError("film", f"cannot write there: {error}", path=str(target)) from error
 
 
 def _write(target: Path, recorder: Recorder, title: str | None) -> None:

@@ -15,7 +15,7 @@ function number(x) {
   if (x === 0) return "0";
   const size = Math.abs(x);
   const text = size >= 1e5 || size < 1e-3 ? x.toExponential(3) : x.toPrecision(4);
-  return text.replace("-", "−").replace("e+", "e");
+  return text.replaceAll("-", "−").replace("e+", "e");
 }
 const short = (x) => number(x !== 0 && Number.isFinite(x) ? Number(x.toPrecision(3)) : x).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
 const shape = (sizes) => (sizes.length ? sizes.join(" × ") : "one number");
