@@ -49,6 +49,7 @@ myst_heading_anchors = 4
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say what things are, shapes included
 numpydoc_show_class_members = False
+doctest_global_setup = "__name__ = '__main__'"  # primitives ask which module they are defined in
 add_module_names = False
 
 sphinx_gallery_conf = {

@@ -17,7 +17,7 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(History, "plot", lambda *args: None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs an event loop as long as it is open
 def browser():
     """Chromium without a window: that of the system, or the one that Playwright installed."""
     playwright = pytest.importorskip(

@@ -59,6 +59,8 @@ class TensorDataset:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import TensorDataset
     >>> data = TensorDataset(np.eye(3), np.array([2, 0, 1]))
     >>> len(data)
     3
@@ -200,6 +202,8 @@ def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDat
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import TensorDataset, split
     >>> train, test = split(TensorDataset(np.arange(10)), 0.8)
     >>> len(train), len(test)
     (8, 2)

@@ -51,6 +51,8 @@ class ImageDataset(TensorDataset):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import ImageDataset, random_flip
     >>> data = ImageDataset(np.full((5, 3, 8, 8), 255, np.uint8), np.arange(5), augment=[random_flip()])
     >>> x, y = data[1:3]
     >>> x.shape, x.dtype, float(x.max()), y
@@ -114,6 +116,8 @@ def random_crop(padding: int) -> Augmentation:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import random_crop
     >>> random_crop(1)(np.random.default_rng(0), np.arange(1, 10, dtype=np.uint8).reshape(1, 1, 3, 3))
     array([[[[4, 5, 6],
              [7, 8, 9],
@@ -133,6 +137,8 @@ def random_flip() -> Augmentation:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import random_flip
     >>> images = np.array([1, 2], np.uint8) + np.zeros((4, 1, 1, 2), np.uint8)
     >>> random_flip()(np.random.default_rng(1), images)[:, 0, 0].tolist()
     [[1, 2], [1, 2], [2, 1], [1, 2]]

@@ -59,7 +59,8 @@ class DataLoader:
 
     Examples
     --------
-    >>> from tinygrad_adam.data import TensorDataset
+    >>> import numpy as np
+    >>> from tinygrad_adam.data import DataLoader, TensorDataset
     >>> loader = DataLoader(TensorDataset(np.arange(5)), batch_size=2)
     >>> [batch.numpy().tolist() for (batch,) in loader]
     [[0, 1], [2, 3], [4]]

@@ -55,7 +55,9 @@ def filter_normalized(direction: Weights, weights: Weights) -> Weights:
 
     Examples
     --------
-    >>> d = filter_normalized({"w": numpy.array([[3.0, 4.0], [1.0, 0.0]])}, {"w": numpy.eye(2) * 10})
+    >>> import numpy as np
+    >>> from tinygrad_adam.explain import filter_normalized
+    >>> d = filter_normalized({"w": np.array([[3.0, 4.0], [1.0, 0.0]])}, {"w": np.eye(2) * 10})
     >>> d["w"]
     array([[ 6.,  8.],
            [10.,  0.]])

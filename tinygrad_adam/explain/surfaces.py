@@ -87,6 +87,7 @@ class Surface:
 
         Examples
         --------
+        >>> from tinygrad_adam.explain import SURFACES
         >>> SURFACES["himmelblau"].distance((3.0, 2.5))
         0.5
         """

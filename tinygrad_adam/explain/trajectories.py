@@ -100,7 +100,8 @@ def descend(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> Trajec
 
     Examples
     --------
-    >>> from tinygrad_adam.explain import SURFACES
+    >>> from tinygrad_adam.explain import SURFACES, descend
+    >>> from tinygrad_adam.training import Entry
     >>> path = descend(SURFACES["ravine"], Entry.parse("sgd:lr=0.5"), steps=1)
     >>> path.gradients, path.steps
     (array([[-1., -8.]]), array([[0.5, 4. ]]))
@@ -166,7 +167,8 @@ def tune_lr(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> float:
     --------
     On a parabola, the step to the bottom is the gradient over the curvature:
 
-    >>> from tinygrad_adam.explain import Surface
+    >>> from tinygrad_adam.explain import Surface, tune_lr
+    >>> from tinygrad_adam.training import Entry
     >>> bowl = Surface("bowl", "", lambda x, y: x**2 + y**2, ((0, 0),), 0.0, (1.0, 1.0), (-9, 9, -9, 9), "")
     >>> tune_lr(bowl, Entry.parse("sgd"), steps=10)
     0.5

@@ -80,6 +80,7 @@ class Entry:
 
         Examples
         --------
+        >>> from tinygrad_adam.training import Entry
         >>> Entry.parse("momentum:lr=0.01")
         Entry(label='momentum:lr=0.01', optimizer='sgd', settings={'lr': 0.01, 'momentum': 0.9})
         """
@@ -99,6 +100,7 @@ class Entry:
 
         Examples
         --------
+        >>> from tinygrad_adam.training import Entry
         >>> Entry.parse("nesterov").describe()
         'lr=0.1, momentum=0.9, nesterov=True'
         """

@@ -102,7 +102,7 @@ class Search:
     --------
     >>> import tempfile
     >>> from concurrent.futures import ThreadPoolExecutor
-    >>> from tinygrad_adam.training import Range, RunConfig, Search
+    >>> from tinygrad_adam.training import Range, RunConfig, Search, rank_trials
     >>> config = RunConfig(model="mlp:8", epochs=1, batch_size=512)
     >>> search = Search(config, {"lr": Range("lr", 1e-3, 1e-1)}, points=3)
     >>> with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:

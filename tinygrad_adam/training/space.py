@@ -101,6 +101,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, Range | list[Any]]:
 
     Examples
     --------
+    >>> from tinygrad_adam.training import parse_space
     >>> parse_space(["lr=1e-4..1e-1", "amsgrad=True,False"])
     {'lr': Range(name='lr', low=0.0001, high=0.1), 'amsgrad': [True, False]}
     """

@@ -25,6 +25,7 @@ def load_digits() -> ImageData:
 
     Examples
     --------
+    >>> from tinygrad_adam.data import load_digits
     >>> x, y = load_digits().arrays("train")
     >>> x.shape, y.shape
     ((3823, 64), (3823,))

@@ -110,6 +110,7 @@ def load_dataset(name: str) -> ImageData:
 
     Examples
     --------
+    >>> from tinygrad_adam.data import load_dataset
     >>> load_dataset("digits").test_images.shape
     (1797, 8, 8)
     """
