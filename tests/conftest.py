@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
+
+
+def pytest_collection_finish(session):
+    """Let PyTorch compute in one thread: others of it that wait for work keep the cores from the tests."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture

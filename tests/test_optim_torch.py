@@ -17,13 +17,11 @@ TOLERANCE = 1e-10
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread_and_float64():
+def _float64():
     """PyTorch counts steps, and keeps NAdam's product of momenta, in the default dtype."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    torch.set_num_threads(1)
+    dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
-    torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
 
 
