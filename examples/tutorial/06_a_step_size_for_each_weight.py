@@ -24,11 +24,11 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 #
 # What is typical? The root of a mean of squares. Two answers to "mean over what":
 #
-# ========================  =================================  =============================
-# AdaGrad (2011)            ``v = v + g**2``                   all that ever was, summed up
-# RMSProp (2012)            ``v = beta * v + (1-beta) * g**2``   the recent past, averaged
-# both                      ``w = w - lr * g / (sqrt(v) + eps)``   for each weight by itself
-# ========================  =================================  =============================
+# ==============  ====================================  ============================
+# AdaGrad (2011)  ``v = v + g**2``                      all that ever was, summed up
+# RMSProp (2012)  ``v = beta * v + (1 - beta) * g**2``  the recent past, averaged
+# both            ``w = w - lr * g / (sqrt(v) + eps)``  for each weight by itself
+# ==============  ====================================  ============================
 #
 # Multiply all gradients of a weight by 1000: then ``sqrt(v)`` grows by 1000, and the step stays as it is.
 # ``eps``, a tiny number, only keeps a weight with gradient zero from dividing by zero.

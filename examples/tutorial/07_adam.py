@@ -21,17 +21,17 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # As in the paper, with ``alpha`` for the learning rate. All arrays are of the size of the weights, and
 # every operation is for each weight by itself:
 #
-# =====  ==========================================  ==============================================
-# line   code                                        what it is
-# =====  ==========================================  ==============================================
-# 5      ``t = t + 1``                               the number of the step, from 1
-# 6      ``g = gradient at w``                       from ``backward()``
-# 7      ``m = beta1 * m + (1 - beta1) * g``         first moment: mean of the gradients
-# 8      ``v = beta2 * v + (1 - beta2) * g**2``      second moment: mean of their squares
-# 9      ``m_hat = m / (1 - beta1**t)``              bias corrections
-# 10     ``v_hat = v / (1 - beta2**t)``
-# 11     ``w = w - alpha * m_hat / (sqrt(v_hat) + eps)``  the step
-# =====  ==========================================  ==============================================
+# ====  ===============================================  ====================================
+# line  code                                             what it is
+# ====  ===============================================  ====================================
+# 5     ``t = t + 1``                                    the number of the step, from 1
+# 6     ``g = gradient at w``                            from ``backward()``
+# 7     ``m = beta1 * m + (1 - beta1) * g``              first moment: mean of the gradients
+# 8     ``v = beta2 * v + (1 - beta2) * g**2``           second moment: mean of their squares
+# 9     ``m_hat = m / (1 - beta1**t)``                   the first, its bias corrected
+# 10    ``v_hat = v / (1 - beta2**t)``                   the second, its bias corrected
+# 11    ``w = w - alpha * m_hat / (sqrt(v_hat) + eps)``  the step
+# ====  ===============================================  ====================================
 #
 # The paper's defaults: ``alpha`` 0.001, ``beta1`` 0.9, ``beta2`` 0.999, ``eps`` 1e-8. And here is a whole
 # optimizer. It works on one flat array that holds all weights of a model side by side, as the package's
