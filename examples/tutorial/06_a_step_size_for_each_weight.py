@@ -26,7 +26,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 #
 # ==============  ====================================  ============================
 # AdaGrad (2011)  ``v = v + g**2``                      all that ever was, summed up
-# RMSProp (2012)  ``v = beta * v + (1-beta) * g**2``    the recent past, averaged
+# RMSProp (2012)  ``v = beta * v + (1 - beta) * g**2``  the recent past, averaged
 # both            ``w = w - lr * g / (sqrt(v) + eps)``  for each weight by itself
 # ==============  ====================================  ============================
 #

@@ -28,8 +28,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # 6     ``g = gradient at w``                            from ``backward()``
 # 7     ``m = beta1 * m + (1 - beta1) * g``              first moment: mean of the gradients
 # 8     ``v = beta2 * v + (1 - beta2) * g**2``           second moment: mean of their squares
-# 9     ``m_hat = m / (1 - beta1**t)``                   bias corrections
-# 10    ``v_hat = v / (1 - beta2**t)``
+# 9     ``m_hat = m / (1 - beta1**t)``                   the first, its bias corrected
+# 10    ``v_hat = v / (1 - beta2**t)``                   the second, its bias corrected
 # 11    ``w = w - alpha * m_hat / (sqrt(v_hat) + eps)``  the step
 # ====  ===============================================  ====================================
 #
