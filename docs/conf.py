@@ -12,6 +12,9 @@ import tinygrad_adam
 
 sys.path.insert(0, str(Path(__file__).parent))
 import pages
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.util.nodes import make_refnode
 
 project = "tinygrad_adam"
 copyright = "the tinygrad_adam authors"
@@ -23,20 +26,22 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["site", "_templates"]
 templates_path = ["_templates"]
-default_role = "autolink"
+default_role = "py:obj"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+
+highlight_language = "none"  # what is not said to be Python is output, commands or an algorithm
 
 html_theme = "furo"
 html_title = "tinygrad_adam"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_math_renderer = "mathml"  # which browsers draw by themselves, also without a network
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4
@@ -88,6 +93,28 @@ def _shorten_navigation(
         context["toctree"] = lambda **options: toctree(**{**options, "maxdepth": 2})
 
 
+def _find_in_another_room(app: Any, env: Any, node: Any, text: Any) -> Any:
+    """Link a name in single backticks that is of another module than the docstring, if only one is meant.
+
+    Names that could as well be parameters, of small letters only, are left alone.
+    """
+    name, domain = node["reftarget"], env.domains["py"]
+    if node.get("refdomain") != "py" or not re.search("[A-Z_]", name):
+        return None
+    found = [entry for full, entry in domain.objects.items() if full.endswith(f".{name}")]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text)
+
+
+def _write_formula(translator: Any, node: Any) -> None:
+    """Write a formula, in the line or on a line of its own, as MathML."""
+    block = isinstance(node, nodes.math_block)
+    formula = convert(node.astext(), display="block" if block else "inline")
+    translator.body.append(f'<div class="formula">{formula}</div>\n' if block else formula)
+    raise nodes.SkipNode
+
+
 def _record_film(app: Any, error: Exception | None) -> None:
     """Run the code of the front page where the site is, so that the film which it links to is its own."""
     if error is None and app.builder.format == "html":
@@ -98,6 +125,8 @@ def _record_film(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Hook into the reading and the writing of pages."""
+    app.connect("missing-reference", _find_in_another_room)
+    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("build-finished", _record_film)
     app.connect("source-read", _name_files)
     app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's

@@ -8,6 +8,15 @@ import shutil
 import pytest
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Runs leave no pictures: drawing takes longer than training here."""
+    from tinygrad_adam.training import History, run
+
+    monkeypatch.setattr(run, "plot_predictions", lambda *args: None)
+    monkeypatch.setattr(History, "plot", lambda *args: None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Chromium without a window: that of the system, or the one that Playwright installed."""

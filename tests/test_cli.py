@@ -55,7 +55,7 @@ def call(monkeypatch, capfd):
 
 
 @pytest.fixture
-def train(call, tmp_path):
+def train(call, no_pictures, tmp_path):
     return lambda *args, out="run": call("train", *SMALL, "--out", tmp_path / out, *args)
 
 
@@ -79,8 +79,7 @@ def run(tmp_path_factory):
     """A run that was trained well enough to know its digits."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = RunConfig(model="mlp:48", epochs=8, settings={"lr": 0.01}, dropout=0.1)
-    opened = Run.start(config, folder)
-    opened.train()
+    Run.start(config, folder).fit()
     return folder
 
 
@@ -110,11 +109,11 @@ def outcome(folder):
 # --- Training ----------------------------------------------------------------------------
 
 
-def test_train_leaves_a_whole_run(train, tmp_path):
-    answer = train()
+def test_train_leaves_a_whole_run(call, tmp_path):
+    run = tmp_path / "run"
+    answer = call("train", *SMALL, "--out", run)
     assert answer.code == 0
     assert answer.err == ""
-    run = tmp_path / "run"
     assert sorted(p.name for p in run.iterdir()) == FILES
     assert (run / "curves.png").read_bytes()[:8] == (run / "predictions.png").read_bytes()[:8] == PNG
     with image_library.open(run / "predictions.png") as picture:
@@ -135,8 +134,7 @@ def test_config_repeats_the_run(train, tmp_path):
     train(*settings, "--optimizer", "adamw", "--seed", 5, "--max-grad-norm", "1", "--schedule", "constant")
     values = json.loads((tmp_path / "run" / "config.json").read_text())
     values.pop("version")
-    again = Run.start(RunConfig(**values), tmp_path / "again")
-    again.train()
+    Run.start(RunConfig(**values), tmp_path / "again").fit()
     assert outcome(tmp_path / "again") == outcome(tmp_path / "run")
     train("--seed", "6", out="other")
     assert outcome(tmp_path / "other") != outcome(tmp_path / "run")
@@ -183,7 +181,7 @@ def test_schedules(train, tmp_path, options, lrs, count):
     assert again.trainer.schedule.count == count
 
 
-def test_default_folders_are_numbered(call, tmp_path, monkeypatch):
+def test_default_folders_are_numbered(call, no_pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(NET)
     for model in ("mlp:4", "mlp:4", "net.py:build"):

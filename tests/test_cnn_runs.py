@@ -21,7 +21,7 @@ import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import cli, nn  # noqa: E402
 from tinygrad_adam.data import DATASETS, ImageData, load_digits  # noqa: E402
 from tinygrad_adam.errors import OptionError  # noqa: E402
-from tinygrad_adam.training import Callback, History, Run, RunConfig, build_model, pictures  # noqa: E402
+from tinygrad_adam.training import Callback, Run, RunConfig, build_model, pictures  # noqa: E402
 from tinygrad_adam.training import run as run_module  # noqa: E402
 from tinygrad_adam.training.reading import read_images  # noqa: E402
 
@@ -90,13 +90,6 @@ def at_the_shell(folder, *args):
         with contextlib.suppress(SystemExit):
             cli.main()
     return folder, shown.getvalue()
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Drawing takes longer than training here."""
-    monkeypatch.setattr(run_module, "plot_predictions", lambda *args: None)
-    monkeypatch.setattr(History, "plot", lambda *args: None)
 
 
 def settings(net, **others):
@@ -290,11 +283,15 @@ def test_a_run_on_color_images(call, color_run):  # noqa: F811
     assert json.loads((folder / "config.json").read_text())["augment"] is True
 
 
-@pytest.mark.usefixtures("no_pictures")
+@pytest.fixture(scope="module")
+def augmented_run(color, net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    Run.start(RunConfig(**settings(net)), folder).fit()
+    return folder
+
+
 @pytest.mark.parametrize("step", [3, 9, 14])  # 7 steps an epoch; 14 is the end of the second
-def test_augmented_runs_stopped_anywhere_go_on_bit_for_bit(color, net, tmp_path, step):
-    whole = Run.start(RunConfig(**settings(net)), tmp_path / "whole")
-    whole.train()
+def test_augmented_runs_stopped_anywhere_go_on_bit_for_bit(color, net, augmented_run, tmp_path, step):
     stopped = Run.start(RunConfig(**settings(net)), tmp_path / "run")
     training, validation = stopped.loaders()
     stopped.trainer.callbacks.append(StopAt(step))
@@ -304,11 +301,10 @@ def test_augmented_runs_stopped_anywhere_go_on_bit_for_bit(color, net, tmp_path,
     resumed = Run.open(tmp_path / "run")
     resumed.resume()
     assert resumed.trainer.step == step
-    resumed.train()
-    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    resumed.fit()
+    assert outcome(tmp_path / "run") == outcome(augmented_run)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_augmentation_changes_training_images_only(color, net, tmp_path):
     runs = {}
     for augment in (True, False):
@@ -316,7 +312,7 @@ def test_augmentation_changes_training_images_only(color, net, tmp_path):
         runs[augment] = [
             np.concatenate([x.numpy() for x, _ in loader]).astype(np.float32) for loader in opened.loaders()
         ]
-        opened.train()
+        opened.fit()
     changed, plain = runs[True], runs[False]
     assert changed[0].shape == plain[0].shape == (198, 3, 12, 10)
     same = (changed[0] == plain[0]).reshape(198, -1).all(1)

@@ -137,7 +137,7 @@ def test_a_command_for_a_missing_numba(no_gpu, monkeypatch):
 # --- --device -------------------------------------------------------------------------------------
 
 
-def test_a_run_on_a_gpu_is_that_on_the_cpu(gpu, tmp_path):
+def test_a_run_on_a_gpu_is_that_on_the_cpu(gpu, no_pictures, tmp_path):
     call("train", *SMALL, "--device", "cpu", "--out", tmp_path / "cpu")
     with gpu.cuda.Device(1):
         said = call("train", *SMALL, "--device", "auto", "--out", tmp_path / "gpu")
@@ -173,7 +173,7 @@ def test_looking_for_a_learning_rate_on_a_gpu(gpu, tmp_path):
     assert suggested[0][1] == suggested[1][1]
 
 
-def test_a_run_goes_from_a_gpu_to_a_machine_without_one(gpu, no_gpu, tmp_path):
+def test_a_run_goes_from_a_gpu_to_a_machine_without_one(gpu, no_gpu, no_pictures, tmp_path):
     run = tmp_path / "run"
     call("train", *SMALL, "--device", "cuda", "--out", run)
     np.save(tmp_path / "image.npy", np.zeros((8, 8)))

@@ -143,6 +143,19 @@ def test_a_step_on_a_copy_leaves_the_original(gpu):
     assert copy.deepcopy(optim.Adam([x]))._storages[0][0].data.device.id == 1
 
 
+def test_what_is_spread_is_not_written_to():
+    """NumPy refuses, CuPy would write to the one element that there is."""
+    one = tg.ones(1, device=GPU)
+    spread = one.broadcast_to((3,))
+    with pytest.raises(errors.ShapeError, match="read-only"):
+        spread += 1
+    with pytest.raises(errors.ShapeError, match="read-only"):
+        spread[0] = 5
+    assert one.item() == 1
+    one.broadcast_to((1, 1))[0] = 2
+    assert one.item() == 2
+
+
 def test_the_representation_says_where():
     assert repr(tg.tensor([1.5], device=GPU)) == "tensor([1.5], device=cuda:1)"
 

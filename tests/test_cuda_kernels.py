@@ -90,7 +90,7 @@ def test_the_table_overrides_kernels_of_the_reference():
     assert len(OVERRIDES) == len({name for name, _ in OVERRIDES})
     for name, function in OVERRIDES:
         assert getattr(table, name) is function, name
-    assert isinstance(table.matmul, partial)  # cuBLAS, by way of the reference
+    assert isinstance(table.relu, partial)  # of the reference, one pass already
 
 
 @pytest.mark.parametrize(("name", "function"), OVERRIDES, ids=[name for name, _ in OVERRIDES])
@@ -385,6 +385,17 @@ def test_no_elements():
         assert function(none).shape == (0, 3)
 
 
+def test_many_matrices_times_one_are_one_product(monkeypatch):
+    rng = np.random.default_rng(0)
+    weight, bias = rng.standard_normal((6, 4)), rng.standard_normal(6)
+    monkeypatch.setattr(cuda_on_host.numpy_as_cupy(), "matmul", None)
+    for shape in ((2, 3, 4), (2, 0, 4), (2, 1, 3, 4)):
+        x = rng.standard_normal(shape)
+        assert_close(cuda_elementwise.matmul(x, weight.T), x @ weight.T, np.float64)
+        fast = cuda_elementwise.linear(x, weight, bias, relu=True)
+        assert_close(fast, reference.linear(np, x, weight, bias, relu=True), np.float64)
+
+
 # --- Indexing --------------------------------------------------------------------------------
 
 
@@ -419,6 +430,15 @@ def test_any_index(index, dtype):
     values = np.random.default_rng(0).standard_normal(np.zeros(shape)[index].shape).astype(dtype)
     exact = reference.add_at(np, values.astype(np.float64), index, shape)
     assert_close(cuda_indexing.add_at(values, index, shape), exact, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_an_index_of_a_type_that_cannot_hold_the_length(dtype):
+    index = np.array([3, 0, 3], dtype)
+    values = np.arange(3.0)
+    np.testing.assert_array_equal(
+        cuda_indexing.add_at(values, index, (300,)), reference.add_at(np, values, index, (300,))
+    )
 
 
 def test_a_sum_of_many_rows_rounds_once():

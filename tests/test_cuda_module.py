@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
 import sys
 import threading
 import tomllib
@@ -156,7 +158,6 @@ class Products:
             COMPUTE_TYPE_TF32=TF32, get_compute_type=lambda dtype: self.type, set_compute_type=self.set_type
         )
         self.cublas = types.SimpleNamespace(
-            CUBLAS_TF32_TENSOR_OP_MATH=3,
             getMathMode=lambda handle: self.modes.get(handle, 0),
             setMathMode=self.modes.__setitem__,
         )
@@ -198,6 +199,36 @@ def test_tf32_ends_with_an_error(products):
     with pytest.raises(ZeroDivisionError), tg.cuda.allow_tf32():
         raise ZeroDivisionError
     assert (products.type, products.modes[products.handle()]) == (DEFAULT, 0)
+
+
+def test_tf32_is_not_left_half_allowed(products, monkeypatch):
+    def refuse(handle, mode):
+        products.modes[handle] = mode
+        if mode:
+            raise RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED")
+
+    monkeypatch.setattr(products.cublas, "setMathMode", refuse)
+    with pytest.raises(RuntimeError, match="NOT_INITIALIZED"), tg.cuda.allow_tf32():
+        pass
+    assert (products.type, products.modes[products.handle()]) == (DEFAULT, 0)
+
+
+INSIDE = """
+from cupy._core import _routines_linalg as products
+products.COMPUTE_TYPE_TF32, products.get_compute_type, products.set_compute_type
+try:
+    from cupy_backends.cuda.libs import cublas
+except ImportError:  # its library is not installed
+    pass
+else:
+    cublas.getMathMode, cublas.setMathMode
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
+def test_cupy_has_inside_what_the_switch_turns():
+    run = subprocess.run([sys.executable, "-c", INSIDE], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_tf32_on_the_gpu_that_is_named(products):

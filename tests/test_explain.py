@@ -468,15 +468,15 @@ def test_an_array_changed_in_place_leaves_the_structure():
 
 
 @pytest.mark.slow
-def test_a_chain_of_100000_operations():
+def test_a_chain_of_20000_operations():
     x = tg.tensor(1.0, requires_grad=True)
     with tg.tracing():
         y = x
-        for _ in range(100_000):
+        for _ in range(20_000):
             y = y + 1.0
     explanation = y.explain()
-    assert len(explanation.steps) == 100_000
+    assert len(explanation.steps) == 20_000
     assert {step.gradient.value for step in explanation.steps} == {1.0}
     text = str(explanation)
-    assert "99,940 operations between are not shown" in text
+    assert "19,940 operations between are not shown" in text
     assert len(text) < 12_000

@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     config = RunConfig(
         model="mlp:12", epochs=2, batch_size=512, settings={"lr": 4e-3}, max_grad_norm=0.5, dropout=0.2
     )
-    Run.start(config, folder).train()
+    Run.start(config, folder).fit()
     return folder
 
 

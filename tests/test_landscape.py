@@ -168,7 +168,7 @@ def test_bad_planes():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    Run.start(RunConfig(model="mlp:12", epochs=3, settings={"lr": 0.01}), folder).train()
+    Run.start(RunConfig(model="mlp:12", epochs=3, settings={"lr": 0.01}), folder).fit()
     return folder
 
 

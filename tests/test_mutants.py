@@ -16,7 +16,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from cases import (
     check_second_derivative,
     exercised,
 )
-from mutation import Definition, broken, compiled, running
+from mutation import Definition, broken, caught, compiled, running
 
 import tinygrad_adam as tg
 from tinygrad_adam import autograd
@@ -152,13 +152,7 @@ def is_caught(target: Target, mutant: Definition, at_most: int | None = None) ->
     """Tell whether a check of the table, or one of the first few, raises with the mutant in place."""
     checks = checks_for(target.primitives)
     with running(target.function, compiled(mutant, target.function)), tg.use_kernels(target.kernels):
-        for i, (check, case) in enumerate(checks[:at_most]):
-            try:
-                check(case)
-            except Exception:
-                checks.insert(0, checks.pop(i))  # it may well catch the next one too
-                return True
-    return False
+        return caught(checks if at_most is None else checks[:at_most])
 
 
 def cost(case: Case) -> tuple[bool, int]:
@@ -168,15 +162,15 @@ def cost(case: Case) -> tuple[bool, int]:
 
 
 @cache
-def checks_for(primitives: frozenset[str]) -> list[tuple[Callable[[Case], None], Case]]:
-    """List the checks, with their cases, that go through one of the primitives."""
-    checks: list[tuple[Callable[[Case], None], Case]] = []
+def checks_for(primitives: frozenset[str]) -> list[Callable[[], None]]:
+    """List the checks of all cases that go through one of the primitives."""
+    checks: list[Callable[[], None]] = []
     for case in sorted((case for case in CASES if case.differentiable), key=cost):
         first, second = exercised(case)
         if primitives & first:
-            checks += [(check_first_derivative, case), (check_reserved_places, case)]
+            checks += [partial(check_first_derivative, case), partial(check_reserved_places, case)]
         if primitives & second:
-            checks.append((check_second_derivative, case))
+            checks.append(partial(check_second_derivative, case))
     return checks
 
 
@@ -320,7 +314,7 @@ def test_every_rule_is_a_target():
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_wrong_rules_are_caught(target):
-    assert not is_caught(target, target.tree, at_most=30)
+    assert not is_caught(target, target.tree, at_most=6)
     survivors = {label for label, mutant in broken(target.tree, ARRAYS) if not is_caught(target, mutant)}
     assert survivors == {label for name, label in EQUIVALENT if name == target.name}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import numpy as np
 import pages
@@ -32,6 +33,40 @@ def test_what_the_page_says_is_what_its_code_prints(name):
     assert len(then) == written.count("```python")
     for shown_now, shown_then in zip(now, then, strict=True):
         assert_alike(shown_now, shown_then)
+
+
+COMMAND = re.compile(
+    r"^(?: {4}|.*?`)(?:\.venv/bin/)?tinygrad-adam ([a-z][a-z-]*(?: [^`#\n]*)?)", re.MULTILINE
+)
+
+
+def commands():
+    """Yield the commands of this package that the pages name, in blocks and in lines of text."""
+    for path in [*pages.PAGES, pages.ROOT / "docs" / "selfcheck.md"]:
+        for match in COMMAND.finditer(path.read_text("utf-8")):
+            yield path.name, match[1].strip()
+
+
+def parse(command):
+    """Let the command line parse a command, and run nothing."""
+    typer = pytest.importorskip("typer")
+    from tinygrad_adam.cli import app
+
+    group = typer.main.get_command(app)
+    name, *options = shlex.split(command)
+    with group.commands[name].make_context(name, options):
+        pass
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
+def test_a_command_that_a_page_names_is_one(page, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parse(command)
+
+
+def test_a_command_with_a_wrong_option_is_noticed():
+    with pytest.raises(Exception, match="No such option"):
+        parse("train --flim film.html")
 
 
 def test_the_pages_are_found():

@@ -187,6 +187,22 @@ def test_indices_are_wrapped_and_repeated_ones_refused():
     assert total.tolist() == [2, 0, 1]
 
 
+def test_the_order_in_memory():
+    """CuPy keeps it in casts, in arrays alike and in copies from the host; what it computes is in order."""
+    columns = cupy.asarray(np.ones((2, 3), order="F"))
+    kept = [columns, columns.astype("float32"), cupy.array(columns), cupy.zeros_like(columns)]
+    kept += [cupy.empty_like(columns), cupy.full_like(columns, 2.0), cupy.ones_like(columns)]
+    assert [(a.flags.c_contiguous, a.flags.f_contiguous) for a in kept] == [(False, True)] * len(kept)
+    for a in (columns.copy(), columns + columns, cupy.ascontiguousarray(columns)):
+        assert a.flags.c_contiguous
+
+
+def test_an_array_that_is_spread_can_be_written_to():
+    a = cupy.zeros(1)
+    cupy.broadcast_to(a, (3,))[0] = 1.0
+    assert a.tolist() == [1]
+
+
 def test_a_lack_of_memory():
     strict_cupy.limit[0] = 1000
     with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="allocating 8,000 bytes"):

@@ -274,8 +274,11 @@ TRIALS = [
 BAD = training.Trial(8, {"lr": 0.1, "beta1": 0.9, "amsgrad": True}, "diverged")
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("trials", [None, 9], ids=["grid", "random"])
+@pytest.mark.parametrize(
+    ("number", "trials"),
+    [(1, None), (2, None), (3, None), (2, 9)],
+    ids=["curve", "cells", "best over the others", "points"],
+)
 @pytest.mark.parametrize(
     "found", [TRIALS, [*TRIALS, BAD], [BAD], TRIALS[:1]], ids=["good", "mixed", "bad", "one"]
 )

@@ -13,6 +13,9 @@ from .backend import diagnosis
 from .backend.device import get_backend
 from .errors import DeviceError
 
+_TF32_TENSOR_OP_MATH = 3
+"""cuBLAS's CUBLAS_TF32_TENSOR_OP_MATH, which CuPy has no name for."""
+
 
 class Memory(NamedTuple):
     """The memory of a GPU, in bytes.
@@ -143,10 +146,10 @@ def allow_tf32(device: str = "cuda") -> Iterator[None]:
 
     # Products of two matrices ask for the type, those of stacks of matrices for the mode.
     before = products.get_compute_type("float32"), cublas.getMathMode(handle)
-    with backend.current("allow_tf32"):
-        products.set_compute_type("float32", products.COMPUTE_TYPE_TF32)
-    cublas.setMathMode(handle, cublas.CUBLAS_TF32_TENSOR_OP_MATH)
     try:
+        with backend.current("allow_tf32"):
+            products.set_compute_type("float32", products.COMPUTE_TYPE_TF32)
+        cublas.setMathMode(handle, _TF32_TENSOR_OP_MATH)
         yield
     finally:
         with backend.current("allow_tf32"):

@@ -432,13 +432,26 @@ class Tensor(Operations):
                 before=self.shape,
                 after=result.shape,
             )
+        self._require_elements_of_its_own(operation.name)
         try:
             with on_device_of(self._data, operation.name):
                 self._data[...] = result
-        except ValueError as error:  # a view made by broadcasting, in which elements share memory
+        except ValueError as error:
             raise ShapeError(operation.name, f"{error}; change a .copy()", shape=self.shape) from error
         self._version[0] += 1
         return self
+
+    def _require_elements_of_its_own(self, where: str) -> None:
+        """Refuse to write to a view made by broadcasting, as NumPy does; CuPy would write to it."""
+        array = self._data
+        if 0 in array.strides and any(
+            n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True)
+        ):
+            raise ShapeError(
+                where,
+                "elements of a view made by broadcasting share memory, so it is read-only; change a .copy()",
+                shape=self.shape,
+            )
 
     def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
         return ops.equal(self, other)
@@ -473,6 +486,7 @@ class Tensor(Operations):
         raw = value._data if isinstance(value, Tensor) else value
         if is_array(raw) or isinstance(raw, list | tuple):
             raw = asarray(raw, device=self.device)
+        self._require_elements_of_its_own("item assignment")
         try:
             with on_device_of(self._data, "item assignment"):
                 self._data[raw_index(index, self._data)] = raw

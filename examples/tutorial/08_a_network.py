@@ -68,7 +68,8 @@ class SoftmaxCrossEntropy:
 tg.manual_seed(0)
 model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
 first, second, last = (
-    Linear(l.weight.detach().numpy(), l.bias.detach().numpy()) for l in (model[0], model[2], model[4])
+    Linear(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+    for layer in (model[0], model[2], model[4])
 )
 layers, ending = [first, ReLU(), second, ReLU(), last], SoftmaxCrossEntropy()
 

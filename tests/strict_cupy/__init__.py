@@ -12,8 +12,8 @@ source (``cupy/__init__.py`` for the names, each function's file for its paramet
 - There are two GPUs. Arrays of both in one operation are refused, and so is an operation on a GPU that is
   not the current one. CuPy would let the GPUs read each other's memory where they can, and warn.
 - Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
-- Results of functions are C-contiguous, whatever the order of what they were made from.
-
+- Results of functions are C-contiguous, whatever the order of what they were made from; casts, `zeros_like`
+  and its kin, and copies from the host keep the order.
 - What is told to a stream is not done before another waits for it; `streams` has the rules.
 
 CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference

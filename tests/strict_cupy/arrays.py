@@ -187,7 +187,7 @@ class ndarray:
             raise TypeError("casting and subok are not supported yet")
         if not copy and np.dtype(dtype) == self.dtype:
             return self
-        return own(raw(self).astype(dtype))
+        return own(raw(self).astype(dtype, order), "K")
 
     def view(self, dtype: Any = None) -> ndarray:
         return self._view(self._host.view() if dtype is None else self._host.view(dtype))

@@ -52,7 +52,7 @@ def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 
 
 def empty_like(prototype: ndarray, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None):
-    return empty(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
+    return own(np.full_like(_array(prototype), 77, dtype=dtype, order=order, shape=shape), "K")
 
 
 def zeros(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
@@ -70,19 +70,19 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> nd
 def zeros_like(
     a: ndarray, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
 ) -> ndarray:
-    return own(np.zeros_like(_array(a), dtype=dtype, shape=shape))
+    return own(np.zeros_like(_array(a), dtype=dtype, order=order, shape=shape), "K")
 
 
 def ones_like(
     a: ndarray, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
 ) -> ndarray:
-    return own(np.ones_like(_array(a), dtype=dtype, shape=shape))
+    return own(np.ones_like(_array(a), dtype=dtype, order=order, shape=shape), "K")
 
 
 def full_like(
     a: ndarray, fill_value: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
 ):
-    return own(np.full_like(_array(a), raw(fill_value), dtype=dtype, shape=shape))
+    return own(np.full_like(_array(a), raw(fill_value), dtype=dtype, order=order, shape=shape), "K")
 
 
 def eye(N: int, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C") -> ndarray:
@@ -115,7 +115,7 @@ def array(
     host = np.array(obj, dtype=dtype, ndmin=ndmin)
     if host.dtype.char not in SUPPORTED:
         raise ValueError(f"Unsupported dtype {host.dtype}")
-    return own(host)
+    return own(host, "F" if isinstance(obj, np.ndarray) and obj.flags.fnc else "C")
 
 
 def asarray(
@@ -216,7 +216,8 @@ def moveaxis(a: ndarray, source: Any, destination: Any) -> ndarray:
 
 
 def broadcast_to(array: ndarray, shape: Any) -> ndarray:
-    return array._view(np.broadcast_to(_array(array), shape))
+    spread = np.broadcast_to(_array(array), shape)  # CuPy has no read-only arrays
+    return array._view(np.lib.stride_tricks.as_strided(array._host, spread.shape, spread.strides))
 
 
 def expand_dims(a: ndarray, axis: Any) -> ndarray:

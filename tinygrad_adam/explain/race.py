@@ -137,7 +137,7 @@ def race(
     surface : str or Surface
         A name in `SURFACES`, or a surface of one's own.
     optimizers : sequence of str
-        See `read_optimizers`.
+        Names, perhaps with settings, as in ``"adam"`` or ``"adam:lr=0.1,beta1=0.8"``.
     steps : int
         How many each takes.
     lr : float, optional

@@ -14,10 +14,11 @@ from .optimizer import Optimizer
 class NAdam(Optimizer):
     r"""NAdam: Adam with Nesterov's momentum.
 
-    Algorithm 2 of Dozat, element by element, with the momentum schedule of his section 3 (see `momentum`
-    in this file) and P_t the product of mu_1 to mu_t::
+    Algorithm 2 of Dozat, element by element, with the momentum schedule of his section 3 and P_t the
+    product of mu_1 to mu_t::
 
         m_0 = 0, v_0 = 0
+        mu_t = beta_1 * (1 - 0.5 * 0.96^(t * momentum_decay))
         g_t = gradient of the loss with respect to theta_{t-1}  (+ weight_decay * theta_{t-1})
         m_t = beta_1 * m_{t-1} + (1 - beta_1) * g_t
         v_t = beta_2 * v_{t-1} + (1 - beta_2) * g_t^2

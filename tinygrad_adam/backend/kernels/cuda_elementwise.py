@@ -1,6 +1,6 @@
 """Elementwise kernels in CUDA, where plain array code would take several passes.
 
-A ReLU by itself is not among them: the reference is one pass already.
+A ReLU by itself is not among them: the reference is one pass already. Products are cuBLAS's.
 """
 
 from __future__ import annotations
@@ -60,13 +60,25 @@ def add_bias(y: Any, bias: Any, relu: bool, inner: int) -> None:
     SOURCE.launch("add_bias", y.dtype, (y, bias, relu, channels, inner, y.size), blocks_for(y.size))
 
 
+def matmul(a: Any, b: Any, into: Any = None) -> Any:
+    """Product of matrices; many times a single one are one product; see `reference.matmul`.
+
+    CuPy's ``matmul`` would make as many small products, and copy a single matrix that is transposed.
+    """
+    import cupy
+
+    if into is None and a.ndim > 2 and b.ndim == 2:
+        return cupy.dot(a, b)
+    return reference.matmul(cupy, a, b, into)
+
+
 def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
     """Affine map of the last axis: a product of cuBLAS, then one pass; see `reference.linear`."""
     import cupy
 
     if not has_kernels(cupy.result_type(x, weight)):
         return reference.linear(cupy, x, weight, bias, relu)
-    y = cupy.ascontiguousarray(cupy.matmul(x, weight.T))
+    y = cupy.ascontiguousarray(matmul(x, weight.T))
     add_bias(y, bias, relu, inner=1)
     return y
 

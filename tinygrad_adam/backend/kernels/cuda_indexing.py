@@ -86,7 +86,7 @@ def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     if not values.size:
         return total
     count, width = index.size, values.size // index.size
-    rows = (index.reshape(-1) % shape[0]).astype(cupy.int64)
+    rows = index.reshape(-1).astype(cupy.int64) % shape[0]  # cast before: a byte cannot hold every length
     order = cupy.argsort(rows, kind="stable")
     rows = rows[order]
     sums = cupy.empty((count, width), values.dtype)
