@@ -473,7 +473,7 @@ def test_ctrl_c_and_resume(train, call, tmp_path):
 
 
 def test_resume_refuses(fails, run, tmp_path):
-    fails("train", "--resume", tmp_path / "gone", saying="not the folder of a run")
+    fails("train", "--resume", tmp_path / "gone", saying="there is no such folder")
     fails("train", "--resume", tmp_path, saying="not the folder of a run")
     fails("train", "--resume", run / "config.json", saying="not the folder of a run")
     fails(

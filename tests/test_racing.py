@@ -477,7 +477,7 @@ def test_the_command(call, tmp_path, monkeypatch):  # noqa: F811
         (["--optimizers", "adam:lr"], r"race: write name:setting=value"),
         (["--lr", "-1"], r"lr must be"),
         (["--plane", "around"], r"name its run with --run"),
-        (["--run", "nowhere"], r"not the folder of a run"),
+        (["--run", "nowhere"], r"there is no such folder"),
         (["--run", "nowhere", "--surface", "beale"], r"a surface or a run, not both"),
         (["--run", "nowhere", "--plane", "arond"], r"unknown plane 'arond'; did you mean 'around'"),
     ],
