@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import re
 import sys
@@ -512,7 +513,8 @@ def test_wrong_values_of_color_images(fails, color_run, tmp_path):  # noqa: F811
 
 
 def test_the_list_of_data_sets_shows_channels(call, color):  # noqa: F811
-    lines = {line.split()[0]: line for line in call("datasets").out.splitlines() if line.strip()}
-    assert "3x32x32" in lines["cifar10"]
-    assert "3x12x10" in lines["patches"]
-    assert " 8x8" in lines["digits"]
+    lines = call("datasets").out.splitlines()
+    after = {line.split(":")[0]: following for line, following in itertools.pairwise(lines)}
+    assert "3x32x32" in after["cifar10"]
+    assert "3x12x10" in after["patches"]
+    assert " 8x8" in after["digits"]

@@ -207,7 +207,7 @@ def test_a_run_without_a_checkpoint(fails, run, tmp_path):  # noqa: F811
         tmp_path / "begun",
         "--out",
         tmp_path / "a.png",
-        saying="best.safetensors: there is no such file",
+        saying="has no checkpoint yet",
     )
     with pytest.raises(CheckpointError):
         of_run(Run.open(tmp_path / "begun"))

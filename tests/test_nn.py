@@ -913,7 +913,7 @@ def test_the_documented_message():
         (lambda: nn.Linear(2, 2.0), errors.OptionError, "out_features +2.0"),
         (lambda: nn.Embedding(3, -1), errors.OptionError, "embedding_dim +-1"),
         (lambda: nn.LayerNorm((3, 0)), errors.OptionError, r"normalized_shape\[1\] +0"),
-        (lambda: nn.BatchNorm1d("4"), errors.OptionError, "num_features +4"),
+        (lambda: nn.BatchNorm1d("4"), errors.OptionError, "num_features +'4'"),
         (lambda: nn.MSELoss("average")(tg.ones(2), tg.ones(2)), errors.OptionError, "reduction 'average'"),
         (lambda: nn.MSELoss()(tg.ones(3), tg.ones(3, 1)), errors.ShapeError, r"\(3,\)\n.*\(3, 1\)"),
         (lambda: nn.HuberLoss(0.0)(tg.ones(2), tg.ones(2)), errors.OptionError, "delta must be positive"),
