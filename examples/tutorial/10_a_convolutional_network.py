@@ -19,8 +19,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # %%
 # A window that slides
 # --------------------
-# Lay a small array ``w``, the *kernel*, over a corner of the picture, multiply what lies upon each other,
-# and add up: one number of the output. Slide on by one pixel: the next. As a formula,
+# Lay a small array ``w``, the *kernel*, over a corner of the picture, multiply what lies on top of each
+# other, and add up: one number of the output. Slide on by one pixel: the next. As a formula,
 # ``y[i, j] = sum over a, b of w[a, b] * x[i + a, j + b]``.
 
 
@@ -194,15 +194,18 @@ print(f"in the last layer 5 % are below {low:.1f}, 5 % above {high:.0f}")
 print(f"weights without any gradient so far: {', '.join(f'{(rate > 1e5).mean():.0%}' for rate in rates)}")
 assert max(medians) > 2 * min(medians)
 assert high > 20 * low
+assert all(0.001 < ledgers[name].norm_ratio < 0.1 for name in weights)
+assert all(ledgers[name].distribution("snr")["median"] < 0.18 for name in weights)
 
 # %%
 # There it is, a learning rate for each weight. The medians of the layers differ by a factor of a few, and
 # within one layer by a hundred and more: that is the ravine along the axes which Adam straightens. The
-# ratio of update to value is about 0.01 in all layers alike. Whiskers at a million are ``lr / eps``, from
-# weights that had no gradient yet, such as those of dead units: a million times zero is zero.
+# ratio of update to value is near 0.01 in all of them. Whiskers at a million are ``lr / eps``, from weights
+# that had no gradient yet, such as those of dead units: a million times zero is zero.
 #
-# And the signal-to-noise ratio: a few hundredths to a tenth. Most of each gradient is the noise of its
-# batch. After two epochs the easy things are learned.
+# And the signal-to-noise ratio: a few hundredths to a tenth. Pure noise would give 0.18 (chapter 7), so
+# most of each gradient is now the noise of its batch. It is lower still because ``v`` remembers the larger
+# gradients of the first steps: so steps get shorter by themselves as the easy things are learned.
 #
 # Where to go from here
 # ---------------------
