@@ -24,10 +24,9 @@ def loss(w):
 # %%
 # A slope, by its definition
 # --------------------------
-# The derivative says by how much the loss changes when ``w`` changes a little, for each unit of change.
-# Take the definition at its word: go a little to the right, see how far the loss went up, and divide.
-#
-# .. math:: f'(w) = \lim_{h \to 0} \frac{f(w + h) - f(w)}{h}
+# The derivative ``f'(w)`` says by how much the loss changes when ``w`` changes a little, for each unit of
+# change. Take the definition at its word: go to the right by a little ``h``, see how far the loss went up,
+# and divide. The derivative is what ``(f(w + h) - f(w)) / h`` comes to as ``h`` goes to zero.
 
 
 def forward_difference(f, w, h):

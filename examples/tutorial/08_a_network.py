@@ -146,20 +146,18 @@ with tg.film("spirals.html", title="Three spirals"):
 
 
 class Page:
-    """Shows a page in a notebook, and on this site."""
+    """Shows a page within a notebook, or within this site."""
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.source = html.escape(Path(path).read_text(encoding="utf-8"))
 
     def _repr_html_(self):
-        source = html.escape(self.path.read_text(encoding="utf-8"))
-        return (
-            f'<iframe srcdoc="{source}" style="width: 100%; height: 700px; border: 1px solid #bbb"></iframe>'
-        )
+        return f'<iframe srcdoc="{self.source}" width="100%" height="760"></iframe>'
 
 
-print(f"spirals.html, {Path('spirals.html').stat().st_size / 1e6:.1f} MB; open it in a browser")
-assert Path("spirals.html").stat().st_size < 2e6
+size = Path("spirals.html").stat().st_size
+print(f"spirals.html, {size / 1e6:.1f} MB; open it in a browser")
+assert size < 2e6
 Page("spirals.html")
 
 # %%
