@@ -8,11 +8,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from .. import random
@@ -133,17 +134,20 @@ def as_they_finish(
         If a worker process dies.
     """
     waiting: dict[Future[Result], Key] = {}
-
-    def ready(timeout: float | None) -> Iterator[tuple[Key, Result]]:
-        for future in wait(waiting, timeout, "FIRST_COMPLETED").done:
-            yield waiting.pop(future), future.result()
-
+    # Not `concurrent.futures.wait`, which locks all futures one by one: Ctrl-C amid that would leave some of
+    # them locked, and the end of the pool would wait for them forever.
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
     try:
         for key, job in jobs.items():
-            waiting[executor.submit(function, job, **settings)] = key
-            yield from ready(timeout=0)  # one that works at once is ready
+            future = executor.submit(function, job, **settings)
+            waiting[future] = key
+            future.add_done_callback(done.put)
+            while not done.empty():  # one that works at once is ready
+                ready = done.get()
+                yield waiting.pop(ready), ready.result()
         while waiting:
-            yield from ready(timeout=None)
+            ready = done.get()
+            yield waiting.pop(ready), ready.result()
     except BrokenProcessPool as error:
         raise TinygradAdamError(
             "parallel", "a worker process died; it may have run out of memory: try fewer --workers"
