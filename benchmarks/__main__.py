@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tinygrad_adam.backend.processor import processor_name
+
 from .machine import better, limit
 from .measure import BLAS, BLAS_VARIABLES, environment, hold_cores, import_times, machine_rates, measure
 from .peers import GPU_PEERS, ON, PEERS, THREADS, installed
@@ -36,24 +38,16 @@ def versions(names: list[str]) -> dict[str, str]:
     return found
 
 
-def processor() -> str:
-    """Name the processor."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    named = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
 def machine(on_gpu: bool) -> str:
     """Name the processor, and the GPU if one computes."""
     if not on_gpu:
-        return processor()
+        return processor_name()
     from tinygrad_adam.backend.diagnosis import diagnose
 
     found = diagnose()
     if found.problem:
         raise SystemExit(f"{found.problem} {found.remedy}")
-    return f"{found.driver.gpus[0].name}, {found.driver}, {processor()}"
+    return f"{found.driver.gpus[0].name}, {found.driver}, {processor_name()}"
 
 
 def main() -> None:

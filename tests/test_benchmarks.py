@@ -15,7 +15,7 @@ import strict_cupy
 from cuda_on_host import needs_compiler
 
 from benchmarks import measure as measuring
-from benchmarks import optimizers, picture, tables
+from benchmarks import optimizers, picture, tables, watching
 from benchmarks.machine import better, limit
 from benchmarks.measure import Failed, Process, agree, environment, import_times, measure
 from benchmarks.peers import GPU_PEERS, PEERS
@@ -280,6 +280,18 @@ def test_each_optimizer_has_a_row():
     milliseconds = {cells[0]: float(cells[2]) for cells in table}
     # Bytes for each parameter: three numbers without a moment, and two more for each.
     assert [milliseconds[name] for name in ("sgd", "lion", "adam", "adam, amsgrad")] == [12, 20, 28, 36]
+
+
+def test_what_watching_costs_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(watching, "STEPS", {"W1": 3})
+    monkeypatch.setattr(watching, "TURNS", 1)
+    monkeypatch.setattr(watching, "hold_cores", lambda: None)
+    watching.main()
+    cells = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert cells[0] == "W1"
+    assert all(float(ratio) > 0 for ratio in cells[2:6])
+    assert cells[6].endswith("%")
+    assert 15 < watching.looks(watching.train("W1")[0]) < 30
 
 
 # --- GPUs ---------------------------------------------------------------------

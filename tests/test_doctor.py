@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import os
 import re
 import runpy
@@ -71,20 +72,34 @@ def test_the_example_is_diagnosed_and_mended(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "arguments"),
     [
-        "01_backprop_by_hand.py",
-        "02_mlp_digits.py",
-        pytest.param("03_mlp_mnist.py", marks=[needs_mnist, pytest.mark.slow]),
+        ("01_backprop_by_hand.py", []),
+        ("02_mlp_digits.py", []),
+        pytest.param("03_mlp_mnist.py", ["--epochs", "1"], marks=[needs_mnist, pytest.mark.slow]),
+        pytest.param("04_cnn_mnist.py", ["--epochs", "1"], marks=[needs_mnist, pytest.mark.slow]),
+        ("05_see_the_graph.py", []),
+        ("06_race.py", []),
     ],
 )
-def test_the_examples_are_healthy(script, monkeypatch, tmp_path):
-    short = ["--epochs", "1", "--out", str(tmp_path)] if script == "03_mlp_mnist.py" else []
-    monkeypatch.setattr(sys, "argv", [script, *short])
+def test_the_examples_are_healthy(script, arguments, monkeypatch, tmp_path):
+    out = ["--out", str(tmp_path)] if "--out" in (EXAMPLES / script).read_text(encoding="utf-8") else []
+    monkeypatch.setattr(sys, "argv", [script, *arguments, *out])
+    if script.startswith("04"):
+        load = data.load_mnist
+        monkeypatch.setattr(data, "load_mnist", lambda: first_images(load(), 10_000))
     doctor = tg.doctor(tell=None)
-    with contextlib.suppress(*[AssertionError] * bool(short)), doctor:  # it learns less in one epoch
+    learns_less = contextlib.suppress(*[AssertionError] * bool(arguments))
+    with learns_less, doctor:
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")
     assert [str(finding) for finding in doctor.findings] == []
+
+
+def first_images(whole, count):
+    arrays = vars(whole).items()
+    return dataclasses.replace(
+        whole, **{name: a[:count] for name, a in arrays if isinstance(a, np.ndarray) and len(a) > count}
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,6 +189,31 @@ def test_gradients_that_are_assigned_are_healthy():
             for p, g in zip(params, gradients, strict=True):
                 p.grad = g
             opt.step()
+    assert [str(finding) for finding in doctor.findings] == []
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_an_equal_gradient_that_is_assigned_is_no_old_one(renewed):
+    p = nn.Parameter(np.zeros(3))
+    opt = optim.Adam([p])
+    p.grad = np.ones(3)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(5):
+            if renewed:
+                p.grad = np.ones(3)
+            opt.step()
+    assert [finding.kind for finding in doctor.findings] == ["no-backward"] * (not renewed)
+
+
+def test_looking_for_a_learning_rate_is_healthy():
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2))
+    trainer = training.Trainer(model, optim.SGD(model.named_parameters(), lr=0.1), F.cross_entropy)
+    loader = data.DataLoader(data.TensorDataset(*data.moons(300)), shuffle=True)
+    with tg.doctor(tell=None) as doctor:
+        assert training.lr_find(trainer, loader, high=1e4).diverged
+        trainer.fit(loader, 3)
+    assert 0 < doctor.step < 100
     assert [str(finding) for finding in doctor.findings] == []
 
 

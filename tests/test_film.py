@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -163,6 +164,53 @@ def test_the_size_is_bounded(tmp_path):
     assert "of 100 × 6272" in wide["about"]
     places = np.array(wide["places"]).reshape(wide["rows"], wide["columns"])
     assert {0, 6271, 100 * 6272 - 1} <= set(places.reshape(-1).tolist())
+
+
+def test_a_very_deep_network_gets_fewer_frames(tmp_path):
+    tg.manual_seed(0)
+    net = nn.Sequential(*(nn.Linear(6, 6) for _ in range(700)))
+    opt = optim.Adam(net.parameters())
+    with tg.film(tmp_path / "a.html") as recorder:
+        for _ in range(70):
+            tg.sum(net(tg.ones(2, 6))).backward()
+            opt.step()
+    assert 2 <= len(recorder.frames) < 70
+    assert recorder.steps[:2] == [1, 1 + recorder._every]
+    assert (tmp_path / "a.html").stat().st_size < 5e6
+
+
+def test_nothing_of_a_finished_step_is_held(tmp_path):
+    net = small_net()
+    opt = optim.Adam(net.parameters())
+    with tg.film(tmp_path / "a.html"):
+        for _ in range(3):
+            h = net[0](tg.tensor(X))
+            held = weakref.ref(h._data)
+            F.cross_entropy(net[2](h), Y).backward()
+            opt.step()
+            del h
+            assert held() is None
+
+
+def test_a_module_that_is_called_twice_is_two_stages(tmp_path):
+    lin = nn.Linear(3, 3)
+    opt = optim.SGD(lin.parameters(), lr=0.1)
+    with tg.film(tmp_path / "a.html"):
+        tg.sum(lin(lin(tg.tensor(X)))).backward()
+        opt.step()
+    film, frames = described(tmp_path / "a.html")
+    assert [stage["name"] for stage in film["stages"]] == ["Linear", "Linear", "sum"]
+    first, second = (frames[0, s["output"] : s["output"] + 18] for s in film["stages"][:2])
+    assert not np.array_equal(first, second)
+
+
+def test_the_names_that_the_optimizer_was_given_count(tmp_path):
+    net = small_net()
+    opt = optim.SGD([("whole." + name, p) for name, p in net.named_parameters()], lr=0.1)
+    with tg.film(tmp_path / "a.html"):
+        step(net, opt)
+    film, _ = described(tmp_path / "a.html")
+    assert [p["name"] for p in film["params"]] == ["whole." + name for name, _ in net.named_parameters()]
 
 
 @pytest.mark.parametrize(

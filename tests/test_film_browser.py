@@ -146,6 +146,24 @@ def test_a_click_chooses_an_entry(page, filmed):
     assert ledger(page)[0][2] == pytest.approx(filmed[1].frames[-1][param.start + 10 + 7], rel=6e-4)
 
 
+def test_a_swipe_moves_it(browser, filmed):
+    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.goto(filmed[0].as_uri())
+    top = page.locator("#flow").bounding_box()["y"] + 20
+    touch = page.context.new_cdp_session(page).send
+    for start, end, where in [
+        (300, 60, "forward 2 of 4"),
+        (300, 60, "forward 3 of 4"),
+        (60, 300, "forward 2 of 4"),
+        (100, 80, "forward 2 of 4"),  # too short
+    ]:
+        for kind, x in (("touchStart", start), ("touchMove", end)):
+            touch("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": top}]})
+        touch("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.locator("#where", has_text=where).wait_for()
+    page.close()
+
+
 def test_it_fits_a_narrow_screen(browser, filmed):
     page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
     page.goto(filmed[0].as_uri())

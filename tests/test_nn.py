@@ -986,6 +986,13 @@ def test_who_looks_at_a_layer_or_its_relu_sees_both(hooked):
     assert (seen[1 - hooked].detach().numpy() < 0).any()
 
 
+@pytest.mark.parametrize("replaced", [0, 1])
+def test_a_forward_of_its_own_is_called(replaced):
+    net = nn.Sequential(nn.Linear(4, 50), nn.ReLU())
+    net[replaced].forward = lambda x: tg.ones(1, 50) * -3 if replaced == 0 else x * 0 + 7
+    assert set(net(tg.ones(1, 4)).detach().numpy().reshape(-1).tolist()) == {[0.0, 7.0][replaced]}
+
+
 def test_nan_passes_a_joined_relu():
     net = nn.Sequential(nn.Linear(2, 300), nn.ReLU())
     with tg.no_grad():

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import tinygrad_adam as tg
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
 FOLDER = Path(__file__).parent.parent / "examples" / "tutorial"
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.py"))
+MEANT = {"06_a_step_size_for_each_weight": ["learning-rate-high"], "08_a_network": ["dead-relu"]}
+"""What the doctor finds where a chapter shows what goes wrong."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +31,9 @@ def test_a_chapter_runs_and_its_pictures_are_labelled(path, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)
     printed = io.StringIO()
-    with matplotlib.rc_context(), contextlib.redirect_stdout(printed):
+    with matplotlib.rc_context(), contextlib.redirect_stdout(printed), tg.doctor(tell=None) as doctor:
         runpy.run_path(str(path), run_name="__main__")  # the claims are its own assert lines
+    assert [finding.kind for finding in doctor.findings] == MEANT.get(path.stem, [])
     assert printed.getvalue().strip()
     assert plt.get_fignums()
     for number in plt.get_fignums():

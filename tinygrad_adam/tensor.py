@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 
-from . import autograd, ops
+from . import autograd, ops, watching
 from .backend.convert import check_dtype, get_default_dtype, known_dtype, operand
 from .backend.device import (
     Array,
@@ -199,6 +199,8 @@ class Tensor(Operations):
             self._grad = value
         else:
             self._grad = g
+        if watching.anyone:
+            watching.tell("assigned", self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether a gradient is wanted for this leaf, and return it.

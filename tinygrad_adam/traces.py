@@ -73,7 +73,7 @@ class Measure:
 
 
 def measure(array: Any) -> Measure:
-    """Take the norm of an array or a row-sparse gradient, in double precision; on the host from here on."""
+    """Take the norm of an array or a row-sparse gradient; on the host from here on."""
     if isinstance(array, Variable):
         array = array._data
     is_number = math.prod(array.shape) == 1
@@ -84,8 +84,12 @@ def measure(array: Any) -> Measure:
         return Measure(abs(value), value)
     xp = backend_of((array,)).xp
     with on_device_of(array, "explain"):
-        wide = xp.asarray(array).astype(numpy.float64)
-        return Measure(float(xp.sqrt(xp.sum(wide * wide))))
+        flat = xp.asarray(array).reshape(-1)
+        square = float(flat @ flat)
+        if not 1e-30 < square < 1e30:  # squares may have left the range of their dtype
+            wide = flat.astype(numpy.float64)
+            square = float(wide @ wide)
+        return Measure(math.sqrt(square))
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Kept:
     ----------
     name : str
         What the rules call it.
-    shape, dtype : tuple of int, str
+    shape, dtype : tuple of int, numpy.dtype
         Of the array.
     nbytes : int
         The memory that it takes: elements that a broadcast repeats count once.
@@ -106,7 +110,7 @@ class Kept:
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Any
     nbytes: int
     place: tuple[int, int]
 
@@ -120,7 +124,7 @@ def kept_arrays(saved: dict[str, Any]) -> list[Kept]:
                 sizes = [n for n, step in zip(array.shape, array.strides, strict=True) if step]
                 nbytes = array.dtype.itemsize * math.prod(sizes) * bool(array.size)
                 place = (address_of(array), nbytes)
-                found.append(Kept(name, tuple(array.shape), str(array.dtype), nbytes, place))
+                found.append(Kept(name, tuple(array.shape), array.dtype, nbytes, place))
     return found
 
 

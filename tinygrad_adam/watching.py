@@ -47,6 +47,9 @@ class Watcher:
     def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
         """Hear what a rule gave for the input at `position`, which `parent` (node or leaf) made."""
 
+    def assigned(self, leaf: Any) -> None:
+        """Hear that the user's code gave a Tensor a gradient: ``leaf.grad = ...``."""
+
     def step_begins(self, optimizer: Any) -> None:
         """Hear that an optimizer is about to step; gradients are in place, parameters not yet changed."""
 
@@ -84,6 +87,9 @@ def tell(event: str, *what: Any) -> None:
     watchers = _watchers.get()
     if not watchers:
         return
-    with unwatched():
+    token = _watchers.set(())  # as `unwatched`, which is dearer: this runs several times an operation
+    try:
         for watcher in watchers:
             getattr(watcher, event)(*what)
+    finally:
+        _watchers.reset(token)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import platform
 from importlib import metadata
-from pathlib import Path
 
 import numpy
 from rich.table import Table
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from .. import cuda
 from ..backend.diagnosis import Diagnosis, Gpu, diagnose
+from ..backend.processor import processor_name
 from ..backend.threads import get_num_threads
 from .shared import console, say
 
@@ -28,7 +27,7 @@ def devices() -> None:
     found = [first, *(diagnose(gpu.index) for gpu in gpus[1:])]
 
     table = Table.grid(padding=(0, 3, 0, 0))
-    _add(table, "cpu", "ready", f"{_processor()}, {_threads()}", _software())
+    _add(table, "cpu", "ready", f"{processor_name()}, {_threads()}", _software())
     for gpu, diagnosis in zip(gpus, found, strict=False):
         _add(
             table, f"cuda:{gpu.index}", "not ready" if diagnosis.problem else "ready", *_about(gpu, diagnosis)
@@ -53,16 +52,6 @@ def _add(table: Table, device: str, state: str, *lines: str) -> None:
 def _advise(problem: str, remedy: str) -> None:
     say(f"\n{problem}", "bold")
     say(f"  {remedy}")
-
-
-def _processor() -> str:
-    """Return the processor's name; Python itself knows it on some systems only."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _threads() -> str:

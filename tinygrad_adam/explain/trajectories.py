@@ -13,6 +13,7 @@ from ..nn import Parameter
 from ..ops import stack
 from ..optim import build_optimizer
 from ..training.comparison import Entry
+from ..watching import unwatched
 from .surfaces import Array, Surface
 
 TOLERANCE = 1e-3
@@ -180,7 +181,7 @@ def tune_lr(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> float:
         **entry.settings,
     )
     heights, places = [], []
-    with numpy.errstate(all="ignore"):
+    with unwatched(), numpy.errstate(all="ignore"):  # most of the rates are meant to fail
         for step in range(steps + 1):
             together = stack(points)  # (rates, 2): all rates at once cost little more than one
             losses = surface.function(together[:, 0], together[:, 1])

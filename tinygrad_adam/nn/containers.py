@@ -55,7 +55,8 @@ class Sequential(ModuleList):
     """Modules that run one after the other, each on the output of the one before.
 
     A `Linear` or `Conv2d` with a `ReLU` behind it does both in one pass over memory. The numbers are the
-    same; with a forward hook on either, or while anyone watches, each runs by itself.
+    same; with a forward hook or a ``forward`` of its own on either, or while anyone watches, each runs by
+    itself.
 
     Parameters
     ----------
@@ -92,4 +93,5 @@ class Sequential(ModuleList):
 def _joins(module: Module, relu: ReLU) -> bool:
     """Tell whether `module` can apply the ReLU itself without anybody missing what lies between."""
     hooks = (module._forward_hooks, relu._forward_pre_hooks, relu._forward_hooks)
-    return type(module) in (Linear, Conv2d) and not any(hooks)
+    replaced = "forward" in module.__dict__ or "forward" in relu.__dict__
+    return type(module) in (Linear, Conv2d) and not any(hooks) and not replaced

@@ -16,6 +16,7 @@ from pathlib import Path
 from .._version import __version__
 from ..backend.device import device as full_name
 from ..backend.diagnosis import diagnose
+from ..backend.processor import processor_name
 from . import comparing
 from .images import IMAGE_OPERATIONS
 from .large import LARGE
@@ -100,10 +101,7 @@ def _name(device: str) -> str:
     """Name the processor or the GPU."""
     if device != "cpu":
         return diagnose().driver.gpus[int(device.partition(":")[2])].name
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    return processor_name()
 
 
 def _versions(device: str) -> dict[str, str]:

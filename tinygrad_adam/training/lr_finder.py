@@ -17,6 +17,7 @@ from .. import random
 from ..data import DataLoader
 from ..errors import OptionError
 from ..optim import clip_grad_norm_
+from ..watching import unwatched
 from .loop import Trainer
 
 WINDOW = 11
@@ -169,7 +170,7 @@ def lr_find(
         raise OptionError("lr_find", f"a sweep needs at least {3 * WINDOW} steps", steps=steps)
     lrs = numpy.geomspace(low, high, steps)
     losses: list[float] = []
-    with _put_back(trainer, loader), numpy.errstate(over="ignore", invalid="ignore"):
+    with unwatched(), _put_back(trainer, loader), numpy.errstate(over="ignore", invalid="ignore"):
         for lr, (x, target) in zip(lrs, _batches(loader), strict=False):
             for group in trainer.optimizer.param_groups:
                 group["lr"] = float(lr)

@@ -145,11 +145,6 @@ def _fit(logits: Any) -> bool:
     return has_kernels(logits.dtype) and logits.size > 0
 
 
-def labels_in_range(labels: Any, classes: int, ignore_index: int) -> bool:
-    """Return True without a look, for which the host would wait; a label out of range makes the loss NaN."""
-    return True
-
-
 def softmax_cross_entropy(
     logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:

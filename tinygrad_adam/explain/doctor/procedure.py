@@ -21,7 +21,7 @@ class _Course:
     cleared : bool
         Whether its gradients were seen to be gone, or zero.
     passes : int
-        Backward passes.
+        Backward passes; a gradient that the user's code assigned before any counts as one.
     before : float
         The squares of the first gradient that the last step used.
     """
@@ -68,6 +68,11 @@ class Procedure(Check):
                 # Some clear by writing zeros.
                 course.cleared = not left or not any(self._remains(p._grad) for p in left)
 
+    def assigned(self, leaf: Any) -> None:
+        for course in self.courses.values():
+            if course.passes == 0 and any(p is leaf for p in course.gradients()):
+                course.passes, course.cleared = 1, True
+
     def _remains(self, gradient: Any) -> bool:
         return self.doctor.knows("gradients-not-cleared") or squares(gradient) > 0
 
@@ -83,7 +88,7 @@ class Procedure(Check):
         if course.stepped and course.passes:
             if self.lasts(("not cleared", id(optimizer)), not course.cleared):
                 self.doctor.find(("not-cleared", id(optimizer)), lambda: self._not_cleared(having))
-        elif course.stepped:  # the gradient may be new all the same, assigned by the user
+        elif course.stepped:  # the gradient may be new all the same, written in place
             same = squares(having[0]._grad) == course.before
             if self.lasts(("stale", id(optimizer)), same, PERSISTENCE - 1):
                 self.doctor.find(("no-backward", id(optimizer)), lambda: self._stale(optimizer, having))

@@ -232,6 +232,11 @@ class Doctor(Callback, Watcher):
         for hear in self._hear["share"]:
             hear(node, position, parent, share)
 
+    def assigned(self, leaf: Any) -> None:
+        """Hand it on."""
+        for hear in self._hear["assigned"]:
+            hear(leaf)
+
     def step_begins(self, optimizer: Any) -> None:
         """Remember the optimizer, and hand it on."""
         if not any(optimizer is other for other in self.optimizers):

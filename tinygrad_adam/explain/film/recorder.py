@@ -6,13 +6,14 @@ is a matrix: one row a step, with a stretch of columns for each stage, parameter
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
 
 from ...backend.device import to_host
 from ...primitive import Node, Variable
+from ...traces import measure
 from ...watching import Watcher
 from .sampling import View, view_of_values, view_of_weights
 
@@ -23,7 +24,8 @@ MOST_STAGES = 40
 _SIZES = (24, 16, 12, 8, 5, 3)
 """How many elements are shown along a side; the first with which all fits the budget."""
 _BUDGET = 3_500_000
-"""Bytes of numbers in a film, before they are written as text, which takes a third more."""
+"""Bytes of numbers in a film, before they are written as text, which takes a third more. A network of very
+many layers gets fewer frames for it."""
 _MOST_WAITING = 10_000
 """Stages that wait for a backward pass; their outputs are kept so long."""
 _MOST_LOSSES = 4000
@@ -40,6 +42,15 @@ class Stage:
     node: Node | None = None
     view: View | None = None
     values: Any = None
+
+
+@dataclass
+class _Call:
+    """A module that is running, and the stage that it became."""
+
+    module: Any
+    prefix: str
+    stage: Stage | None = None
 
 
 @dataclass
@@ -96,7 +107,8 @@ class Recorder(Watcher):
         self.optimizer: Any = None
         self._count = 1  # the number of the step that is under way
         self._every = self._every_loss = 1
-        self._path: list[tuple[Any, str]] = []
+        self._most_frames = MOST_FRAMES
+        self._path: list[_Call] = []
         self._names: dict[int, str] = {}
         self._made: list[Stage] = []
         self._frame: Any = None
@@ -112,15 +124,14 @@ class Recorder(Watcher):
     # --- Forward -------------------------------------------------------------------------
 
     def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:  # noqa: D102
+        prefix = ""
         if self._path:
-            parent, prefix = self._path[-1]
-            name = next((key for key, member in parent._modules.items() if member is module), "")
-            prefix = f"{prefix}.{name}" if prefix else name
-        else:
-            prefix = ""
-        self._path.append((module, prefix))
-        for key, p in module._parameters.items():
-            if p is not None:
+            parent = self._path[-1]
+            prefix = next((key for key, member in parent.module._modules.items() if member is module), "")
+            prefix = f"{parent.prefix}.{prefix}" if parent.prefix else prefix
+        self._path.append(_Call(module, prefix))
+        if self.layout is None:
+            for key, p in module._parameters.items():
                 self._names[id(p)] = f"{prefix}.{key}" if prefix else key
 
     def module_ends(self, module: Any, output: Any) -> None:  # noqa: D102
@@ -129,16 +140,15 @@ class Recorder(Watcher):
     def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:  # noqa: D102
         if output.node is None or not self._due():
             return
-        leaf = self._path[-1] if self._path and not self._path[-1][0]._modules else None
-        if leaf is None:
-            stage = Stage(primitive.name, "operation", output.shape)
+        call = self._path[-1] if self._path and not self._path[-1].module._modules else None
+        stage = None if call is None else call.stage
+        if stage is None:  # of several operations of a module, the last gives its output
+            kind = "operation" if call is None else type(call.module).__name__
+            name = primitive.name if call is None else f"{call.prefix} {kind}".strip()
+            stage = Stage(name, kind, output.shape)
             self._made.append(stage)
-        else:
-            module, path = leaf
-            name = f"{path} {type(module).__name__}".strip()
-            if not self._made or self._made[-1].name != name:
-                self._made.append(Stage(name, type(module).__name__, output.shape))
-            stage = self._made[-1]
+        if call is not None:
+            call.stage = stage
         stage.shape, stage.node, stage.values = output.shape, output.node, output._data
         if len(self._made) > _MOST_WAITING:  # forward passes that nobody goes back through
             del self._made[: -2 * MOST_STAGES]
@@ -170,9 +180,7 @@ class Recorder(Watcher):
 
     def share(self, node: Any, position: int, parent: Any, share: Any) -> None:  # noqa: D102
         if self._due():
-            raw = share._data if isinstance(share, Variable) else getattr(share, "values", share)
-            flat = to_host(raw).reshape(-1)
-            self._shares.append((node, parent, float(numpy.sqrt(flat @ flat))))
+            self._shares.append((node, parent, measure(share).norm))
 
     # --- Update --------------------------------------------------------------------------
 
@@ -191,7 +199,7 @@ class Recorder(Watcher):
             return
         self._frame = numpy.zeros(self.layout.width, numpy.float32)
         self._write_stages()
-        self._before = [p.view.of(p.tensor._data).copy() for p in self.layout.params]
+        self._before = [p.view.of(p.tensor._data) for p in self.layout.params]
 
     def step_ends(self, optimizer: Any) -> None:  # noqa: D102
         if optimizer is not self.optimizer:
@@ -201,7 +209,7 @@ class Recorder(Watcher):
             self.frames.append(self._frame)
             self.steps.append(self._count)
             self.rates.append(float(optimizer.param_groups[0]["lr"]))
-            if len(self.frames) > MOST_FRAMES:
+            if len(self.frames) > self._most_frames:
                 self.frames, self.steps, self.rates = self.frames[::2], self.steps[::2], self.rates[::2]
                 self._every *= 2
         self._frame, self._stages, self._made = None, [], []
@@ -215,16 +223,20 @@ class Recorder(Watcher):
             layout = self._layout(most)
             if layout.width * 4 * MOST_FRAMES <= _BUDGET:
                 break
+        self._most_frames = max(1, min(MOST_FRAMES, _BUDGET // (4 * layout.width)))
         return layout
 
     def _layout(self, most: int) -> Layout:
-        layout = Layout(self._stages)
-        for stage in layout.stages:
-            stage.view = view_of_values(stage.shape, most)
-            layout.room(2 * stage.view.places.size)  # values, then gradients
+        layout = Layout([])
+        for stage in self._stages:
+            view = view_of_values(stage.shape, most)
+            layout.stages.append(replace(stage, view=view, node=None, values=None))
+            layout.room(2 * view.places.size)  # values, then gradients
         for p in (p for group in self.optimizer.param_groups for p in group["params"]):
             moments = self.optimizer.moments(p)[1]
-            name = self._names.get(id(p), self.optimizer._names[id(p)])
+            name = self.optimizer._names[id(p)]
+            if name.isdecimal():  # a number, where the optimizer was given no names
+                name = self._names.get(id(p), name)
             layout.params.append(
                 Shown(name, p, view_of_weights(p.shape, most), ["value", "gradient", *moments, "update"])
             )
