@@ -20,13 +20,13 @@ from benchmarks import workloads
 from tinygrad_adam import selfcheck as package
 from tinygrad_adam.backend.device import CPU, get_backend
 from tinygrad_adam.backend.kernels import _REFERENCE, reference
-from tinygrad_adam.selfcheck import comparing, speed, trainings, waits
+from tinygrad_adam.selfcheck import beside, comparing, speed, trainings, waits
 from tinygrad_adam.selfcheck.calls import call, normal
 from tinygrad_adam.selfcheck.images import IMAGE_OPERATIONS
 from tinygrad_adam.selfcheck.large import LARGE
 from tinygrad_adam.selfcheck.layers import LAYERS
 from tinygrad_adam.selfcheck.operations import OPERATIONS
-from tinygrad_adam.selfcheck.report import Check, Failure, Report, Speed
+from tinygrad_adam.selfcheck.report import Beside, Check, Failure, Report, Speed
 from tinygrad_adam.training import build_model
 
 FAST = CPU.tables["fast"]
@@ -300,6 +300,8 @@ def test_a_gpu_is_checked_from_beginning_to_end(gpu, few, monkeypatch):
     assert report.versions["driver"] == "580.65.06"
     assert [row["epoch"] for row in report.curves["digits, MLP"]] == [1]
     assert all(each.value > 0 for each in report.speeds)
+    assert report.others == []  # their process has no stand-in
+    assert report.others_note
 
 
 def test_nothing_waits_on_the_cpu():
@@ -347,6 +349,52 @@ def test_what_is_measured(monkeypatch):
     assert told[1:3] == ["W1", "Adam alone, 10^3 parameters"]
 
 
+@pytest.mark.slow
+def test_others_are_measured_in_one_run_with_ours(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(beside, "WORKLOADS", ["W1"])
+    monkeypatch.setattr(beside, "ROUNDS", 1)
+    measured, note = beside.measure_beside("cpu")
+    assert [each.name for each in measured] == ["W1"]
+    assert list(measured[0].times)[:3] == ["ours", "torch", "torch fused"]
+    assert all(0.01 < time < 1000 for time in measured[0].times.values())
+    assert "torch" not in note
+
+
+def a_benchmark(folder, *lines):
+    package = folder / "benchmarks"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_gpu_of_another_number_and_what_could_not_be_measured(monkeypatch, tmp_path):
+    repository = a_benchmark(
+        tmp_path,
+        "import json, os, sys",
+        "rows = {'W1': {'peers': {'ours': {'median': 0.002}}, 'notes': {'jax': 'no ' + sys.argv[2]}}}",
+        "rows['W2'] = {'peers': {}, 'notes': {'ours': 'on GPU ' + os.environ['CUDA_VISIBLE_DEVICES']}}",
+        "open(sys.argv[-1], 'w').write(json.dumps({'blas': {'own': {'rows': rows}}}))",
+    )
+    monkeypatch.setattr(beside, "REPOSITORY", repository)
+    monkeypatch.setattr(beside, "PEERS", {"torch": ("json",)})
+    measured, note = beside.measure_beside("cuda:3")
+    assert measured == [Beside("W1", {"ours": 2.0}), Beside("W2", {})]
+    assert note == "W1, jax: no cuda; W2, ours: on GPU 3"
+
+
+def test_why_no_others_are_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(beside, "PEERS", {"one": ("no_such_package",), "two": ("json", "no_such_package")})
+    assert beside.measure_beside("cpu") == ([], "neither PyTorch nor JAX with optax is installed")
+    monkeypatch.setattr(beside, "PEERS", {"one": ("json",)})
+    monkeypatch.setattr(beside, "REPOSITORY", tmp_path)
+    measured, note = beside.measure_beside("cpu")
+    assert (measured, "clone" in note) == ([], True)
+    a_benchmark(tmp_path, "raise SystemExit('first line\\nthere is no GPU')")
+    assert beside.measure_beside("cuda:0") == ([], "the benchmark failed: there is no GPU")
+
+
 # --- The report and the command --------------------------------------------------------------
 
 
@@ -364,7 +412,13 @@ def report():
     ]
     curves = {"digits, MLP": [{"epoch": 1, "device": row, "cpu": row}]}
     about = ("cuda:0", "A GPU", "The GPU against the CPU", "2026-01-02", False, {"numpy": "2.4"})
-    return Report(*about, [good, bad, left_out], curves, speeds)
+    others = [
+        Beside("W3", {"ours": 1.2, "torch": 3.0, "torch graph": 0.8}),
+        Beside("W4", {"ours": 2.0, "torch": 1.0}),
+        Beside("W5", {"torch": 1.0}),
+    ]
+    note = "W4, torch graph: failed"
+    return Report(*about, [good, bad, left_out], curves, speeds, others, note)
 
 
 def test_a_report_in_words(report):
@@ -375,6 +429,11 @@ def test_a_report_in_words(report):
         "layers, float32: ReLU: ValueError: no",
     ]
     assert report.failure_lines(2)[-1] == "... and 1 more"
+    assert report.note_lines()[-1] == "other frameworks: W4, torch graph: failed"
+    assert report.others_table() == (
+        ("ms a step", "ours", "torch", "torch graph", "ours over the best other"),
+        [("W3", "1.2", "3", "0.8", "1.50"), ("W4", "2", "1", "", "2.00"), ("W5", "", "1", "", "")],
+    )
     del report.checks[1]
     assert report.verdict() == "All 1 checks hold; 1 left out"
 
@@ -388,7 +447,7 @@ def test_a_report_in_files(report, tmp_path):
     assert values["speeds"][0]["share"] == 0.876
     text = (tmp_path / "new" / "folder" / "selfcheck.md").read_text()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for lines in tables:
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "| A6 | Adam alone | 0.0123 ms a step | 88% |" in text

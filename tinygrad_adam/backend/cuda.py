@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DeviceError
 from .device import Backend
-from .diagnosis import diagnose
+from .diagnosis import diagnose, lacks_memory
 from .kernels import KernelTable
 
 
@@ -76,7 +76,7 @@ class _Current:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, self._cupy.cuda.memory.OutOfMemoryError):
+            if error is not None and lacks_memory(error):
                 raise self._out_of_memory(str(error)) from error
         finally:
             self._device.__exit__(kind, error, trace)

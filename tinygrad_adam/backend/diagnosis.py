@@ -32,6 +32,11 @@ _MEMORY_IS_FULL = ("OutOfMemoryError", "cudaErrorMemoryAllocation", "CUBLAS_STAT
 _DOWNLOAD = "https://www.nvidia.com/drivers"
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether CuPy, CUDA or one of its libraries failed for want of memory on the GPU."""
+    return any(word in repr(error) for word in _MEMORY_IS_FULL)
+
+
 @dataclass(frozen=True)
 class Gpu:
     """A GPU as the driver describes it.
@@ -232,7 +237,7 @@ def _check_product(gpu: Gpu, packages: dict[str, str]) -> None:
     try:
         right = small_product(gpu.index)
     except Exception as error:
-        if any(word in repr(error) for word in _MEMORY_IS_FULL):
+        if lacks_memory(error):
             raise _Trouble(
                 f"The memory of {gpu} is full: not even a small product fits.",
                 "End other programs that use it; nvidia-smi lists them.",

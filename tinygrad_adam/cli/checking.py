@@ -41,7 +41,10 @@ def selfcheck(
     console.print(_checks(report.check_rows()))
     if report.speeds:
         say("")
-        console.print(_speeds(SPEED_COLUMNS, report.speed_rows()))
+        console.print(_speeds(SPEED_COLUMNS, report.speed_rows(), words=2))
+    if report.others:
+        say("")
+        console.print(_speeds(*report.others_table(), words=1))
     say("")
     for line in report.note_lines():
         say(line, "dim")
@@ -86,10 +89,11 @@ def _columns_of_checks(rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def _speeds(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _speeds(columns: tuple[str, ...], rows: list[tuple[str, ...]], words: int) -> Table:
+    """Return a table of numbers, the first columns of which are words."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for column, justify in zip(columns, ("left", "left", "right", "right"), strict=True):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < words else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     return table

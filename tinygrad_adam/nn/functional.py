@@ -5,6 +5,7 @@ import tinygrad_adam.nn.functional as F
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backend.device import Array, asarray, backend_of, device_of
@@ -44,6 +45,7 @@ from ..ops import (
     unfold,
 )
 from ..ops import dropout as _dropout
+from ..ops import where as _where
 from ..ops.indexing import add_rows, lookup
 from ..random import random_key
 from ..tensor import Tensor
@@ -159,21 +161,31 @@ def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
     DTypeError
         If `indices` are not integers.
     IndexingError
-        If one is out of range.
+        If one is out of range; on a GPU, where a look at it would wait, its row is NaN instead.
     """
     if not isinstance(indices, Tensor):
         indices = tensor(indices, device=weight.device)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
-    _check_range("embedding", indices._data, len(weight))
-    return lookup(weight, indices._data, sparse)
+    return _rows("embedding", weight, indices._data, sparse)
 
 
-def _check_range(where: str, indices: Array, count: int) -> None:
+def _rows(op: str, weight: Tensor, indices: Array, sparse: bool) -> Any:
+    """Look rows up; those of an index out of range are NaN on a GPU, where an error would have to wait."""
+    _check_range(op, indices, len(weight))
+    rows = lookup(weight, indices, sparse)
+    if device_of(indices) == "cpu":
+        return rows
+    with backend_of((indices,)).current(op):
+        inside = (indices >= 0) & (indices < len(weight))
+    return _where(inside[..., None], rows, math.nan)
+
+
+def _check_range(op: str, indices: Array, count: int) -> None:
     """Refuse indices out of range; not on a GPU, where a look at them would wait."""
     if indices.size and device_of(indices) == "cpu" and (indices.min() < 0 or indices.max() >= count):
         raise IndexingError(
-            where, f"indices must lie in range({count})", least=indices.min(), greatest=indices.max()
+            op, f"indices must lie in range({count})", least=indices.min(), greatest=indices.max()
         )
 
 
@@ -236,11 +248,10 @@ def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
             "sparse_linear", "x must have as many indices as data, and an indptr for each row and the end",
             x=x.shape, indices=columns.shape, data=numbers.shape, indptr=starts.shape,
         )  # fmt: skip
-    _check_range("sparse_linear", columns, weight.shape[0])
     backend = backend_of((columns,))
     with backend.current("sparse_linear"):
         row_of = backend.xp.searchsorted(starts, backend.xp.arange(len(columns)), side="right") - 1
     _check_range("sparse_linear", row_of, x.shape[0])
-    terms = lookup(weight, columns, sparse=True) * numbers[:, None]
+    terms = _rows("sparse_linear", weight, columns, sparse=True) * numbers[:, None]
     y = add_rows(terms, row_of, x.shape[0])
     return y if bias is None else y + bias

@@ -18,6 +18,7 @@ from ..backend.device import device as full_name
 from ..backend.diagnosis import diagnose
 from ..backend.processor import processor_name
 from . import comparing
+from .beside import measure_beside
 from .images import IMAGE_OPERATIONS
 from .large import LARGE
 from .layers import LAYERS
@@ -82,6 +83,8 @@ def selfcheck(
         report.checks.append(comparing.compare_bits(name, cases, device))
     if not quick:
         report.speeds = measure(device, lambda text: told(f"speed: {text}"))
+        told("speed: other frameworks, some minutes")
+        report.others, report.others_note = measure_beside(device)
     return report
 
 

@@ -135,6 +135,22 @@ class Speed:
 
 
 @dataclass
+class Beside:
+    """A training step of several frameworks, measured in one run; the loss is read in every step.
+
+    Attributes
+    ----------
+    name : str
+        Of the workload.
+    times : dict of str to float
+        By framework, ours first: median milliseconds a step.
+    """
+
+    name: str
+    times: dict[str, float]
+
+
+@dataclass
 class Report:
     """All that was found.
 
@@ -153,6 +169,10 @@ class Report:
     curves : dict of str to list of dict
         By training: for each epoch the values on the device and on the CPU.
     speeds : list of Speed
+    others : list of Beside
+        Training steps beside those of other frameworks.
+    others_note : str
+        Why some or all of those are missing.
     """
 
     device: str
@@ -164,6 +184,8 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     speeds: list[Speed] = field(default_factory=list)
+    others: list[Beside] = field(default_factory=list)
+    others_note: str = ""
 
     @property
     def failed(self) -> list[Check]:
@@ -195,7 +217,8 @@ class Report:
     def note_lines(self) -> list[str]:
         """Say why checks were left out, and what is to be added to others."""
         noted: list[Check | Speed] = [*self.checks, *self.speeds]
-        return [f"{each.name}: {each.note}" for each in noted if each.note]
+        lines = [f"{each.name}: {each.note}" for each in noted if each.note]
+        return lines + ([f"other frameworks: {self.others_note}"] if self.others_note else [])
 
     def check_rows(self) -> list[tuple[str, ...]]:
         """Return the table of the checks: see `CHECK_COLUMNS`."""
@@ -224,6 +247,18 @@ class Report:
             for speed in self.speeds
         ]
 
+    def others_table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return columns and rows: the times, and how ours compares with the best of the others."""
+        names = list(dict.fromkeys(name for each in self.others for name in each.times))
+        columns = ("ms a step", *names, "ours over the best other")
+        rows = []
+        for each in self.others:
+            times = [_three_digits(each.times[name]) if name in each.times else "" for name in names]
+            others = [time for name, time in each.times.items() if name != "ours"]
+            ratio = f"{each.times['ours'] / min(others):.2f}" if others and "ours" in each.times else ""
+            rows.append((each.name, *times, ratio))
+        return columns, rows
+
     def markdown(self) -> str:
         """Return everything as Markdown."""
         parts = [f"# Selfcheck of {self.device}: {self.name}", *self.title()[1:], f"Date: {self.date}."]
@@ -239,6 +274,8 @@ class Report:
             parts += [f"## {name}", _markdown_table(columns, cells)]
         if self.speeds:
             parts += ["## Speed", _markdown_table(SPEED_COLUMNS, self.speed_rows())]
+        if self.others:
+            parts += ["## Beside other frameworks", _markdown_table(*self.others_table())]
         return "\n\n".join(parts) + "\n"
 
     def json(self) -> str:

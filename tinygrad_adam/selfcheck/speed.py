@@ -1,8 +1,7 @@
 """How fast a device is: training steps, Adam alone beside the rate of copying, and the loader.
 
 Work for a GPU is only told to it, so a time is that of some steps in a row until the GPU has done them;
-no value is read in between. The median of several such rows counts. ``python -m benchmarks`` compares with
-other frameworks.
+no value is read in between. The median of several such rows counts.
 """
 
 from __future__ import annotations
