@@ -330,6 +330,15 @@ def loader_on(device, n=400):
     return data.DataLoader(data.TensorDataset(*data.moons(n)).to(device), 16, shuffle=True, device=device)
 
 
+def test_a_dataset_on_a_gpu_is_gathered_by_the_thread_that_computes(monkeypatch):
+    def thread(*args):
+        raise AssertionError
+
+    monkeypatch.setattr("tinygrad_adam.data.loader.ThreadPoolExecutor", thread)
+    loader = data.DataLoader(data.TensorDataset(np.arange(9.0)).to(GPU), 4, prefetch=2, device=GPU)
+    assert [x.numpy().tolist() for (x,) in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
 def test_the_trainer_reads_seldom_and_writes_the_history_of_the_cpu():
     found = []
     for device in ("cpu", GPU):

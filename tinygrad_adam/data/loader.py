@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.convert import check_dtype
-from ..backend.device import get_backend
+from ..backend.device import device_of, get_backend
 from ..backend.feeding import fed
 from ..creation import tensor
 from ..errors import OptionError, StateError
@@ -46,7 +46,7 @@ class DataLoader:
         Fixes the orders of all epochs and the random changes of all batches.
     prefetch : int
         How many batches a background thread gathers ahead, the dataset's augment and transform included; 0
-        for no thread. Leaving the loop ends the thread.
+        for no thread. Leaving the loop ends the thread. A `TensorDataset` on a GPU needs none and gets none.
     device : str
         Where the Tensors live. A GPU is given each batch while it computes with the one before.
 
@@ -214,7 +214,10 @@ class DataLoader:
         return make
 
     def _gather(self, make: Callable[[int], Arrays], numbers: Iterable[int]) -> Generator[Arrays, None, None]:
-        if self.prefetch == 0:
+        # A thread has the GPU's default stream, so what it gathered there might not be there yet for ours.
+        held = self.dataset.arrays if isinstance(self.dataset, TensorDataset) else ()
+        on_gpu = any(device_of(array) != "cpu" for array in held)
+        if self.prefetch == 0 or on_gpu:
             yield from map(make, numbers)
             return
         # A thread starts with an empty context; a transform expects the caller's (generator, gradient mode).
