@@ -7,6 +7,10 @@ import shutil
 import sys
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("without a deadline", deadline=None)  # a busy machine is no error
+settings.load_profile("without a deadline")
 
 
 def pytest_collection_finish(session):

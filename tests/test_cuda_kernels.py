@@ -57,7 +57,7 @@ OPERATIONS = [
 TABLE = [case for case in CASES if case.op in OPERATIONS]
 
 pytestmark = cuda_on_host.needs_compiler
-small = settings(max_examples=30, deadline=None)
+small = settings(max_examples=30)
 threads = st.sampled_from([1, 1, 3])  # in a block
 
 

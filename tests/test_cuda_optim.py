@@ -45,7 +45,7 @@ def assert_alike(results, tolerance):
 
 
 @pytest.mark.parametrize("name", OPTIMIZER_KERNELS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_kernels_agree_with_the_reference(name, data):
     arrays, scalars = kernel_arguments(name)

@@ -221,7 +221,7 @@ def arrays_for(shapes, seed):
     return [np.asarray(rng.uniform(-2, 2, shape)) for shape in shapes]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(programs())
 def test_random_programs_against_central_differences(program):
     shapes, instructions, seed = program
@@ -229,7 +229,7 @@ def test_random_programs_against_central_differences(program):
     assert tg.gradcheck(lambda *xs: run(tg, instructions, xs), inputs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(programs())
 def test_random_programs_to_second_order_against_central_differences(program):
     shapes, instructions, seed = program
@@ -238,7 +238,7 @@ def test_random_programs_to_second_order_against_central_differences(program):
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(programs())
 def test_random_programs_against_torch(program):
     import torch
@@ -273,7 +273,7 @@ def test_random_programs_against_torch(program):
         close(np.zeros(x.shape) if x.grad is None else x.grad, expected, rtol=1e-7, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(programs(), st.data())
 def test_random_programs_in_mixed_precision_give_each_input_its_own_dtype(program, data):
     shapes, instructions, seed = program
@@ -290,7 +290,7 @@ def test_random_programs_in_mixed_precision_give_each_input_its_own_dtype(progra
             close(x.grad, twin.grad.numpy(), rtol=1e-3, atol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(programs())
 def test_grad_backward_and_a_reserved_place_agree(program):
     shapes, instructions, seed = program

@@ -261,7 +261,7 @@ def assert_alike(results, dtype):
 
 @needs_numba
 @pytest.mark.parametrize("name", OPTIMIZER_KERNELS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_fast_kernels(name, data):
     arrays, scalars = kernel_arguments(name)

@@ -161,7 +161,7 @@ def test_ten_gradients_after_zeros_exceed_the_bound_of_the_paper(kernels):
 
 
 @each_kernel_set
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     gradients=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=40),
     beta1=st.floats(0.0, 0.95),

@@ -40,7 +40,7 @@ def weighted(y, seed=1):
 # --- The class ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     index=st.lists(st.integers(0, 9), max_size=20),
     rest=st.sampled_from([(), (1,), (3,), (2, 2), (0,)]),

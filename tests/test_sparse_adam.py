@@ -244,7 +244,7 @@ SCALARS = {
 
 
 @needs_numba
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     n=st.integers(0, 30),
     share=st.floats(0, 1),

@@ -214,7 +214,7 @@ def test_without_threadpoolctl(work):
 # --- Pieces ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     size=st.integers(0, 2000),
     least=st.integers(0, 300),

@@ -223,7 +223,7 @@ def test_mixed_precision_computes_in_the_higher(kernels, dtypes):
 
 # --- Random geometry -------------------------------------------------------------------------
 
-small = settings(max_examples=60, deadline=None)
+small = settings(max_examples=60)
 
 
 @st.composite
