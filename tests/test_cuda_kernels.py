@@ -47,11 +47,12 @@ OVERRIDES = [
     and value.__code__.co_filename == module.__file__
 ]
 OPERATIONS = [
-    "_add_at", "_channel_sums", "_conv2d", "_conv2d_input", "_conv2d_weight", "_max_pool2d",
-    "_max_pool2d_gather", "_max_pool2d_vjp", "_standardize_vjp", "_sum_pool2d", "_sum_pool2d_input",
-    "avg_pool2d", "batch_norm", "conv1d", "conv2d", "conv_transpose2d", "cross_entropy", "diagonal",
-    "dropout", "einsum", "erf", "gelu", "getitem", "group_norm", "interpolate", "layer_norm", "linear",
-    "max_pool2d", "nll_loss", "relu", "repeat", "take_along_axis", "trace", "unfold",
+    "_add_at", "_conv2d", "_conv2d_input", "_conv2d_weight", "_max_pool2d", "_max_pool2d_gather",
+    "_max_pool2d_vjp", "_standardize_vjp", "_sum_pool2d", "_sum_pool2d_input", "avg_pool2d",
+    "batch_norm", "channel_products", "channel_sums", "conv1d", "conv2d", "conv_transpose2d",
+    "cross_entropy", "diagonal", "dropout", "einsum", "erf", "gelu", "getitem", "group_norm",
+    "interpolate", "layer_norm", "linear", "max_pool2d", "nll_loss", "relu", "repeat", "scale_channels",
+    "take_along_axis", "trace", "unfold",
 ]  # fmt: skip
 """Operations that launch kernels, forward or backward."""
 TABLE = [case for case in CASES if case.op in OPERATIONS]
@@ -152,6 +153,8 @@ def test_other_dtypes_are_left_to_the_reference():
         "dropout": (half, 0.5, 7),
         "add_at": (np.arange(3), np.array([0, 0, 1]), (2,)),
         "channel_sums": (half,),
+        "channel_products": (half, half),
+        "scale_channels": (half, half[0, :, 0, 0], None),
         "channel_moments": (half,),
         "standardize": (half, (0, 2, 3), 0.1),
         "standardize_vjp": (half, half, (0, 2, 3), 0.1),
@@ -471,6 +474,12 @@ def test_normalization(shape, last, dtype, threads):
             for got, wanted in zip(moments, reference.channel_moments(np, twin), strict=True):
                 assert_close(got, wanted, dtype)
             assert_close(cuda_channels.channel_sums(x), reference.channel_sums(np, twin), dtype)
+            products = cuda_channels.channel_products(g, x)
+            assert_close(products, reference.channel_products(np, g_twin, twin), dtype)
+            for bias in (None, moments[1]):
+                scaled = cuda_channels.scale_channels(x, moments[0], bias)
+                wide = [m if m is None else m.astype(np.float64) for m in (moments[0], bias)]
+                assert_close(scaled, reference.scale_channels(np, twin, *wide), dtype)
             across = tuple(m.reshape(1, -1, *[1] * (x.ndim - 2)) for m in moments)
             known = cuda_channels.standardize_vjp(g, x, axes, 0.1, across)
             np.testing.assert_array_equal(known, slope)

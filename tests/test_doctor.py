@@ -87,7 +87,7 @@ def test_the_examples_are_healthy(script, arguments, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", [script, *arguments, *out])
     if script.startswith("04"):
         load = data.load_mnist
-        monkeypatch.setattr(data, "load_mnist", lambda: first_images(load(), 10_000))
+        monkeypatch.setattr(data, "load_mnist", lambda: first_images(load(), 5000))
     doctor = tg.doctor(tell=None)
     learns_less = contextlib.suppress(*[AssertionError] * bool(arguments))
     with learns_less, doctor:

@@ -190,7 +190,16 @@ oracle("conv2d: one array twice", lambda a, padding: conv2d(a, a, padding=paddin
 oracle("conv2d: no channels", conv2d, "PyTorch refuses images without channels")
 oracle("conv1d", conv1d, functional("conv1d"))
 oracle("conv_transpose2d", conv_transpose2d, functional("conv_transpose2d"))
-oracle("_channel_sums", lambda gy: gy.sum((0, 2, 3)), lambda torch, gy: gy.sum((0, 2, 3)))
+oracle("channel_sums", lambda x: x.sum((0, 2, 3)), lambda torch, x: x.sum((0, 2, 3)))
+oracle("channel_products", lambda a, b: (a * b).sum((0, 2, 3)), lambda torch, a, b: (a * b).sum((0, 2, 3)))
+
+
+def scaled(x: Any, weight: Any, bias: Any = None) -> Any:
+    y = x * weight[:, None, None]
+    return y if bias is None else y + bias[:, None, None]
+
+
+oracle("scale_channels", scaled, lambda torch, *args: scaled(*args))
 
 
 def torch_conv2d_input(

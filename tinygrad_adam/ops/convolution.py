@@ -18,15 +18,10 @@ from typing import Any
 from ..errors import OptionError, ShapeError
 from ..primitive import Primitive, primitive
 from .activation import choose_activation, relu_vjp
+from .channels import channel_sums
 from .indexing import getitem
 from .shaping import expand_dims, squeeze
 from .windows import Padding, Pair, Sides, check_images, output_size, pair, sides
-
-
-@primitive(gy=lambda xp, g: xp.expand_dims(g, (1, 2)))
-def _channel_sums(kernels: Any, gy: Any) -> Any:
-    """Sum of each channel over all images and pixels: the gradient of a bias."""
-    return kernels.channel_sums(gy)
 
 
 def _input_rule(
@@ -47,7 +42,7 @@ def _weight_rule(
     )
 
 
-@primitive(x=_input_rule, weight=_weight_rule, bias=lambda g: _channel_sums(g))
+@primitive(x=_input_rule, weight=_weight_rule, bias=lambda g: channel_sums(g))
 def _conv2d(
     kernels: Any,
     x: Any,
@@ -63,7 +58,7 @@ def _conv2d(
     return kernels.conv2d(x, weight, bias, False, stride, padding, dilation, groups)
 
 
-@primitive(y=lambda g, y: relu_vjp(g, y), x=_input_rule, weight=_weight_rule, bias=lambda g: _channel_sums(g))
+@primitive(y=lambda g, y: relu_vjp(g, y), x=_input_rule, weight=_weight_rule, bias=lambda g: channel_sums(g))
 def _conv2d_relu(
     kernels: Any,
     x: Any,

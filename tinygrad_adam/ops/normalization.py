@@ -8,7 +8,7 @@ from ..backend.device import backend_of
 from ..backend.kernels import chosen_kernels
 from ..errors import ShapeError
 from ..primitive import Variable, primitive
-from .arithmetic import sqrt
+from .channels import scale_channels
 from .reduction import mean, normalize_axes
 from .shaping import reshape
 
@@ -117,7 +117,8 @@ def batch_norm(
     Raises
     ------
     ShapeError
-        If a channel has but one value in training, which has no variance.
+        If a channel has but one value in training, which has no variance; if `weight` or `bias` have another
+        shape.
     """
     shape = tuple(x.shape)
     if len(shape) < 2:
@@ -138,12 +139,10 @@ def batch_norm(
         moments = average.reshape(across), variance.reshape(across)
         y = _standardize(x, axes=axes, eps=eps, moments=moments)
     else:
-        y = (x - reshape(running_mean, shape=across)) / sqrt(reshape(running_var, shape=across) + eps)
-    return _affine(
-        y,
-        None if weight is None else reshape(weight, shape=across),
-        None if bias is None else reshape(bias, shape=across),
-    )
+        y = x - reshape(running_mean, shape=across)
+        r = (running_var + eps) ** -0.5
+        weight = r if weight is None else weight * r
+    return _affine_channels("batch_norm", y, weight, bias)
 
 
 def _move_towards(average: Variable, value: Any, share: float) -> None:
@@ -155,6 +154,17 @@ def _affine(y: Any, weight: Any, bias: Any) -> Any:
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
+
+
+def _affine_channels(op: str, y: Any, weight: Any, bias: Any) -> Any:
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and tuple(value.shape) != (y.shape[1],):
+            raise ShapeError(
+                op, f"{name} must have a number for each channel", x=tuple(y.shape), **{name: value.shape}
+            )
+    if weight is None:
+        return y if bias is None else y + reshape(bias, shape=(-1, *[1] * (y.ndim - 2)))
+    return scale_channels(y, weight, bias)
 
 
 def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -174,16 +184,11 @@ def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, ep
     Raises
     ------
     ShapeError
-        If `num_groups` does not divide the number of channels.
+        If `num_groups` does not divide the number of channels; if `weight` or `bias` have another shape.
     """
     shape = tuple(x.shape)
     if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:
         raise ShapeError("group_norm", "num_groups must divide x.shape[1]", x=shape, num_groups=num_groups)
     grouped = reshape(x, shape=(shape[0], num_groups, shape[1] // num_groups, *shape[2:]))
     y = reshape(_standardize(grouped, axes=tuple(range(2, len(shape) + 1)), eps=eps), shape=shape)
-    across = (1, -1) + (1,) * (len(shape) - 2)
-    return _affine(
-        y,
-        None if weight is None else reshape(weight, shape=across),
-        None if bias is None else reshape(bias, shape=across),
-    )
+    return _affine_channels("group_norm", y, weight, bias)

@@ -144,7 +144,10 @@ def convolutions() -> Iterator[Call]:
                        activation="relu", **settings)  # fmt: skip
     yield call("conv2d", "no channels", (normal(2, 0, 3, 3), normal(2, 0, 2, 2)))
     for x in [(2, 3, 2, 2), (1, 2, 3, 1), (0, 3, 2, 2)]:
-        yield call("_channel_sums", f"{x}", normal(*x))
+        yield call("channel_sums", f"{x}", normal(*x))
+        yield call("channel_products", f"{x}", (normal(*x), normal(*x)))
+        for bias in ((), (normal(x[1]),)):
+            yield call("scale_channels", f"{x}{', bias' * len(bias)}", (normal(*x), normal(x[1]), *bias))
     size: Any
     stride: Any
     padding: Any

@@ -63,6 +63,15 @@ def _scaled(x, channels, first, last, mean, r, y):  # type: ignore[no-untyped-de
 
 
 @compiled
+def _affine(x, channels, first, last, weight, bias, y):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            y[begin + c] = x[begin + c] * weight[c] + bias[c]
+
+
+@compiled
 def _projected(g, x, channels, first, last, mean, r, g_mean, slope, out):  # type: ignore[no-untyped-def]
     size = numpy.uint64(channels)
     for pixel in range(first, last):
@@ -106,6 +115,25 @@ def channel_sums(x: Any) -> Any:
     """Sum of each channel; see `reference.channel_sums`."""
     images = _Channels(x)
     return sum(images.over(_sums, (images.flat,))).astype(x.dtype)
+
+
+def channel_products(a: Any, b: Any) -> Any:
+    """Sum of products over each channel; see `reference.channel_products`."""
+    if a.dtype != b.dtype or a.dtype.kind != "f":
+        return reference.channel_products(numpy, a, b)
+    images, other = _Channels(a), _Channels(b)
+    zeros = numpy.zeros(a.shape[1], a.dtype)
+    return sum(images.over(_products, (images.flat, other.flat), zeros)).astype(a.dtype)
+
+
+def scale_channels(x: Any, weight: Any, bias: Any) -> Any:
+    """Scale and shift channels; see `reference.scale_channels`."""
+    if not x.dtype == weight.dtype == (weight if bias is None else bias).dtype or x.dtype.kind != "f":
+        return reference.scale_channels(numpy, x, weight, bias)
+    images = _Channels(x)
+    y, flat = images.like()
+    images.over(_affine, (images.flat,), weight, numpy.zeros_like(weight) if bias is None else bias, flat)
+    return y
 
 
 def channel_moments(x: Any) -> tuple[Any, Any]:

@@ -88,6 +88,16 @@ extern "C" __global__ void standardized(
     }
 }
 
+extern "C" __global__ void affine(
+    const REAL* x, INDEX n, INDEX channels, INDEX inner, const REAL* weight, const REAL* bias, REAL* y
+) {
+    EACH(i, n) {
+        const INDEX channel = i / inner % channels;
+        const REAL scaled = x[i] * weight[channel];
+        y[i] = bias ? scaled + bias[channel] : scaled;
+    }
+}
+
 extern "C" __global__ void projected(
     const REAL* g, const REAL* x, INDEX n, INDEX channels, INDEX inner, const REAL* mean,
     const REAL* variance, double eps, const REAL* g_mean, const REAL* product, REAL* out
@@ -176,6 +186,32 @@ def channel_sums(x: Any) -> Any:
     channels = _Channels(x, shape)
     (total,) = channels.sums("sums", (channels.x,))
     return channels.averages(total, 1)
+
+
+def channel_products(a: Any, b: Any) -> Any:
+    """Sum of products over each channel; see `reference.channel_products`."""
+    import cupy
+
+    shape = _channels(a)
+    if shape is None or a.dtype != b.dtype:
+        return reference.channel_products(cupy, a, b)
+    channels = _Channels(a, shape)
+    zeros = cupy.zeros(shape[1], a.dtype)
+    arrays = channels.x, cupy.ascontiguousarray(b)
+    _, products = channels.sums("products", arrays, zeros, results=2)
+    return channels.averages(products, 1)
+
+
+def scale_channels(x: Any, weight: Any, bias: Any) -> Any:
+    """Scale and shift channels; see `reference.scale_channels`."""
+    import cupy
+
+    shape = _channels(x)
+    if shape is None or not x.dtype == weight.dtype == (weight if bias is None else bias).dtype:
+        return reference.scale_channels(cupy, x, weight, bias)
+    channels = _Channels(x, shape)
+    given = [None if each is None else cupy.ascontiguousarray(each) for each in (weight, bias)]
+    return channels.elementwise("affine", (channels.x,), *given)
 
 
 def channel_moments(x: Any) -> tuple[Any, Any]:

@@ -56,7 +56,9 @@ def clear(target, to, length):  # type: ignore[no-untyped-def]
         target[to + q] = 0
 
 
-_BLOCK = 32
+_ROWS = 8
+"""Lines of memory a power of two apart share their place in the cache, which has room for eight."""
+_COLUMNS = 64
 
 
 @compiled
@@ -64,8 +66,8 @@ def transpose(source, target, first, last):  # type: ignore[no-untyped-def]
     """Write the transposes of matrices `first` to `last`, in blocks of which both sides fit the cache."""
     _, rows, columns = source.shape
     for n in range(first, last):
-        for i in range(0, rows, _BLOCK):
-            for j in range(0, columns, _BLOCK):
-                for q in range(j, min(j + _BLOCK, columns)):
-                    for p in range(i, min(i + _BLOCK, rows)):
+        for j in range(0, columns, _COLUMNS):
+            for i in range(0, rows, _ROWS):
+                for q in range(numpy.uint64(j), numpy.uint64(min(j + _COLUMNS, columns))):
+                    for p in range(numpy.uint64(i), numpy.uint64(min(i + _ROWS, rows))):
                         target[n, q, p] = source[n, p, q]

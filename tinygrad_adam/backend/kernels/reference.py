@@ -186,6 +186,18 @@ def channel_sums(xp: Any, x: Any) -> Any:
     return xp.sum(x, axis=_all_but_channels(x))
 
 
+def channel_products(xp: Any, a: Any, b: Any) -> Any:
+    """Sum of ``a * b`` over each channel, shapes (N, C, ...)."""
+    return xp.sum(a * b, axis=_all_but_channels(a))
+
+
+def scale_channels(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """``x * weight + bias``: x of shape (N, C, ...), weight and bias, which may be None, of shape (C,)."""
+    across = (-1,) + (1,) * (x.ndim - 2)
+    y = x * weight.reshape(across)
+    return y if bias is None else y + bias.reshape(across)
+
+
 def channel_moments(xp: Any, x: Any) -> tuple[Any, Any]:
     """Mean and variance of each channel of x, shape (N, C, ...)."""
     axes = _all_but_channels(x)
