@@ -303,16 +303,19 @@ def test_a_lack_of_memory_tells_the_sizes():
 
 @pytest.mark.parametrize("word", ["CUBLAS_STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation: out of memory"])
 def test_a_library_that_gets_no_memory_is_told_alike(word, monkeypatch):
-    x = numbers(3, 3)
+    x = numbers(3, 3).requires_grad_()
+    y = (x @ x).sum()
 
     def matmul(*args):
         raise RuntimeError(word)
 
     for table in get_backend(GPU).tables.values():
         monkeypatch.setattr(table, "matmul", matmul)
-    with pytest.raises(errors.DeviceError, match=r"^matmul: the GPU is out of memory") as caught:
-        x @ x
-    assert word in str(caught.value)
+    for call in (lambda: x @ x, y.backward):
+        with pytest.raises(errors.DeviceError, match=r"^matmul: the GPU is out of memory") as caught:
+            call()
+        assert str(caught.value).count("out of memory;") == 1
+        assert word in str(caught.value)
 
 
 # --- Training loop ------------------------------------------------------------------------------------------

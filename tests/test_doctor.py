@@ -205,6 +205,20 @@ def test_an_equal_gradient_that_is_assigned_is_no_old_one(renewed):
     assert [finding.kind for finding in doctor.findings] == ["no-backward"] * (not renewed)
 
 
+def test_a_gradient_that_is_assigned_clears_no_other():
+    images, labels = digits(64)
+    model = mlp()
+    opt = optim.SGD(model.parameters(), lr=0.01)
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(8):
+            first = next(model.parameters())
+            if first.grad is not None:
+                first.grad = first.grad.numpy() * 1
+            F.cross_entropy(model(tg.tensor(images)), labels).backward()
+            opt.step()
+    assert [finding.kind for finding in doctor.findings] == ["gradients-not-cleared"]
+
+
 def test_looking_for_a_learning_rate_is_healthy():
     tg.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2))

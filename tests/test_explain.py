@@ -17,6 +17,7 @@ from tinygrad_adam.chain_rule import Constant, Leaf, Step
 from tinygrad_adam.errors import GraphError
 from tinygrad_adam.formulas import formula
 from tinygrad_adam.primitive import PRIMITIVES
+from tinygrad_adam.traces import measure
 from tinygrad_adam.watching import Watcher, watch
 
 
@@ -462,3 +463,10 @@ def test_a_chain_of_20000_operations():
     text = str(explanation)
     assert "19,940 operations between are not shown" in text
     assert len(text) < 12_000
+
+
+def test_gradients_whose_squares_overflow_are_measured_without_a_warning():
+    with np.errstate(all="raise"):
+        assert measure(np.full(100, 1e25, np.float32)).norm == pytest.approx(1e26)
+        assert measure(np.full(100, 1e-25, np.float32)).norm == pytest.approx(1e-24)
+        assert measure(np.zeros(3, np.float32)).norm == 0

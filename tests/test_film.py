@@ -13,7 +13,7 @@ import pytest
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.explain.film.recorder import MOST_FRAMES, MOST_STAGES
+from tinygrad_adam.explain.film.recorder import MOST_FRAMES, MOST_PARAMETERS, MOST_STAGES
 from tinygrad_adam.explain.film.sampling import view_of_values, view_of_weights
 
 X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
@@ -166,17 +166,21 @@ def test_the_size_is_bounded(tmp_path):
     assert {0, 6271, 100 * 6272 - 1} <= set(places.reshape(-1).tolist())
 
 
-def test_a_very_deep_network_gets_fewer_frames(tmp_path):
+def test_of_a_very_deep_network_the_end_is_shown(tmp_path):
     tg.manual_seed(0)
-    net = nn.Sequential(*(nn.Linear(6, 6) for _ in range(700)))
+    net = nn.Sequential(*(nn.Linear(6, 6) for _ in range(110)))
     opt = optim.Adam(net.parameters())
     with tg.film(tmp_path / "a.html") as recorder:
-        for _ in range(70):
+        for _ in range(140):
             tg.sum(net(tg.ones(2, 6))).backward()
             opt.step()
-    assert 2 <= len(recorder.frames) < 70
+    assert 60 <= len(recorder.frames) < 140
     assert recorder.steps[:2] == [1, 1 + recorder._every]
+    assert len(recorder.layout.params) == MOST_PARAMETERS
     assert (tmp_path / "a.html").stat().st_size < 5e6
+    film, _ = described(tmp_path / "a.html")
+    assert (film["hidden"], film["size"]) == (2 * 110 - MOST_PARAMETERS, 110 * 42)
+    assert [p["name"] for p in film["params"][-2:]] == ["109.weight", "109.bias"]
 
 
 def test_nothing_of_a_finished_step_is_held(tmp_path):
@@ -185,11 +189,12 @@ def test_nothing_of_a_finished_step_is_held(tmp_path):
     with tg.film(tmp_path / "a.html"):
         for _ in range(3):
             h = net[0](tg.tensor(X))
-            held = weakref.ref(h._data)
+            h.retain_grad()
             F.cross_entropy(net[2](h), Y).backward()
             opt.step()
+            held = [weakref.ref(each) for each in (h._data, h.node, h._grad)]
             del h
-            assert held() is None
+            assert [each() for each in held] == [None, None, None]
 
 
 def test_a_module_that_is_called_twice_is_two_stages(tmp_path):

@@ -901,6 +901,8 @@ def test_the_documented_message():
         (lambda: nn.BatchNorm1d(4)(tg.ones(2, 3)), errors.ShapeError, r"BatchNorm1d: .*\n.*\(2, 3\)\n.*4"),
         (lambda: nn.BatchNorm1d(3)(tg.ones(3)), errors.ShapeError, r"\(N, C\)"),
         (lambda: nn.BatchNorm1d(3)(tg.ones(1, 3)), errors.ShapeError, "more than one value for each channel"),
+        (lambda: F.batch_norm(tg.ones(4, 3), None, None, [1.0, 2.0]), errors.ShapeError, "weight must have"),
+        (lambda: F.batch_norm(tg.ones(4, 3), tg.ones(1), tg.ones(1)), errors.ShapeError, "running_mean must"),
         (lambda: nn.Embedding(4, 2)([0, 4]), errors.IndexingError, r"range\(4\)\n.*0\n.*4"),
         (lambda: nn.Embedding(4, 2)([-1]), errors.IndexingError, r"range\(4\)"),
         (lambda: nn.Embedding(4, 2)(tg.ones(2)), errors.DTypeError, r"integers\n.*float32"),

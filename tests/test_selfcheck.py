@@ -370,7 +370,12 @@ def a_benchmark(folder, *lines):
     return folder
 
 
-def test_a_gpu_of_another_number_and_what_could_not_be_measured(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("visible", "physical"), [(None, "1"), ("2,GPU-ab", "GPU-ab"), (" 5, 3 ,7", "3")])
+def test_a_gpu_of_another_number_and_what_could_not_be_measured(visible, physical, monkeypatch, tmp_path):
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     repository = a_benchmark(
         tmp_path,
         "import json, os, sys",
@@ -380,9 +385,9 @@ def test_a_gpu_of_another_number_and_what_could_not_be_measured(monkeypatch, tmp
     )
     monkeypatch.setattr(beside, "REPOSITORY", repository)
     monkeypatch.setattr(beside, "PEERS", {"torch": ("json",)})
-    measured, note = beside.measure_beside("cuda:3")
+    measured, note = beside.measure_beside("cuda:1")
     assert measured == [Beside("W1", {"ours": 2.0}), Beside("W2", {})]
-    assert note == "W1, jax: no cuda; W2, ours: on GPU 3"
+    assert note == f"W1, jax: no cuda; W2, ours: on GPU {physical}"
 
 
 def test_why_no_others_are_measured(monkeypatch, tmp_path):
@@ -394,6 +399,26 @@ def test_why_no_others_are_measured(monkeypatch, tmp_path):
     assert (measured, "clone" in note) == ([], True)
     a_benchmark(tmp_path, "raise SystemExit('first line\\nthere is no GPU')")
     assert beside.measure_beside("cuda:0") == ([], "the benchmark failed: there is no GPU")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("import os; os.write(2, b'\\xff what'); raise SystemExit(3)", "what"),
+        ("pass", "results.json"),
+        ("import sys; open(sys.argv[-1], 'w').write('{')", "line 1 column 2"),
+        ("import sys; open(sys.argv[-1], 'w').write('{\"blas\": {}}')", "list index"),
+        ("import time; time.sleep(60)", "timed out"),
+    ],
+)
+def test_a_benchmark_that_fails_ends_nothing_else(line, words, monkeypatch, tmp_path):
+    monkeypatch.setattr(beside, "PEERS", {"one": ("json",)})
+    monkeypatch.setattr(beside, "REPOSITORY", a_benchmark(tmp_path, line))
+    monkeypatch.setattr(beside, "_LONGEST", 2 if "sleep" in line else 60)
+    measured, note = beside.measure_beside("cpu")
+    assert measured == []
+    assert note.startswith("the benchmark failed: ")
+    assert words in note
 
 
 # --- The report and the command --------------------------------------------------------------

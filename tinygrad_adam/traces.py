@@ -85,10 +85,10 @@ def measure(array: Any) -> Measure:
     xp = backend_of((array,)).xp
     with on_device_of(array, "explain"):
         flat = xp.asarray(array).reshape(-1)
-        square = float(flat @ flat)
+        square = float(xp.vdot(flat, flat))  # NumPy's only product that does not warn of infinity
         if not 1e-30 < square < 1e30:  # squares may have left the range of their dtype
             wide = flat.astype(numpy.float64)
-            square = float(wide @ wide)
+            square = float(xp.vdot(wide, wide))
         return Measure(math.sqrt(square))
 
 

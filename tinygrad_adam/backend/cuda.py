@@ -76,7 +76,8 @@ class _Current:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is not None and lacks_memory(error):
+            # A DeviceError comes from a block inside of this one, and has told it already.
+            if error is not None and not isinstance(error, DeviceError) and lacks_memory(error):
                 raise self._out_of_memory(str(error)) from error
         finally:
             self._device.__exit__(kind, error, trace)

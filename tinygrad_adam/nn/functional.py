@@ -161,7 +161,8 @@ def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
     DTypeError
         If `indices` are not integers.
     IndexingError
-        If one is out of range; on a GPU, where a look at it would wait, its row is NaN instead.
+        If one is out of range; on a GPU, where a look at it would wait, its row is NaN instead, and only
+        a row-sparse gradient raises it, in the backward pass.
     """
     if not isinstance(indices, Tensor):
         indices = tensor(indices, device=weight.device)
@@ -178,7 +179,8 @@ def _rows(op: str, weight: Tensor, indices: Array, sparse: bool) -> Any:
         return rows
     with backend_of((indices,)).current(op):
         inside = (indices >= 0) & (indices < len(weight))
-    return _where(inside[..., None], rows, math.nan)
+        inside = inside.reshape(*inside.shape, *[1] * (weight.ndim - 1))
+    return _where(inside, rows, math.nan)
 
 
 def _check_range(op: str, indices: Array, count: int) -> None:

@@ -139,8 +139,9 @@ def batch_norm(
         moments = average.reshape(across), variance.reshape(across)
         y = _standardize(x, axes=axes, eps=eps, moments=moments)
     else:
-        y = x - reshape(running_mean, shape=across)
-        r = (running_var + eps) ** -0.5
+        y = x - reshape(_of_channels("batch_norm", x, "running_mean", running_mean), shape=across)
+        r = (_of_channels("batch_norm", x, "running_var", running_var) + eps) ** -0.5
+        weight = _of_channels("batch_norm", x, "weight", weight)
         weight = r if weight is None else weight * r
     return _affine_channels("batch_norm", y, weight, bias)
 
@@ -157,14 +158,23 @@ def _affine(y: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine_channels(op: str, y: Any, weight: Any, bias: Any) -> Any:
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and tuple(value.shape) != (y.shape[1],):
-            raise ShapeError(
-                op, f"{name} must have a number for each channel", x=tuple(y.shape), **{name: value.shape}
-            )
+    weight, bias = _of_channels(op, y, "weight", weight), _of_channels(op, y, "bias", bias)
     if weight is None:
         return y if bias is None else y + reshape(bias, shape=(-1, *[1] * (y.ndim - 2)))
     return scale_channels(y, weight, bias)
+
+
+def _of_channels(op: str, x: Any, name: str, value: Any) -> Any:
+    """Return an argument that has a number for each channel of `x` with one axis; None as it is."""
+    if value is None:
+        return None
+    if getattr(value, "ndim", None) != 1:
+        value = reshape(value, shape=(-1,))
+    if value.shape[0] != x.shape[1]:
+        raise ShapeError(
+            op, f"{name} must have a number for each channel", x=tuple(x.shape), **{name: value.shape}
+        )
+    return value
 
 
 def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .check import PERSISTENCE, Check, squares
@@ -21,7 +21,9 @@ class _Course:
     cleared : bool
         Whether its gradients were seen to be gone, or zero.
     passes : int
-        Backward passes; a gradient that the user's code assigned before any counts as one.
+        Backward passes.
+    assigned : set of int
+        The ids of Tensors whose gradient the user's code has assigned before any of them.
     before : float
         The squares of the first gradient that the last step used.
     """
@@ -30,6 +32,7 @@ class _Course:
     stepped: bool = False
     cleared: bool = False
     passes: int = 0
+    assigned: set[int] = field(default_factory=set)
     before: float = 0.0
 
     def gradients(self) -> list[Any]:
@@ -64,14 +67,14 @@ class Procedure(Check):
         for course in self.courses.values():
             course.passes += 1
             if course.stepped and not course.cleared:
-                left = course.gradients()
+                left = [p for p in course.gradients() if id(p) not in course.assigned]
                 # Some clear by writing zeros.
                 course.cleared = not left or not any(self._remains(p._grad) for p in left)
 
     def assigned(self, leaf: Any) -> None:
         for course in self.courses.values():
-            if course.passes == 0 and any(p is leaf for p in course.gradients()):
-                course.passes, course.cleared = 1, True
+            if course.passes == 0:
+                course.assigned.add(id(leaf))
 
     def _remains(self, gradient: Any) -> bool:
         return self.doctor.knows("gradients-not-cleared") or squares(gradient) > 0
@@ -89,7 +92,8 @@ class Procedure(Check):
             if self.lasts(("not cleared", id(optimizer)), not course.cleared):
                 self.doctor.find(("not-cleared", id(optimizer)), lambda: self._not_cleared(having))
         elif course.stepped:  # the gradient may be new all the same, written in place
-            same = squares(having[0]._grad) == course.before
+            assigned = all(id(p) in course.assigned for p in having)
+            same = not assigned and squares(having[0]._grad) == course.before
             if self.lasts(("stale", id(optimizer)), same, PERSISTENCE - 1):
                 self.doctor.find(("no-backward", id(optimizer)), lambda: self._stale(optimizer, having))
 
@@ -98,7 +102,7 @@ class Procedure(Check):
         if course.passes == 0 or self.doctor.close:
             having = course.gradients()
             course.before = squares(having[0]._grad) if having else 0.0
-        course.stepped, course.cleared, course.passes = True, False, 0
+        course.stepped, course.cleared, course.passes, course.assigned = True, False, 0, set()
 
     def end(self) -> None:
         if self.losses >= PERSISTENCE and not self.differentiated and self.doctor.error is None:

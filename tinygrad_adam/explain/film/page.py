@@ -75,7 +75,7 @@ def _described(recorder: Recorder, title: str) -> dict[str, Any]:
             {
                 "name": p.name, "shape": list(p.tensor.shape), "about": p.view.about, "rows": rows,
                 "columns": columns, "places": p.view.places.reshape(-1).tolist(), "kinds": p.kinds,
-                "start": p.start, "size": int(p.tensor.size),
+                "start": p.start,
             }
         )  # fmt: skip
     settings = {
@@ -93,6 +93,8 @@ def _described(recorder: Recorder, title: str) -> dict[str, Any]:
         "losses": [[step, loss if numpy.isfinite(loss) else None] for step, loss in recorder.losses],
         "other": recorder.other,
         "folded": recorder.folded,
+        "hidden": recorder.hidden,
+        "size": int(recorder.size),
         "stages": stages,
         "edges": edges,
         "params": params,

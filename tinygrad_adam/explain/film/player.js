@@ -303,13 +303,12 @@ $("flow").addEventListener("touchend", (event) => {
 
 // --- Beginning -------------------------------------------------------------------------------
 
-const total = film.params.reduce((sum, p) => sum + p.size, 0);
 const settings = Object.entries(film.settings).filter(([name]) => ["betas", "eps", "momentum", "weight_decay"].includes(name))
   .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value}`).join(", ");
 const all = film.losses.length ? film.losses[film.losses.length - 1][0] : film.steps[frames - 1];
-$("about").textContent = `${film.optimizer} (${[`lr ${film.rates[0]}`, settings].filter(Boolean).join(", ")}) · ${total.toLocaleString("en")} parameters · ` +
+$("about").textContent = `${film.optimizer} (${[`lr ${film.rates[0]}`, settings].filter(Boolean).join(", ")}) · ${film.size.toLocaleString("en")} parameters · ` +
   `${frames} of ${all} steps` + (film.other ? ` · ${film.other} steps of another structure left out` : "") +
-  (film.folded ? ` · the first ${film.folded} operations are not shown` : "");
+  (film.folded ? ` · the first ${film.folded} operations are not shown` : "") + (film.hidden ? ` · the first ${film.hidden} parameters are not shown` : "");
 if (film.params.length) {  // of the first parameter, the entry that moved farthest is worth following
   const { rows, columns, kinds, start } = film.params[0], size = rows * columns;
   const way = Array.from({ length: size }, (_, i) => film.steps.reduce((sum, _, f) => sum + Math.abs(at(f, start + (kinds.length - 1) * size + i)), 0));

@@ -21,6 +21,8 @@ MOST_FRAMES = 200
 """Steps that a film keeps; a longer training is sampled, evenly."""
 MOST_STAGES = 40
 """Stages that a film shows; of a longer program, the last ones, which end with the loss."""
+MOST_PARAMETERS = 200
+"""Parameters that a film shows; of a network with more, the last ones."""
 _SIZES = (24, 16, 12, 8, 5, 3)
 """How many elements are shown along a side; the first with which all fits the budget."""
 _BUDGET = 3_500_000
@@ -93,8 +95,10 @@ class Recorder(Watcher):
         The loss of each step, or of evenly spread ones.
     other : int
         How many steps had another structure than the first, and were left out.
-    folded : int
-        How many stages at the beginning are not shown.
+    folded, hidden : int
+        How many stages at the beginning are not shown, and how many parameters.
+    size : int
+        The numbers that all parameters have together.
     """
 
     def __init__(self) -> None:
@@ -102,7 +106,7 @@ class Recorder(Watcher):
         self.steps: list[int] = []
         self.rates: list[float] = []
         self.losses: list[tuple[int, float]] = []
-        self.other = self.folded = 0
+        self.other = self.folded = self.hidden = self.size = 0
         self.layout: Layout | None = None
         self.optimizer: Any = None
         self._count = 1  # the number of the step that is under way
@@ -212,7 +216,8 @@ class Recorder(Watcher):
             if len(self.frames) > self._most_frames:
                 self.frames, self.steps, self.rates = self.frames[::2], self.steps[::2], self.rates[::2]
                 self._every *= 2
-        self._frame, self._stages, self._made = None, [], []
+        self._frame, self._stages, self._made = None, [], []  # nothing of the step is held
+        self._gradients, self._shares, self._before = {}, [], []
         self._count += 1
 
     # --- The layout ----------------------------------------------------------------------
@@ -232,7 +237,9 @@ class Recorder(Watcher):
             view = view_of_values(stage.shape, most)
             layout.stages.append(replace(stage, view=view, node=None, values=None))
             layout.room(2 * view.places.size)  # values, then gradients
-        for p in (p for group in self.optimizer.param_groups for p in group["params"]):
+        params = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.size, self.hidden = sum(p.size for p in params), max(0, len(params) - MOST_PARAMETERS)
+        for p in params[self.hidden :]:
             moments = self.optimizer.moments(p)[1]
             name = self.optimizer._names[id(p)]
             if name.isdecimal():  # a number, where the optimizer was given no names
