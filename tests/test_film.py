@@ -209,6 +209,17 @@ def test_a_module_that_is_called_twice_is_two_stages(tmp_path):
     assert not np.array_equal(first, second)
 
 
+def test_a_row_sparse_gradient_is_shown_whole(tmp_path):
+    table = nn.Embedding(5, 2, sparse=True)
+    opt = optim.SparseAdam(table.parameters())
+    with tg.film(tmp_path / "a.html"):
+        (table(np.array([1, 3])) * 2.0).sum().backward()
+        opt.step()
+    film, frames = described(tmp_path / "a.html")
+    gradient = of_parameter(film, frames, film["params"][0]["name"], "gradient")
+    np.testing.assert_array_equal(gradient.reshape(-1).nonzero()[0].size, 4)
+
+
 def test_the_names_that_the_optimizer_was_given_count(tmp_path):
     net = small_net()
     opt = optim.SGD([("whole." + name, p) for name, p in net.named_parameters()], lr=0.1)

@@ -179,6 +179,10 @@ def dot(a: ndarray, b: ndarray, out: Any = None) -> ndarray:
     return own(np.dot(_array(a), _array(b)))
 
 
+def vdot(a: ndarray, b: ndarray) -> ndarray:
+    return own(np.vdot(_array(a), _array(b)))
+
+
 def einsum(*operands: Any, **settings: Any) -> ndarray:
     subscripts, *arrays = operands
     unknown = settings.keys() - {"dtype", "optimize"}
@@ -268,6 +272,16 @@ def triu(m: ndarray, k: int = 0) -> ndarray:
     return own(np.triu(_array(m), k))
 
 
+def count_nonzero(a: ndarray, axis: Any = None) -> ndarray:
+    return own(np.asarray(np.count_nonzero(_array(a), axis)))
+
+
+def median(
+    a: ndarray, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> ndarray:
+    return own(np.asarray(np.median(_array(a), axis, keepdims=keepdims)))
+
+
 def cumsum(a: ndarray, axis: Any = None, dtype: Any = None, out: Any = None) -> ndarray:
     return own(np.cumsum(_array(a), axis, dtype))
 
@@ -333,10 +347,11 @@ FROM_NUMPY = [
 
 FUNCTIONS = [
     arange, argpartition, argsort, array, asarray, ascontiguousarray, asnumpy, bincount, broadcast_to,
-    can_cast, clip, concatenate, copyto, cumsum, dot, einsum, empty, empty_like, expand_dims, eye, flip,
-    full, full_like, linspace, matmul, moveaxis, ndim, nonzero, ones, ones_like, outer, pad, ravel,
-    repeat, reshape, result_type, roll, searchsorted, sort, squeeze, stack, swapaxes, take,
-    take_along_axis, tensordot, tile, transpose, tril, triu, unique, where, zeros, zeros_like,
+    can_cast, clip, concatenate, copyto, count_nonzero, cumsum, dot, einsum, empty, empty_like,
+    expand_dims, eye, flip, full, full_like, linspace, matmul, median, moveaxis, ndim, nonzero, ones,
+    ones_like, outer, pad, ravel, repeat, reshape, result_type, roll, searchsorted, sort, squeeze,
+    stack, swapaxes, take, take_along_axis, tensordot, tile, transpose, tril, triu, unique, vdot, where,
+    zeros, zeros_like,
 ]  # fmt: skip
 
 

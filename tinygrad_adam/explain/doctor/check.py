@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy
 
-from ...backend.device import Array, backend_of
+from ...backend.device import Array, backend_of, on_device_of
 from ...rowsparse import RowSparse
 from ...watching import Watcher
 
@@ -65,9 +65,11 @@ def squares(array: Any) -> float:
     """
     if isinstance(array, RowSparse):
         array = array.values
-    flat = array.ravel(order="K")  # in the order of memory, so that nothing is copied
-    # Squares may overflow where numbers do not; of NumPy's products only this one does not warn of it.
-    return float(backend_of((array,)).xp.vdot(flat, flat))
+    with on_device_of(array, "doctor"):  # an optimizer may have parameters on several
+        # In the order of memory nothing is copied; CuPy knows no such order.
+        flat = array.ravel(order="K") if isinstance(array, numpy.ndarray) else array.ravel()
+        # Squares may overflow where numbers do not; of NumPy's products only this one does not warn of it.
+        return float(backend_of((array,)).xp.vdot(flat, flat))
 
 
 def norm(array: Any) -> float:

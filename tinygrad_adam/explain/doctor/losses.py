@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from ...backend.device import backend_of, to_host
+from ...backend.device import backend_of, is_array, to_host
 from ...primitive import Node, Variable
 from .check import PERSISTENCE, Check, ranges, shape_of
 from .finding import Finding
@@ -212,7 +212,9 @@ class Outputs(Check):
 
 
 def _raw(value: Any) -> Any:
-    return value._data if isinstance(value, Variable) else numpy.asarray(value)
+    if isinstance(value, Variable):
+        return value._data
+    return value if is_array(value) else numpy.asarray(value)
 
 
 def _maker(x: Variable) -> Node | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from ...backend.device import device_of
+from ...backend.device import device_of, is_array, on_device_of
 from ...primitive import is_grad_enabled
+from ...rowsparse import RowSparse
 from ...sources import Line, users_line
 from ...training.callbacks import Callback
 from ...watching import Watcher, watch
@@ -190,65 +191,65 @@ class Doctor(Callback, Watcher):
             self._places[output.node.number] = Place(
                 self._running[-1] if self._running else None, users_line()
             )
-        for hear in self._hear["operation"]:
-            hear(primitive, args, settings, output)
+        self._hand_on("operation", output, primitive, args, settings, output)
 
     def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
         """Remember the model; it names layers and parameters."""
         if not self._running and module.training and is_grad_enabled():
             if not any(module is model for model in self.models) and module.parameter_count():
                 self.models.append(module)
-            for hear in self._hear["module_begins"]:
-                hear(module, args)
+            self._hand_on("module_begins", None, module, args)
         self._running.append(module)
 
     def module_ends(self, module: Any, output: Any) -> None:
         """Hand the output of a whole model on."""
         self._running.pop()
         if not self._running and module.training and is_grad_enabled():
-            for hear in self._hear["module_ends"]:
-                hear(module, output)
+            self._hand_on("module_ends", output, module, output)
 
     def backward_begins(self, root: Any) -> None:
         """Hand it on; without an optimizer, a step begins with each backward pass but the first."""
         if self._passed and not self.optimizers:
             self._advance()
         self._passed = True
-        for hear in self._hear["backward_begins"]:
-            hear(root)
+        self._hand_on("backward_begins", root, root)
 
     def backward_ends(self, root: Any) -> None:
         """Hand it on."""
-        for hear in self._hear["backward_ends"]:
-            hear(root)
+        self._hand_on("backward_ends", root, root)
 
     def gradient(self, node: Any, g: Any) -> None:
         """Hand it on."""
-        for hear in self._hear["gradient"]:
-            hear(node, g)
+        self._hand_on("gradient", g, node, g)
 
     def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
         """Hand it on."""
-        for hear in self._hear["share"]:
-            hear(node, position, parent, share)
+        self._hand_on("share", share, node, position, parent, share)
 
     def assigned(self, leaf: Any) -> None:
         """Hand it on."""
-        for hear in self._hear["assigned"]:
-            hear(leaf)
+        self._hand_on("assigned", leaf, leaf)
 
     def step_begins(self, optimizer: Any) -> None:
         """Remember the optimizer, and hand it on."""
         if not any(optimizer is other for other in self.optimizers):
             self.optimizers.append(optimizer)
-        for hear in self._hear["step_begins"]:
-            hear(optimizer)
+        self._hand_on("step_begins", optimizer.param_groups[0]["params"][0], optimizer)
 
     def step_ends(self, optimizer: Any) -> None:
         """Hand it on; the next step begins."""
-        for hear in self._hear["step_ends"]:
-            hear(optimizer)
+        self._hand_on("step_ends", optimizer.param_groups[0]["params"][0], optimizer)
         self._advance()
+
+    def _hand_on(self, event: str, about: Any, *what: Any) -> None:
+        """Tell the checks, on the device where the array is that the event is about."""
+        hearing = self._hear[event]
+        if not hearing:
+            return
+        array = about.values if isinstance(about, RowSparse) else getattr(about, "_data", about)
+        with on_device_of(array, "doctor") if is_array(array) else nullcontext():
+            for hear in hearing:
+                hear(*what)
 
     def _advance(self) -> None:
         self.step += 1

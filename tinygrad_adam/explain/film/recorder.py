@@ -13,6 +13,7 @@ import numpy
 
 from ...backend.device import to_host
 from ...primitive import Node, Variable
+from ...rowsparse import RowSparse
 from ...traces import measure
 from ...watching import Watcher
 from .sampling import View, view_of_values, view_of_weights
@@ -287,7 +288,7 @@ class Recorder(Watcher):
             size = planned.view.places.size
             for array in (stage.values, self._gradients.get(stage.node) if stage.node else None):
                 if array is not None and array.size > planned.view.places.max(initial=-1):
-                    self._frame[column : column + size] = to_host(planned.view.of(array))
+                    self._frame[column : column + size] = planned.view.of(array)
                 column += size
         norms = [edge[-1] for edge in self._edges(self.layout)]
         if len(norms) == len(self.layout.edges):
@@ -299,12 +300,19 @@ class Recorder(Watcher):
             tensor, view, column = p.tensor, p.view, p.start
             count, moments = self.optimizer.moments(tensor)
             value = view.of(tensor._data)
-            gradient = None if tensor._grad is None else view.of(tensor._grad)
+            gradient = None if tensor._grad is None else view.of(_dense(tensor._grad))
             for array in (value, gradient, *[view.of(m) for m in moments.values()], value - before):
                 if array is not None:
-                    self._frame[column : column + view.places.size] = to_host(array)
+                    self._frame[column : column + view.places.size] = array
                 column += view.places.size
             self._frame[column] = count
+
+
+def _dense(gradient: Any) -> Any:
+    """Return the array of a gradient, which may be row-sparse, or have a graph of its own."""
+    if isinstance(gradient, RowSparse):
+        return gradient.to_dense()
+    return gradient._data if isinstance(gradient, Variable) else gradient
 
 
 def _reached(root: Node) -> set[Node]:

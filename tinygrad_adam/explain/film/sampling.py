@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy
 
+from ...backend.device import on_device_of, to_host
+
 
 @dataclass(frozen=True)
 class View:
@@ -25,8 +27,9 @@ class View:
     about: str
 
     def of(self, array: Any) -> Any:
-        """Return the elements, flat; `array` may lie on any device."""
-        return array.reshape(-1)[self.places.reshape(-1)]
+        """Return the elements, flat and on the host; `array` may lie on any device."""
+        with on_device_of(array, "film"):
+            return to_host(array.reshape(-1)[self.places.reshape(-1)])
 
 
 def view_of_weights(shape: tuple[int, ...], most: int) -> View:
