@@ -402,6 +402,8 @@ class Misspelt(nn.Module):
 
 def misspelt(input_shape, classes):
     return Misspelt()
+
+ready = nn.Linear(64, 10)
 """
 
 
@@ -419,6 +421,7 @@ def test_a_model_from_a_file(train, call, tmp_path):
         ("", "unknown function.*build"),
         (":prod", "unknown function"),
         (":number", "must return a Module.*int"),
+        (":ready", r"write 'def ready\(input_shape, classes\):' and return.*\n  ready +Linear"),
         (":broken", "net.py, line 18: ZeroDivisionError"),
         (":no_arguments", r"let it begin with 'def no_arguments\(input_shape, classes\):'"),
         (

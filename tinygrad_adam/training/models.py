@@ -138,6 +138,12 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
         for key, value in vars(module).items()
         if callable(value) and getattr(value, "__module__", "") == name
     }
+    if isinstance(getattr(module, function, None), Module):
+        raise OptionError(
+            str(path), "a run makes its network anew, so it needs a function; write "
+            f"'def {function}(input_shape, classes):' and return the network from there",
+            **{function: type(getattr(module, function)).__name__},
+        )  # fmt: skip
     if function not in made:
         raise unknown_name(str(path), "function", function, made)
     build = getattr(module, function)
