@@ -185,6 +185,25 @@ def test_results_are_the_same_for_any_number_of_threads(work, monkeypatch):
             np.testing.assert_allclose(alone[name], wanted, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "pieces"),
+    [
+        (np.ones((9, 5)), np.ones((5, 8)), [(4, 8), (5, 8)]),
+        (np.ones((8, 5)), np.ones((5, 9)), [(8, 4), (8, 5)]),
+        (np.ones((1, 5)), np.ones((5, 9)), [(1, 4), (1, 5)]),
+        (np.ones((5, 63)).T, np.ones((5, 90)), [(63, 45), (63, 45)]),
+        (np.ones((5, 64)).T, np.ones((5, 90)), [(32, 90), (32, 90)]),  # as the weight of 64 outputs
+    ],
+    ids=["tall", "wide", "one row", "gradient of a small weight", "gradient of a weight"],
+)
+def test_where_a_product_is_cut(a, b, pieces, blas, monkeypatch):
+    pytest.importorskip("numba")
+    cut, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, out: cut.append(out.shape) or matmul(a, b, out=out))
+    assert (tg.matmul(a, b) == a.shape[1]).all()
+    assert sorted(cut) == pieces
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_gradient_is_the_same_each_time(count):
     tg.set_num_threads(count)
@@ -207,7 +226,7 @@ def test_without_threadpoolctl(work):
     alone = work()
     tg.set_num_threads(3)
     same(alone, work())
-    with threads.one_blas_thread() as possible:
+    with threads.one_blas_thread as possible:
         assert not possible
 
 
@@ -296,14 +315,14 @@ def test_a_convolution_that_overflows_in_a_thread_warns_nobody_who_asked_for_sil
 
 
 def test_blas_gets_its_threads_back_after_a_convolution(blas):
-    with threads.one_blas_thread() as possible:
+    with threads.one_blas_thread as possible:
         assert possible
         assert blas() == {1}
     assert blas() == {2}
     convolution()
     assert blas() == {2}
     for wrong in (ZeroDivisionError, KeyboardInterrupt):
-        with pytest.raises(wrong), threads.one_blas_thread():
+        with pytest.raises(wrong), threads.one_blas_thread:
             raise wrong
         assert blas() == {2}
 
@@ -333,13 +352,13 @@ def test_of_two_who_overlap_the_last_gives_the_threads_back(blas):
     seen = []
 
     def second():
-        with threads.one_blas_thread():
+        with threads.one_blas_thread:
             entered.set()
             assert left.wait(10)
             seen.append(blas())
 
     other = threading.Thread(target=second)
-    with threads.one_blas_thread():
+    with threads.one_blas_thread:
         other.start()
         assert entered.wait(10)
     left.set()
@@ -350,7 +369,7 @@ def test_of_two_who_overlap_the_last_gives_the_threads_back(blas):
 
 def test_a_count_chosen_while_a_convolution_runs_holds_afterwards(blas):
     tg.set_num_threads(3)
-    with threads.one_blas_thread():
+    with threads.one_blas_thread:
         tg.set_num_threads(2)
         assert blas() == {1}
     assert blas() == {2}
@@ -360,7 +379,7 @@ def test_any_thread_may_convolve_and_limit(blas):
     library, seen = pytest.importorskip("threadpoolctl"), []
 
     def work():
-        with threads.one_blas_thread():
+        with threads.one_blas_thread:
             seen.append(blas())
         seen.append(blas())
         with library.threadpool_limits(1, user_api="blas"):
@@ -474,7 +493,7 @@ wanted = results()
 entered, leave = threading.Event(), threading.Event()
 
 def hold():
-    with threads.one_blas_thread():
+    with threads.one_blas_thread:
         entered.set()
         leave.wait(20)
 

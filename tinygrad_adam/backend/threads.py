@@ -16,8 +16,7 @@ import importlib.util
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
@@ -115,39 +114,38 @@ def _give_threads(libraries: list[_Switch], counts: list[int]) -> None:
         give(count)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[bool]:
+class _OneThread:
     """Hold the BLAS library to one thread, for products that several threads make side by side.
 
-    Yields
-    ------
-    bool
-        Whether that was possible; if not, let one thread do all the work.
+    ``with one_blas_thread as possible:`` tells whether it can be; if not, let one thread do all the work.
     """
-    global _holders, _before
-    libraries = _blas()
-    if not libraries or _count == 1:
-        yield bool(libraries)
-        return
-    with _lock:  # of those who overlap, the first limits and the last restores
-        if not _holders:
-            _before = [count() for count, _ in libraries]
-            _give_threads(libraries, [1] * len(libraries))
-        _holders += 1
-    try:
-        yield True
-    finally:
+
+    def __enter__(self) -> bool:
+        global _holders, _before
+        libraries = _blas()
+        with _lock:  # of those who overlap, the first limits and the last restores
+            if not _holders:
+                _before = [count() for count, _ in libraries]
+                _give_threads(libraries, [1] * len(libraries))
+            _holders += 1
+        return bool(libraries)
+
+    def __exit__(self, *error: object) -> None:
+        global _holders
         with _lock:
             _holders -= 1
             if not _holders:
-                _give_threads(libraries, _before)
+                _give_threads(_blas(), _before)
+
+
+one_blas_thread = _OneThread()
 
 
 @functools.cache
 def _wait_awake() -> Any:
     """Return the compiled loop of `waiting.py`, or what does nothing where it cannot be had."""
     if importlib.util.find_spec("numba") is None or not hasattr(os, "sched_yield"):
-        return lambda counter, value, times: None
+        return lambda told, counter, value, times, politely: None
     from .waiting import wait_awake
 
     return wait_awake
@@ -155,27 +153,13 @@ def _wait_awake() -> Any:
 
 _MOMENT = 1000
 """Times to yield the core, about half a microsecond each, before a thread goes to sleep."""
+_POLITELY = 12
+"""Times to yield it to one who has handed something over, until that one's next kernel has begun."""
 
 
-class _Counted:
-    """A queue, with a count of what was ever put in it that compiled code can watch.
-
-    Only one thread takes things out.
-    """
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._put = numpy.zeros(1, numpy.int64)
-        self._taken = 0
-
-    def put(self, thing: Any) -> None:
-        self._queue.put(thing)
-        self._put[0] += 1
-
-    def get(self) -> Any:
-        _wait_awake()(self._put, self._taken, _MOMENT)
-        self._taken += 1
-        return self._queue.get()
+def _new_count() -> numpy.ndarray[Any, Any]:
+    """Return a number that compiled code can watch."""
+    return numpy.zeros(1, numpy.int64)
 
 
 class _Worker(threading.Thread):
@@ -183,12 +167,20 @@ class _Worker(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="tinygrad_adam", daemon=True)
-        self.pieces = _Counted()
+        self._pieces: SimpleQueue[Any] = SimpleQueue()
+        self._given = _new_count()
         self.start()
 
+    def give(self, *piece: Any) -> None:
+        self._pieces.put(piece)
+        self._given[0] += 1
+
     def run(self) -> None:
+        answered = _new_count()  # of nobody yet
         while True:
-            context, work, start, stop, number, answers = self.pieces.get()
+            given = self._given[0]
+            _wait_awake()(answered, self._given, given, _MOMENT if self._pieces.empty() else 0, _POLITELY)
+            context, work, start, stop, number, answers, answered = self._pieces.get()
             try:
                 answers.put((number, context.run(work, start, stop), None))
             except BaseException as error:
@@ -233,17 +225,19 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
         return [work(0, size)]
     pieces = len(workers) + 1
     cuts = [size * i // pieces // align * align for i in range(pieces)] + [size]
-    answers = _Counted()
+    answers: SimpleQueue[Any] = SimpleQueue()
+    answered = [_new_count() for _ in workers]
     for number, (worker, (start, stop)) in enumerate(zip(workers, itertools.pairwise(cuts[1:]), strict=True)):
         # Each gets a copy of the context, for it holds numpy.errstate and the like.
-        worker.pieces.put((copy_context(), work, start, stop, number, answers))
+        worker.give(copy_context(), work, start, stop, number, answers, answered[number])
     results = [None] * pieces
     failure = None
     try:
         results[0] = work(cuts[0], cuts[1])
     except BaseException as error:
         failure = error
-    for _ in workers:
+    for count in answered:
+        _wait_awake()(_new_count(), count, 0, _MOMENT, 0)
         number, results[number + 1], problem = answers.get()
         failure = problem if failure is None else failure
     if failure is not None:
@@ -256,5 +250,7 @@ def products_in_pieces(work: Callable[[int, int], Any], size: int, least: int) -
 
     Each product has one thread of the BLAS library; where that cannot be had, there is but one piece.
     """
-    with one_blas_thread() as possible:
+    if _count == 1:
+        return [work(0, size)]
+    with one_blas_thread as possible:
         return in_pieces(work, size, least if possible else max(size, 1))

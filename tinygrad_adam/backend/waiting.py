@@ -10,16 +10,18 @@ import numba
 _sched_yield = numba.types.ExternalFunction("sched_yield", numba.types.int32())
 
 
-_POLITELY = 12
-
-
 @numba.njit(cache=True, nogil=True)
-def wait_awake(counter, value, times):  # type: ignore[no-untyped-def]
-    """Return when ``counter[0]`` is greater than `value`, or after yielding the core so many times."""
+def wait_awake(told, counter, value, times, politely):  # type: ignore[no-untyped-def]
+    """Count ``told[0]`` up; return once ``counter[0]`` is no longer `value`, or after so many times.
+
+    Each time the core is yielded, so that whoever else has something to do goes first. It is `politely` times
+    at the end, for one who counts `counter` with the interpreter lock in hand: to ask for that at once would
+    be to sleep. Who sees `told` counted may ask at once, for this code runs without the lock.
+    """
+    told[0] += 1
     for _ in range(times):
-        if counter[0] > value:
-            # Who counted still holds the interpreter lock. To ask for it now would be to sleep.
-            for _ in range(_POLITELY):
+        if counter[0] != value:
+            for _ in range(politely):
                 _sched_yield()
             return
-        _sched_yield()  # whoever else has something to do goes first
+        _sched_yield()

@@ -14,7 +14,7 @@ from typing import Any
 from ..threads import in_pieces
 from .loops import compiled, in_flat_pieces
 
-_LEAST = 1 << 16
+_LEAST = 3 << 14
 """Elements that a thread must get for its share to be worth the handing over."""
 
 

@@ -19,6 +19,8 @@ _ONE_THREAD = 1 << 18
 """Multiplications up to which BLAS libraries use one thread by themselves."""
 _LEAST = 1 << 21
 """Multiplications that a thread must get for its share to be worth the handing over."""
+_ROWS = 64
+"""Rows of a matrix that are enough for several threads."""
 
 
 def matmul(a: Any, b: Any, into: Any = None) -> Any:
@@ -58,7 +60,9 @@ def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], No
         numpy.matmul(a[start:stop], b, out=into[start:stop])
         finish(start, stop, 0, width)
 
-    work, size = (some_columns, width) if width > height else (some_rows, height)
+    # The gradient of a weight, g.T @ x, is cut as the weight was: each core has its part in its cache.
+    like_a_weight = height >= _ROWS and a.flags.f_contiguous and not a.flags.c_contiguous
+    work, size = (some_columns, width) if width > height and not like_a_weight else (some_rows, height)
     products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
 
 
