@@ -10,12 +10,13 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import strict_cupy
 from cuda_on_host import needs_compiler
 
 from benchmarks import measure as measuring
-from benchmarks import optimizers, picture, tables, watching
+from benchmarks import optimizers, parts, picture, tables, watching
 from benchmarks.machine import better, limit
 from benchmarks.measure import Failed, Process, agree, environment, import_times, measure
 from benchmarks.peers import GPU_PEERS, PEERS
@@ -292,6 +293,42 @@ def test_what_watching_costs_is_told(monkeypatch, capsys):
     assert all(float(ratio) > 0 for ratio in cells[2:6])
     assert cells[6].endswith("%")
     assert 15 < watching.looks(watching.train("W1")[0]) < 30
+
+
+def test_the_parts_of_a_step_are_told(monkeypatch, capsys):
+    monkeypatch.setattr(parts, "SECONDS", 0.0)
+    monkeypatch.setattr(parts, "hold_cores", lambda: None)
+    monkeypatch.setattr(parts, "rates", lambda: RATES)
+    parts.main(["W1"])
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert "200 GFLOP/s" in first
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")][2:]
+    rows = {label: cells for label, *cells in table}
+    assert next(iter(rows)) == "linear 32x64 32x64"
+    assert list(rows)[-2:] == ["adam 2496 2496", "the rest"]  # 64 x 32 + 32, padded, and 32 x 10 + 10, padded
+    assert {row[0] for row in rows.values()} == {"1.00", ""}
+    assert sum(float(row[2].rstrip("%")) for row in rows.values()) == pytest.approx(100, abs=1)
+
+
+def test_the_rate_of_a_part_by_hand():
+    def part(name, result, *arguments):
+        slow = parts.Part(lambda *_: result, name)
+        slow.call(*arguments)
+        slow.times = [1e-6]
+        return slow.rate()
+
+    x, weight, image, filters = (np.ones(s) for s in ((50, 20), (10, 20), (1, 4, 7, 7), (8, 2, 3, 3)))
+    y, gy = np.ones((50, 10)), np.ones((1, 8, 5, 5))
+    assert part("linear", y, x, weight) == "20 GFLOP/s"
+    assert part("matmul", y, x, weight.T) == "20 GFLOP/s"
+    for name, result, *arguments in (
+        ("conv2d", gy, image, filters),
+        ("conv2d_input", image, gy, filters),
+        ("conv2d_weight", filters, image, gy),
+    ):
+        assert part(name, result, *arguments) == f"{2 * 8 * 25 * 2 * 9 / 1e3:.0f} GFLOP/s"  # in two groups
+    assert part("adam", None, np.ones(500)) == "14 GB/s"
+    assert part("relu", y, x) == ""
 
 
 # --- GPUs ---------------------------------------------------------------------
