@@ -57,7 +57,7 @@ def main() -> None:
     known = [*ROWS, IMPORT]
     parser.add_argument("--only", nargs="+", choices=known, default=known, help="which rows")
     parser.add_argument("--peers", nargs="+", choices=[*PEERS, *GPU_PEERS], help="which peers, beside ours")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15, help="how many turns each peer has at most")
     parser.add_argument(
         "--blas", nargs="+", choices=BLAS,
         help="NumPy's BLAS with the processor's own kernels, with those that the environment chooses, or "

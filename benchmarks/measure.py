@@ -17,8 +17,8 @@ from .workloads import ADAM_SIZES, CHAIN, WORKLOADS, steps, title
 
 ROOT = Path(__file__).parents[1]
 AGREEMENT = 1e-4
-TURN = 20.0
-"""Seconds after which a peer's turn ends; a peer whose step takes longer has one turn with one step."""
+BUDGET = 20.0
+"""Seconds after which a peer has taken steps enough."""
 REST = 0.05
 """Seconds between turns: the threads of a library that has just worked spin for a while."""
 IMPORT_ROUNDS = 7
@@ -140,14 +140,15 @@ def measure(row: str, names: list[str], rounds: int, blas: str, device: str = "c
             continue
         processes.append(process)
         times[name] = []
-    for turn in range(rounds):
+    for _ in range(rounds):
         for process in list(processes):
             taken = times[process.name]
-            if turn and taken[0] > TURN:
+            left = BUDGET - sum(taken)
+            if left <= 0:
                 continue
             time.sleep(REST)
             try:
-                taken += process.ask("run", steps(row), TURN)
+                taken += process.ask("run", steps(row), left)
             except Failed as reason:
                 give_up(process, reason)
                 processes.remove(process)

@@ -165,6 +165,12 @@ def test_a_slow_peer_may_have_fewer_losses():
     agree([1.0, 2.00005], [1.0, 2.0, 3.0])
 
 
+def test_who_has_computed_long_enough_sits_out(monkeypatch):
+    assert measure("A4", ["ours"], 3, "own")["peers"]["ours"]["steps"] == 3 * 400
+    monkeypatch.setattr(measuring, "BUDGET", 1e-9)
+    assert measure("A4", ["ours"], 3, "own")["peers"]["ours"]["steps"] == 1
+
+
 # --- those who fail ----------------------------------------------------------
 
 
