@@ -121,7 +121,7 @@ def report(name: str) -> str:
         alone = statistics.median(times_of(part.again, LEAST, 0.05))
         rest -= calls * median
         rows.append([
-            label, number(calls), number(median * 1e6), f"{calls * median / whole:.1%}", number(alone * 1e6),
+            label, f"{calls:.3g}", number(median * 1e6), f"{calls * median / whole:.1%}", number(alone * 1e6),
             part.rate(),
         ])  # fmt: skip
     rows.append(["the rest", "", number(rest * 1e6), f"{rest / whole:.1%}", "", ""])
