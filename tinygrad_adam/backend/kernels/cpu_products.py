@@ -61,7 +61,7 @@ def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], No
         finish(start, stop, 0, width)
 
     # The gradient of a weight, g.T @ x, is cut as the weight was: each core has its part in its cache.
-    like_a_weight = height >= _ROWS and a.flags.f_contiguous and not a.flags.c_contiguous
+    like_a_weight = height >= _ROWS and a.flags.f_contiguous
     work, size = (some_columns, width) if width > height and not like_a_weight else (some_rows, height)
     products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
 
