@@ -294,6 +294,23 @@ def threads():
 
 
 @needs_numba
+@pytest.mark.parametrize("awake", [False, True])
+@pytest.mark.parametrize("extra", [-64, 0])  # a flat array is padded to lines of the cache
+def test_a_smaller_step_is_cut_for_a_thread_that_is_awake(extra, awake, threads, monkeypatch):
+    from tinygrad_adam.backend.kernels import cpu_optim
+
+    monkeypatch.setattr(cpu_optim, "a_worker_is_awake", lambda: awake)
+    threads.set_num_threads(2)
+    threads._workers.clear()
+    p = tg.nn.Parameter(np.ones(2 * cpu_optim._LEAST_AWAKE + extra, np.float32))
+    optimizer = tg.optim.Adam([p], lr=0.5)
+    p.grad = tg.ones(p.shape)
+    optimizer.step()
+    assert bool(threads._workers) == (awake and extra >= 0)
+    np.testing.assert_allclose(p.detach().numpy(), 0.5, rtol=1e-6)
+
+
+@needs_numba
 @pytest.mark.parametrize("extra", [-1, 0, 1, 65])
 def test_sizes_around_the_threading_threshold(extra, threads):
     from tinygrad_adam.backend.kernels import cpu_optim

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -273,6 +274,16 @@ def test_the_result_of_each_piece_comes_in_order():
         return start, stop
 
     assert threads.in_pieces(work, 9, 1) == [(0, 3), (3, 6), (6, 9)]
+
+
+def test_a_worker_goes_to_sleep_and_wakes_up_again():
+    tg.set_num_threads(2)
+    for _ in range(3):
+        assert threads.in_pieces(lambda start, stop: stop - start, 4, 1) == [2, 2]
+        ends = time.monotonic() + 20
+        while threads.a_worker_is_awake():
+            assert time.monotonic() < ends
+            time.sleep(0.001)
 
 
 @pytest.mark.parametrize("failing", [0, 3, 6])

@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..threads import in_pieces
+from ..threads import a_worker_is_awake, in_pieces
 from .loops import compiled, in_flat_pieces
 
-_LEAST = 3 << 14
+_LEAST = 1 << 16
 """Elements that a thread must get for its share to be worth the handing over."""
+_LEAST_AWAKE = 3 << 14
+"""Likewise, to one that has just computed a part of the gradients. Where a step is cut changes no number."""
 
 
 def _fused(function: Any) -> Callable[..., None]:
@@ -24,7 +26,8 @@ def _fused(function: Any) -> Callable[..., None]:
 
     @functools.wraps(function)
     def call(*arrays: Any, **scalars: Any) -> None:
-        in_flat_pieces(kernel, arrays, *scalars.values(), least=_LEAST)
+        least = _LEAST_AWAKE if a_worker_is_awake() else _LEAST
+        in_flat_pieces(kernel, arrays, *scalars.values(), least=least)
 
     return call
 
