@@ -170,6 +170,7 @@ def same(left, right):
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_results_are_the_same_for_any_number_of_threads(work, monkeypatch):
+    pytest.importorskip("numba")  # the reference kernels take one thread
     used = []
     workers_for = threads._workers_for
     monkeypatch.setattr(threads, "_workers_for", lambda count: used.append(1) or workers_for(count))
@@ -532,5 +533,6 @@ print("done")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("held", [False, True], ids=["", "while another thread convolves"])
 def test_after_a_fork(held):
+    pytest.importorskip("numba")
     done = python(f"HELD = {held}\n" + FORK)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
