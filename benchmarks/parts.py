@@ -135,7 +135,8 @@ def main(names: list[str]) -> None:
     """Measure and print."""
     hold_cores()
     print(f"Products of the machine at their best: {rates()['flops'] / 1e9:,.0f} GFLOP/s. Medians. A call")
-    print("`alone` finds what it needs in the caches, for it is made again and again.\n")
+    print("`alone` finds what it needs in the caches, for it is made again and again. The rest is Python,")
+    print("and what NumPy does outside of the kernels.\n")
     for name in names or WORKLOADS:
         print(report(name), flush=True)
 

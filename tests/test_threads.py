@@ -277,14 +277,27 @@ def test_the_result_of_each_piece_comes_in_order():
     assert threads.in_pieces(work, 9, 1) == [(0, 3), (3, 6), (6, 9)]
 
 
-def test_a_worker_goes_to_sleep_and_wakes_up_again():
+def test_a_worker_looks_for_work_and_goes_to_sleep(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(threads, "_MOMENT", 400_000)  # some 0.2 s
     tg.set_num_threads(2)
-    for _ in range(3):
-        assert threads.in_pieces(lambda start, stop: stop - start, 4, 1) == [2, 2]
+    during = []
+
+    def until(awake):
         ends = time.monotonic() + 20
-        while threads.a_worker_is_awake():
+        while threads.a_worker_is_awake() != awake:
             assert time.monotonic() < ends
-            time.sleep(0.001)
+
+    def work(start, stop):
+        if start:
+            during.append(threads.a_worker_is_awake())
+        return stop - start
+
+    for _ in range(2):
+        assert threads.in_pieces(work, 4, 1) == [2, 2]
+        until(awake=True)
+        until(awake=False)
+    assert during == [False, False]  # who works is awake, but does not look for work
 
 
 @pytest.mark.parametrize("failing", [0, 3, 6])

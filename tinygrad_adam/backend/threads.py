@@ -182,7 +182,7 @@ class _Worker(threading.Thread):
             given = self._given[0]
             self.awake = True
             _wait_awake()(answered, self._given, given, _MOMENT if self._pieces.empty() else 0, _POLITELY)
-            self.awake = not self._pieces.empty()
+            self.awake = False
             context, work, start, stop, number, answers, answered = self._pieces.get()
             try:
                 answers.put((number, context.run(work, start, stop), None))
