@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .explain.doctor import doctor
     from .explain.drawing import draw
     from .explain.film import film
+    from .replay import recorded
     from .traces import tracing
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
@@ -31,6 +32,7 @@ _FUNCTIONS = {
     "doctor": ".explain.doctor",
     "draw": ".explain.drawing",
     "film": ".explain.film",
+    "recorded": ".replay",
     "tracing": ".traces",
 }
 

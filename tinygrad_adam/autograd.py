@@ -306,13 +306,32 @@ def backward(
         this_pass = _Pass(create_graph)
         for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
             assert isinstance(leaf, Variable)  # all nodes have passed theirs on
-            owned = leaf in this_pass.owned
-            if leaf._hooks:
-                g = _run_hooks(leaf._hooks, g)
-                owned = owned and g is leaf._grad_buffer  # a hook may have kept it
-            _accumulate(leaf, g, owned)
+            hand_over(leaf, g, owned=leaf in this_pass.owned)
         if watching.anyone:
             watching.tell("backward_ends", root)
+
+
+def reserved_place(leaf: Variable) -> Array:
+    """Return where the next gradient of `leaf` may be written, or None."""
+    return leaf._grad_buffer if leaf._grad is None and not _in_pass.get() else None
+
+
+def hand_over(leaf: Variable, g: Any, owned: bool) -> None:
+    """Give a leaf the gradient of a whole pass, which its hooks see first.
+
+    Parameters
+    ----------
+    leaf : Variable
+        What it is the gradient of.
+    g : array, RowSparse or Variable
+        The gradient.
+    owned : bool
+        Whether nobody else holds its memory.
+    """
+    if leaf._hooks:
+        g = _run_hooks(leaf._hooks, g)
+        owned = owned and g is leaf._grad_buffer  # a hook may have kept it
+    _accumulate(leaf, g, owned)
 
 
 def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:

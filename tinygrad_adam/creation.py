@@ -9,6 +9,7 @@ from .backend.convert import array_of, check_dtype, get_default_dtype
 from .backend.device import Array, backend_of, device_of, get_backend, on_device_of, to_device
 from .errors import ShapeError
 from .methods import unpacked
+from .primitive import look_at
 from .random import generator
 from .tensor import Tensor
 
@@ -49,8 +50,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     >>> tg.tensor([[1.0, 2.0]], requires_grad=True).shape
     (1, 2)
     """
-    if isinstance(data, Tensor):
-        data = data._data
+    data = look_at(data, "tensor")
     here = device_of(data)
     if here == "cpu":
         array = array_of("tensor", data, dtype)

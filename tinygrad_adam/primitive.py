@@ -101,6 +101,42 @@ class Variable:
         self.requires_grad = requires_grad
 
 
+def look_at(value: Any, where: str) -> Any:
+    """Return the raw array of a Variable, for `where` to look at outside any graph; others as they are."""
+    if not isinstance(value, Variable):
+        return value
+    if watching.anyone:
+        watching.tell("read", value, where)
+    return value._data
+
+
+def detached(variable: Variable) -> Variable:
+    """Return a Variable that shares the memory and has no history."""
+    result = provided.tensor_class(variable._data, version=variable._version)
+    if watching.anyone:
+        watching.tell("detached", variable, result)
+    return result
+
+
+def aside(function: Callable[..., Any], *args: Any) -> Any:
+    """Compute what is no operation and has no gradient, from the raw arrays of Variables and other things.
+
+    What operations depend on beside their inputs, such as checked indices or the moments of a batch, is
+    computed this way, so that who watches hears of it, and may do it again.
+
+    Parameters
+    ----------
+    function : callable
+        One that lives as long as its module. Returns an array, a tuple of them, or None.
+    *args
+        What it takes, with Variables in place of raw arrays.
+    """
+    result = function(*[arg._data if isinstance(arg, Variable) else arg for arg in args])
+    if watching.anyone:
+        watching.tell("aside", function, args, result)
+    return result
+
+
 class _Provided:
     """What higher rooms provide, so that the engine need not import them.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy
 
+from . import watching
 from .errors import OptionError, StateError
 
 _generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator")
@@ -96,4 +97,7 @@ def set_state(state: dict[str, Any]) -> None:
 
 def random_key() -> int:
     """Draw a key for a counter-based kernel, such as dropout's."""
-    return int(generator().integers(2**63))
+    key = int(generator().integers(2**63))
+    if watching.anyone:
+        watching.tell("aside", random_key, (), key)
+    return key

@@ -26,7 +26,7 @@ from .backend.device import (
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .methods import Operand, Operations
 from .ops.indexing import raw_index
-from .primitive import is_grad_enabled, provided
+from .primitive import detached, is_grad_enabled, look_at, provided
 from .rowsparse import RowSparse
 
 if TYPE_CHECKING:
@@ -55,13 +55,15 @@ class Tensor(Operations):
     @property
     def data(self) -> Array:
         """The raw array, of NumPy or of the device's library; assigning swaps the value."""
-        return self._data
+        return look_at(self, "data")
 
     @data.setter
     def data(self, value: Any) -> None:
         self._assign(value._data if isinstance(value, Tensor) else value)
 
     def _assign(self, value: Any) -> None:
+        if watching.anyone:
+            watching.tell("changed", self, "assignment")
         self._data = asarray(value, dtype=self.dtype, device=self.device)
         self._version[0] += 1
 
@@ -112,7 +114,7 @@ class Tensor(Operations):
             raise GraphError(
                 "numpy", "this Tensor requires a gradient; call .detach() first", shape=self.shape
             )
-        return to_host(self._data)
+        return to_host(look_at(self, "numpy"))
 
     def item(self) -> Any:
         """Return the only element as a Python number.
@@ -124,22 +126,22 @@ class Tensor(Operations):
         """
         if self.size != 1:
             raise ShapeError("item", "only a Tensor with one element is a number", shape=self.shape)
-        return self._data.item()
+        return look_at(self, "item").item()
 
     def tolist(self) -> Any:
         """Return the value as nested Python lists."""
-        return self._data.tolist()
+        return look_at(self, "tolist").tolist()
 
     def detach(self) -> Tensor:
         """Return a Tensor that shares the memory and has no history."""
-        return Tensor(self._data, version=self._version)
+        return cast(Tensor, detached(self))
 
     def copy(self) -> Tensor:
         """Return a copy with the same history: gradients flow through it."""
         if self.dtype.kind == "f":
             return self * 1
         with on_device_of(self._data, "copy"):
-            return Tensor(self._data.copy())
+            return Tensor(look_at(self, "copy").copy())
 
     def to(self, target: Any) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
@@ -158,7 +160,7 @@ class Tensor(Operations):
             return self.astype(target)
         if get_backend(target) is backend_of((self._data,)):
             return self
-        return Tensor(to_device(self._data, target), self.requires_grad)
+        return Tensor(to_device(look_at(self, "to"), target), self.requires_grad)
 
     def astype(self, dtype: Any) -> Tensor:
         """Return the Tensor cast to `dtype`; to an integer, without history."""
@@ -419,6 +421,8 @@ class Tensor(Operations):
                 )
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
                 return operation(self, other)
+        if watching.anyone:
+            watching.tell("changed", self, operation.name)
         result = operation(self._data, other._data if isinstance(other, Tensor) else operand(other))
         if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
             raise DTypeError(
@@ -485,6 +489,8 @@ class Tensor(Operations):
                 "it cannot be recorded; use where() or concatenate(), or assign inside no_grad()",
                 shape=self.shape,
             )
+        if watching.anyone:
+            watching.tell("changed", self, "item assignment")
         raw = value._data if isinstance(value, Tensor) else value
         if is_array(raw) or isinstance(raw, list | tuple):
             raw = asarray(raw, device=self.device)
@@ -515,7 +521,7 @@ class Tensor(Operations):
                 "the truth of several elements is ambiguous; use .all() or .any() of .numpy()",
                 shape=self.shape,
             )
-        return bool(self._data)
+        return bool(look_at(self, "bool"))
 
     def __float__(self) -> float:
         return float(self.item())

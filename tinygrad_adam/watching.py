@@ -26,8 +26,23 @@ class Watcher:
     keep, since arrays are used again. What it computes itself is not watched.
     """
 
+    apart = True
+    """Whether layers that could run as one run one by one, so that it hears of what lies between."""
+
     def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
         """Hear that an operation on Tensors has made the Tensor `output`."""
+
+    def read(self, variable: Any, where: str) -> None:
+        """Hear that the function `where` looks at the value of a Tensor, which no graph shows."""
+
+    def changed(self, variable: Any, where: str) -> None:
+        """Hear that a Tensor is about to be changed in place."""
+
+    def detached(self, variable: Any, result: Any) -> None:
+        """Hear that `result` shares the memory of a Tensor, but not its history."""
+
+    def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
+        """Hear what a function that is no operation has made of raw arrays, those of Tensors among `args`."""
 
     def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
         """Hear that a module was called."""
@@ -80,6 +95,11 @@ def unwatched() -> Iterator[None]:
         yield
     finally:
         _watchers.reset(token)
+
+
+def apart() -> bool:
+    """Tell whether anyone who watches in this context wants layers to run one by one."""
+    return anyone > 0 and any(watcher.apart for watcher in _watchers.get())
 
 
 def tell(event: str, *what: Any) -> None:

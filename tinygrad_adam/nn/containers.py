@@ -82,7 +82,7 @@ class Sequential(ModuleList):
         following = next(members, None)
         while following is not None:
             module, following = following, next(members, None)
-            if type(following) is ReLU and not watching.anyone and _joins(module, following):
+            if type(following) is ReLU and not watching.apart() and _joins(module, following):
                 x = module(x, activation="relu")
                 following = next(members, None)
             else:

@@ -47,6 +47,7 @@ from ..ops import (
 from ..ops import dropout as _dropout
 from ..ops import where as _where
 from ..ops.indexing import add_rows, lookup
+from ..primitive import aside
 from ..random import random_key
 from ..tensor import Tensor
 
@@ -168,27 +169,29 @@ def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
         indices = tensor(indices, device=weight.device)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
-    return _rows("embedding", weight, indices._data, sparse)
+    return _rows("embedding", weight, indices, sparse)
 
 
-def _rows(op: str, weight: Tensor, indices: Array, sparse: bool) -> Any:
+def _rows(op: str, weight: Tensor, indices: Any, sparse: bool) -> Any:
     """Look rows up; those of an index out of range are NaN on a GPU, where an error would have to wait."""
-    _check_range(op, indices, len(weight))
-    rows = lookup(weight, indices, sparse)
-    if device_of(indices) == "cpu":
-        return rows
-    with backend_of((indices,)).current(op):
-        inside = (indices >= 0) & (indices < len(weight))
-        inside = inside.reshape(*inside.shape, *[1] * (weight.ndim - 1))
-    return _where(inside, rows, math.nan)
+    rows = lookup(weight, aside(_checked, op, indices, len(weight)), sparse)
+    return rows if weight.device == "cpu" else _where(aside(_inside, op, indices, weight), rows, math.nan)
 
 
-def _check_range(op: str, indices: Array, count: int) -> None:
+def _checked(op: str, indices: Array, count: int) -> Array:
     """Refuse indices out of range; not on a GPU, where a look at them would wait."""
     if indices.size and device_of(indices) == "cpu" and (indices.min() < 0 or indices.max() >= count):
         raise IndexingError(
             op, f"indices must lie in range({count})", least=indices.min(), greatest=indices.max()
         )
+    return indices
+
+
+def _inside(op: str, indices: Array, weight: Array) -> Array:
+    """Tell which indices are in range, with axes of size one for those that a row has."""
+    with backend_of((indices,)).current(op):
+        inside = (indices >= 0) & (indices < len(weight))
+        return inside.reshape(*inside.shape, *[1] * (weight.ndim - 1))
 
 
 def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
@@ -253,7 +256,7 @@ def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
     backend = backend_of((columns,))
     with backend.current("sparse_linear"):
         row_of = backend.xp.searchsorted(starts, backend.xp.arange(len(columns)), side="right") - 1
-    _check_range("sparse_linear", row_of, x.shape[0])
+    _checked("sparse_linear", row_of, x.shape[0])
     terms = _rows("sparse_linear", weight, columns, sparse=True) * numbers[:, None]
     y = add_rows(terms, row_of, x.shape[0])
     return y if bias is None else y + bias

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..backend.device import on_device_of
 from ..creation import ones, zeros
 from ..errors import ShapeError
+from ..primitive import aside
 from ..tensor import Tensor
 from . import functional as F
 from .linear import require_positive
@@ -99,11 +103,17 @@ class _BatchNorm(Module):
             self.eps,
         )
         if self.training:
-            self.num_batches_tracked += 1
+            aside(_count, self.num_batches_tracked, self.num_batches_tracked._version)
         return y
 
     def extra_repr(self) -> str:
         return f"{self.num_features}"
+
+
+def _count(batches: Any, version: list[int]) -> None:
+    with on_device_of(batches, "BatchNorm"):
+        batches += 1
+    version[0] += 1
 
 
 class BatchNorm1d(_BatchNorm):

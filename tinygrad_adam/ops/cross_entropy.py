@@ -8,11 +8,11 @@ from ..backend.device import CPU, backend_of, on_device_of
 from ..backend.kernels import chosen_kernels
 from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ..primitive import Variable, primitive
+from ..primitive import aside, primitive
 from .activation import softmax
 from .arithmetic import add, multiply
 from .indexing import _add_at
-from .loss import as_constant, as_target, check_reduction, check_same_shape, raw, reduced
+from .loss import as_constant, as_target, beside, check_reduction, check_same_shape, reduced
 from .reduction import logsumexp, sum
 from .shaping import moveaxis, reshape
 
@@ -30,6 +30,7 @@ def _softmax_cross_entropy(
     kernels: Any, logits: Any, labels: Any, class_weight: Any = None, *, ignore_index: int, reduction: str
 ) -> Any:
     """``logsumexp(z) - z[label]`` of each row z, weighted and reduced."""
+    _require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
     return kernels.softmax_cross_entropy(logits, labels, class_weight, ignore_index, reduction)
 
 
@@ -141,8 +142,7 @@ def cross_entropy(
             "cross_entropy", "logits must be floats with an axis of classes", logits=(shape, logits.dtype)
         )
     rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
-    if not isinstance(target, Variable):
-        target = raw(target, logits)
+    target = beside(target, logits)
     class_weight = None if weight is None else as_constant(weight, logits)
     if class_weight is not None and class_weight.shape != (shape[axis],):
         raise ShapeError(
@@ -174,9 +174,9 @@ def cross_entropy(
             f"target must have the shape of logits without the axis of classes, {sample_shape}",
             logits=shape, target=tuple(target.shape),
         )  # fmt: skip
-    labels = _checked_labels("cross_entropy", target, rows, shape[axis], ignore_index)
+    labels = _flat_labels("cross_entropy", target)
     if label_smoothing:
-        q = _smoothed(labels, class_weight, ignore_index, reduction, rows, label_smoothing)
+        q = aside(_smoothed, labels, rows, class_weight, ignore_index, reduction, label_smoothing)
         losses = _soft_cross_entropy(rows, q)
         losses = losses if reduction == "none" else sum(losses)
     else:
@@ -186,14 +186,18 @@ def cross_entropy(
     return losses if reduction != "none" or len(shape) == 2 else reshape(losses, shape=sample_shape)
 
 
-def _checked_labels(where: str, target: Any, like: Any, classes: int, ignore_index: int) -> Any:
-    """Return the labels as a flat raw array, after a look whether they are in range.
+def _flat_labels(where: str, labels: Any) -> Any:
+    """Return integer labels with one axis."""
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(where, "labels must be integers", labels=labels.dtype)
+    return labels if labels.ndim == 1 else reshape(labels, shape=(-1,))
+
+
+def _require_in_range(where: str, labels: Any, classes: int, ignore_index: int) -> None:
+    """Refuse labels out of range.
 
     No look at those on a GPU: it would wait. There, a label out of range makes the loss NaN.
     """
-    labels = raw(target, like).reshape(-1)
-    if labels.dtype.kind not in "iu":
-        raise DTypeError(where, "labels must be integers", labels=labels.dtype)
     backend = backend_of((labels,))
     if backend is CPU and not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
         raise IndexingError(
@@ -204,11 +208,12 @@ def _checked_labels(where: str, target: Any, like: Any, classes: int, ignore_ind
 
 
 def _smoothed(
-    labels: Any, class_weight: Any, ignore_index: int, reduction: str, like: Any, label_smoothing: float
+    labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Any:
     """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in."""
     xp = backend_of((labels,)).xp
     classes = like.shape[1]
+    _require_in_range("cross_entropy", labels, classes, ignore_index)
     with on_device_of(labels, "cross_entropy"):
         valid, column = row_weights(xp, labels, classes, None, ignore_index, "sum", like.dtype)
         q = xp.full(like.shape, label_smoothing / classes, dtype=like.dtype)
@@ -259,22 +264,22 @@ def nll_loss(
     """
     check_reduction("nll_loss", reduction)
     shape = tuple(log_probs.shape)
-    raw_target = raw(target, log_probs)
-    if len(shape) != 2 or raw_target.shape != shape[:1]:
+    labels = beside(target, log_probs)
+    if len(shape) != 2 or labels.shape != shape[:1]:
         raise ShapeError(
-            "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=raw_target.shape
+            "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=labels.shape
         )
-    labels = _checked_labels("nll_loss", raw_target, log_probs, shape[1], ignore_index)
+    labels = _flat_labels("nll_loss", labels)
     class_weight = None if weight is None else as_constant(weight, log_probs)
-    with on_device_of(labels, "nll_loss"):
-        row, column = row_weights(
-            backend_of((labels,)).xp,
-            labels,
-            shape[1],
-            class_weight,
-            ignore_index,
-            reduction,
-            log_probs.dtype,
-        )
+    row, column = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
     losses = _nll(log_probs, column, row)
     return losses if reduction == "none" else sum(losses)
+
+
+def _picked(labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str) -> tuple[Any, Any]:
+    """Return what each row's loss is multiplied by, and the column to read."""
+    classes = like.shape[1]
+    _require_in_range("nll_loss", labels, classes, ignore_index)
+    with on_device_of(labels, "nll_loss"):
+        xp = backend_of((labels,)).xp
+        return row_weights(xp, labels, classes, class_weight, ignore_index, reduction, like.dtype)

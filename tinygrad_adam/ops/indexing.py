@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend.device import asarray, backend_of, device_of, is_array
 from ..errors import DeviceError, ShapeError
-from ..primitive import Variable, primitive
+from ..primitive import Variable, aside, look_at, primitive
 from ..rowsparse import RowSparse
 from .reduction import normalize_axes
 
@@ -55,8 +55,7 @@ def raw_index(index: Any, like: Any) -> Any:
     """Turn Tensors, arrays and lists inside an index into raw arrays beside `like`."""
     if isinstance(index, tuple):
         return tuple(raw_index(part, like) for part in index)
-    if isinstance(index, Variable):
-        index = index._data
+    index = look_at(index, "getitem")
     if is_array(index):
         here, there = device_of(index), device_of(like)
         if here not in ("cpu", there):
@@ -90,7 +89,13 @@ def getitem(a: Any, index: Any) -> Any:
     """
     if _is_basic(index):
         return _slice(a, index=index)
-    return _gather(a, index=raw_index(index, a._data if isinstance(a, Variable) else a))
+    parts = index if isinstance(index, tuple) else (index,)
+    return _gather(a, index=aside(_raw_parts, a, isinstance(index, tuple), *parts))
+
+
+def _raw_parts(like: Any, several: bool, *parts: Any) -> Any:
+    raw = tuple(raw_index(part, like) for part in parts)
+    return raw if several else raw[0]
 
 
 def lookup(table: Any, index: Any, sparse: bool) -> Any:
@@ -123,19 +128,27 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
     ShapeError
         If the number of dimensions differs.
     """
-    raw = raw_index(indices, a._data if isinstance(a, Variable) else a)
-    if not is_array(raw) or raw.ndim != a.ndim:
+    if not isinstance(indices, Variable):
+        indices = raw_index(indices, a._data if isinstance(a, Variable) else a)
+    if not hasattr(indices, "ndim") or indices.ndim != a.ndim:
         raise ShapeError(
             "take_along_axis",
             "indices must have as many dimensions as a",
             a=a.shape,
-            indices=getattr(raw, "shape", raw),
+            indices=getattr(indices, "shape", indices),
         )
-    backend = backend_of((raw,))
     (axis,) = normalize_axes(axis, a.ndim)
+    return getitem(a, aside(_grid, a, indices, axis))
+
+
+def _grid(like: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+    """Return an index for each axis, which broadcast to the shape of the indices."""
+    indices = raw_index(indices, like)
+    backend = backend_of((indices,))
     with backend.current("take_along_axis"):
-        grid = [
-            raw if i == axis else backend.xp.arange(n).reshape((1,) * i + (n,) + (1,) * (raw.ndim - i - 1))
-            for i, n in enumerate(a.shape)
-        ]
-    return getitem(a, tuple(grid))
+        return tuple(
+            indices
+            if i == axis
+            else backend.xp.arange(n).reshape((1,) * i + (n,) + (1,) * (indices.ndim - i - 1))
+            for i, n in enumerate(like.shape)
+        )

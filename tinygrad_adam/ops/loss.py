@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backend.device import asarray, device_of, is_array
 from ..errors import OptionError, ShapeError, unknown_name
-from ..primitive import Variable, primitive
+from ..primitive import Variable, detached, primitive
 from .activation import sigmoid, softplus
 from .arithmetic import astype
 from .reduction import mean, sum
@@ -37,23 +37,21 @@ def check_same_shape(where: str, input: Any, target: Any) -> None:
         )
 
 
-def raw(value: Any, like: Any) -> Any:
-    """Return the raw array of a Tensor, array or sequence that carries no gradient here."""
-    if isinstance(value, Variable):
-        return value._data
-    if is_array(value):
+def beside(value: Any, like: Any) -> Any:
+    """Return a Tensor or an array as it is, and a sequence as an array beside the input."""
+    if isinstance(value, Variable) or is_array(value):
         return value
     return asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
 
 
 def as_constant(value: Any, like: Any) -> Any:
-    """Return what carries no gradient here as a raw array of the dtype of the input."""
-    return astype(raw(value, like), dtype=like.dtype)
+    """Return what carries no gradient here in the dtype of the input."""
+    return astype(detached(value) if isinstance(value, Variable) else beside(value, like), dtype=like.dtype)
 
 
 def as_target(value: Any, like: Any) -> Any:
     """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
-    value = value if isinstance(value, Variable) else raw(value, like)
+    value = beside(value, like)
     return value if value.dtype == like.dtype else astype(value, dtype=like.dtype)
 
 
@@ -96,14 +94,14 @@ def binary_cross_entropy_with_logits(
     target = as_target(target, input)
     check_same_shape("binary_cross_entropy_with_logits", input, target)
     losses = _binary_cross_entropy(
-        input, target, 1.0 if pos_weight is None else _scalar_or_raw(pos_weight, input)
+        input, target, 1.0 if pos_weight is None else _scalar_or_constant(pos_weight, input)
     )
     if weight is not None:
-        losses = losses * _scalar_or_raw(weight, input)
+        losses = losses * _scalar_or_constant(weight, input)
     return reduced(losses, reduction)
 
 
-def _scalar_or_raw(value: Any, like: Any) -> Any:
+def _scalar_or_constant(value: Any, like: Any) -> Any:
     return value if isinstance(value, int | float) else as_constant(value, like)
 
 
@@ -258,6 +256,6 @@ def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "m
         If the shapes differ.
     """
     check_reduction("hinge_loss", reduction)
-    target = as_target(raw(target, input), input)
+    target = as_target(target, input)
     check_same_shape("hinge_loss", input, target)
     return reduced(_hinge(input, target, margin=margin), reduction)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backend.device import backend_of
 from ..backend.kernels import chosen_kernels
 from ..errors import ShapeError
-from ..primitive import Variable, primitive
+from ..primitive import aside, primitive
 from .channels import scale_channels
 from .reduction import mean, normalize_axes
 from .shaping import reshape
@@ -126,17 +127,12 @@ def batch_norm(
     axes = (0, *range(2, len(shape)))
     across = (1, -1) + (1,) * (len(shape) - 2)
     if training or running_mean is None:
-        values = x._data if isinstance(x, Variable) else x
-        count = values.size // shape[1] if shape[1] else 0
+        count = math.prod(shape) // shape[1] if shape[1] else 0
         if count < 2:
             raise ShapeError("batch_norm", "training needs more than one value for each channel", x=shape)
-        backend = backend_of((values,))
-        with backend.current("batch_norm"):
-            average, variance = backend.tables[chosen_kernels()].channel_moments(values)
-            if running_mean is not None:
-                _move_towards(running_mean, average, momentum)
-                _move_towards(running_var, variance * (count / (count - 1)), momentum)
-        moments = average.reshape(across), variance.reshape(across)
+        running = () if running_mean is None else (running_mean, running_var)
+        versions = [variable._version for variable in running]
+        moments = aside(_moments_of_batch, x, across, momentum, *running, *versions)
         y = _standardize(x, axes=axes, eps=eps, moments=moments)
     else:
         y = x - reshape(_of_channels("batch_norm", x, "running_mean", running_mean), shape=across)
@@ -146,9 +142,22 @@ def batch_norm(
     return _affine_channels("batch_norm", y, weight, bias)
 
 
-def _move_towards(average: Variable, value: Any, share: float) -> None:
-    average._data += share * (value - average._data)
-    average._version[0] += 1
+def _moments_of_batch(x: Any, across: tuple[int, ...], momentum: float, *running: Any) -> tuple[Any, Any]:
+    """Return mean and variance of each channel, and move the running averages, if any, towards them.
+
+    The running averages come with the counters of their in-place changes behind them.
+    """
+    backend = backend_of((x,))
+    with backend.current("batch_norm"):
+        average, variance = backend.tables[chosen_kernels()].channel_moments(x)
+        if running:
+            running_mean, running_var, *versions = running
+            count = x.size // x.shape[1]
+            running_mean += momentum * (average - running_mean)
+            running_var += momentum * (variance * (count / (count - 1)) - running_var)
+            for version in versions:
+                version[0] += 1
+        return average.reshape(across), variance.reshape(across)
 
 
 def _affine(y: Any, weight: Any, bias: Any) -> Any:

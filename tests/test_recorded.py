@@ -1,0 +1,547 @@
+"""Recorded training passes: the numbers of the engine to the last bit, without running the function again."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import strict_cupy
+from cases import CASES, weighted
+from layers import LAYERS, build
+
+import tinygrad_adam as tg
+import tinygrad_adam.nn.functional as F
+from tinygrad_adam import errors, nn, optim
+
+
+def counted(function):
+    """Return a function that counts its calls in ``.calls``."""
+
+    def counting(*args):
+        counting.calls += 1
+        return function(*args)
+
+    counting.calls = 0
+    return counting
+
+
+def train(make, batches, recorded, optimizer=optim.Adam, clip=None):
+    """Train a model of `make`; return losses and parameters."""
+    with tg.fork_rng(0):
+        model, loss_of = make()
+        opt = optimizer(model.parameters(), lr=0.01)
+        function = counted(lambda x, y: loss_of(model(x), y))
+        training_pass = tg.recorded(function)
+        losses = []
+        for x, y in batches:
+            opt.zero_grad()
+            if recorded:
+                loss = training_pass(x, y)
+            else:
+                loss = function(x, y)
+                loss.backward()
+            if clip is not None:
+                optim.clip_grad_norm_(model.parameters(), clip)
+            opt.step()
+            losses.append(loss.item())
+    return losses, [p.data.copy() for p in model.parameters()], function.calls
+
+
+def batches_of(shape, classes, count=6, seed=1):
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            tg.tensor(rng.standard_normal(shape).astype(np.float32)),
+            tg.tensor(rng.integers(0, classes, shape[0])),
+        )
+        for _ in range(count)
+    ]
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3)), F.cross_entropy
+
+
+def wide():
+    return nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 3)), F.cross_entropy
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1),
+        nn.GroupNorm(4, 16), nn.GELU(), nn.Dropout2d(0.2), nn.Flatten(), nn.Linear(16 * 16, 3),
+    ), F.cross_entropy  # fmt: skip
+
+
+class Tied(nn.Module):
+    """Uses one weight twice, and another three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 6)
+        self.scale = nn.Parameter(tg.full((6,), 0.5))
+
+    def forward(self, x):
+        x = self.inner(x) * self.scale + x
+        return self.inner(x.tanh()) * self.scale + self.scale
+
+
+def tied():
+    return Tied(), lambda output, labels: F.mse_loss(output, F.softmax(output.detach() * 2.0))
+
+
+NETWORKS = [(mlp, (8, 6)), (wide, (70, 300)), (cnn, (4, 1, 8, 8)), (tied, (8, 6))]
+
+
+@pytest.mark.parametrize("kernels", ["fast", "reference"])
+@pytest.mark.parametrize(("make", "shape"), NETWORKS)
+def test_training_gives_the_numbers_of_the_engine_and_runs_the_function_twice(make, shape, kernels):
+    with tg.use_kernels(kernels):
+        losses, parameters, calls = train(make, batches_of(shape, 3), recorded=False, clip=1.0)
+        again, replayed, twice = train(make, batches_of(shape, 3), recorded=True, clip=1.0)
+    assert (calls, twice) == (6, 2)
+    assert again == losses
+    for got, wanted in zip(replayed, parameters, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_each_size_of_batch_is_recorded():
+    batches = [
+        b for pair in zip(batches_of((8, 6), 3), batches_of((5, 6), 3, seed=2), strict=True) for b in pair
+    ]
+    losses, _, _ = train(mlp, batches, recorded=False)
+    again, _, calls = train(mlp, batches, recorded=True)
+    assert again == losses
+    assert calls == 4
+
+
+def dense(g):
+    return g.to_dense() if isinstance(g, tg.RowSparse) else g.data.copy()
+
+
+def gradients_of(leaves, training_pass, times):
+    """Call several times; return the value, the gradient of each leaf, and what the generator says next."""
+    with tg.fork_rng(5):
+        for _ in range(times):
+            for leaf in leaves:
+                leaf.grad = None
+            loss = training_pass()
+        return [
+            loss.item(),
+            *[None if p.grad is None else dense(p.grad) for p in leaves],
+            tg.rand(1).item(),
+        ]
+
+
+def require_alike(leaves, function):
+    """Compare a recorded pass with the engine."""
+
+    def pass_of_the_engine():
+        loss = function()
+        loss.backward()
+        return loss
+
+    counting = counted(function)
+    got = gradients_of(leaves, tg.recorded(counting), 4)
+    assert counting.calls == 2
+    for a, b in zip(got, gradients_of(leaves, pass_of_the_engine, 4), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.differentiable], ids=str)
+def test_every_operation(case):
+    leaves = case.tensors()
+    require_alike(leaves, lambda: weighted(case.function(*leaves)))
+
+
+def state_of(module):
+    return {name: value.data.copy() for name, value in module.named_buffers()}
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer.name != "SparseLinear"], ids=str)
+def test_every_layer_on_inputs_that_change(layer):
+    rng = np.random.default_rng(4)
+    batches = [[tg.tensor(array) for array in (*layer.inputs(rng), *layer.constants(rng))] for _ in range(5)]
+    found = []
+    for recorded in (False, True):
+        module = build(layer)
+        anchor = nn.Parameter(tg.ones(1, dtype=np.float64))  # losses have no parameters
+        function = counted(lambda *args, m=module, p=anchor: weighted(m(*args)) * p.sum())
+        training_pass = tg.recorded(function)
+        values = []
+        with tg.fork_rng(5):
+            for batch in batches:
+                module.zero_grad()
+                anchor.grad = None
+                if recorded:
+                    loss = training_pass(*batch)
+                else:
+                    loss = function(*batch)
+                    loss.backward()
+                values += [loss.item(), *[dense(p.grad) for p in (anchor, *module.parameters())]]
+        found.append((values, state_of(module)))
+        assert function.calls == (2 if recorded else 5)
+    (values, state), (again, state_again) = found
+    for a, b in zip(again, values, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name, buffer in state.items():
+        np.testing.assert_array_equal(state_again[name], buffer)
+
+
+def test_an_index_out_of_range_is_refused_in_a_replay_too():
+    table = nn.Embedding(4, 2)
+    training_pass = tg.recorded(lambda i, y: F.cross_entropy(table(i), y))
+    for _ in range(3):
+        training_pass(tg.tensor([0, 3]), tg.tensor([0, 1]))
+    with pytest.raises(errors.IndexingError, match="range\\(4\\)"):
+        training_pass(tg.tensor([0, 4]), tg.tensor([0, 1]))
+    with pytest.raises(errors.IndexingError, match="range\\(2\\)"):
+        training_pass(tg.tensor([0, 3]), tg.tensor([0, 2]))
+
+
+# --- What may change ---------------------------------------------------------------------------
+
+
+def net_and_pass(*layers):
+    net = nn.Sequential(*layers)
+    function = counted(lambda x: (net(x) ** 2).sum())
+    return net, function, tg.recorded(function)
+
+
+def test_a_change_of_mode_is_recorded_anew():
+    net, function, training_pass = net_and_pass(nn.Linear(3, 4), nn.Dropout(0.5))
+    x = tg.ones(2, 3)
+    for _ in range(4):
+        training_pass(x)
+    net.eval()
+    for _ in range(4):
+        assert training_pass(x).item() == (net(x) ** 2).sum().item()
+    assert function.calls == 4
+
+
+def test_a_frozen_parameter_gets_no_gradient_any_more():
+    net, _, training_pass = net_and_pass(nn.Linear(3, 4))
+    for _ in range(4):
+        training_pass(tg.ones(2, 3))
+    net.zero_grad()
+    net[0].bias.requires_grad_(False)
+    for _ in range(4):
+        training_pass(tg.ones(2, 3))
+    assert net[0].bias.grad is None
+    assert net[0].weight.grad is not None
+
+
+def test_parameters_may_be_moved_assigned_and_cast():
+    net, function, training_pass = net_and_pass(nn.Linear(3, 4))
+    x = tg.ones(2, 3)
+    for _ in range(3):
+        training_pass(x)
+    optim.Adam(net.parameters())  # lays them out anew
+    net[0].weight.data = np.full((4, 3), 2.0)
+    assert training_pass(x).item() == (net(x) ** 2).sum().item()
+    net.to("float64")
+    assert training_pass(x).dtype == np.float64
+    assert function.calls == 3
+
+
+def test_a_gradient_that_is_there_is_added_to():
+    net, _, training_pass = net_and_pass(nn.Linear(3, 4))
+    for _ in range(2):
+        training_pass(tg.ones(2, 3))
+    net.zero_grad()
+    training_pass(tg.ones(2, 3))
+    once = net[0].weight.grad.data.copy()
+    training_pass(tg.ones(2, 3))
+    np.testing.assert_array_equal(net[0].weight.grad.data, 2 * once)
+
+
+def test_hooks_of_parameters_run_each_time():
+    net, _, training_pass = net_and_pass(nn.Linear(3, 4))
+    seen = []
+    net[0].bias.register_hook(lambda g: seen.append(g.shape) or g * 0.0)
+    for _ in range(4):
+        net.zero_grad()
+        training_pass(tg.ones(2, 3))
+        np.testing.assert_array_equal(net[0].bias.grad.data, np.zeros(4))
+    assert seen == [(4,)] * 4
+
+
+def test_what_comes_with_the_loss():
+    net = nn.Linear(3, 2)
+    training_pass = tg.recorded(lambda x: ((output := net(x)).sum(), output, output.argmax(axis=1)))
+    for _ in range(4):
+        x = tg.randn(5, 3)
+        loss, output, classes = training_pass(x)
+        np.testing.assert_array_equal(output.numpy(), net(x).detach().numpy())
+        np.testing.assert_array_equal(classes.numpy(), output.numpy().argmax(1))
+        assert loss.item() == output.sum().item()
+        assert not loss.requires_grad
+        assert not output.requires_grad
+
+
+def test_tensors_from_outside_are_read_anew_and_those_made_inside_are_not_made_again():
+    weight, scale = nn.Parameter([1.0, 2.0]), tg.tensor(3.0)
+    function = counted(lambda x: (x * weight * scale + tg.ones(2)).sum())
+    training_pass = tg.recorded(function)
+    for _ in range(3):
+        assert training_pass(tg.tensor([1.0, 1.0])).item() == 11.0
+    scale.data = 1.0
+    weight.data = [5.0, 5.0]
+    assert training_pass(tg.tensor([1.0, 2.0])).item() == 17.0
+    assert function.calls == 2
+
+
+def test_a_tensor_that_is_argument_and_closed_over_is_not_mixed_up():
+    first, weight = tg.tensor([1.0, 2.0]), nn.Parameter([1.0, 1.0])
+    training_pass = tg.recorded(lambda x, y: (x * weight + first * y).sum())
+    for _ in range(3):
+        assert training_pass(first, first).item() == 8.0
+    assert training_pass(tg.tensor([0.0, 0.0]), tg.tensor([10.0, 0.0])).item() == 10.0
+
+
+def test_a_target_network_is_followed():
+    net, target = nn.Linear(2, 2), nn.Linear(2, 2)
+    training_pass = tg.recorded(lambda x: F.mse_loss(net(x), target(x).detach()))
+    x = tg.ones(3, 2)
+    for _ in range(3):
+        training_pass(x)
+    target.weight.data = np.zeros((2, 2))
+    assert training_pass(x).item() == F.mse_loss(net(x), target(x)).item()
+    assert target.weight.grad is None
+
+
+def test_no_grad_inside():
+    net = nn.Linear(2, 2)
+
+    def function(x):
+        with tg.no_grad():
+            wanted = net(x).tanh()
+        return F.mse_loss(net(x), wanted)
+
+    training_pass = tg.recorded(function)
+    for _ in range(4):
+        net.zero_grad()
+        x = tg.randn(3, 2)
+        loss = training_pass(x)
+        got = net.weight.grad.data.copy()
+        net.zero_grad()
+        again = function(x)
+        again.backward()
+        assert loss.item() == again.item()
+        np.testing.assert_array_equal(got, net.weight.grad.data)
+
+
+@pytest.mark.parametrize("use", [tg.use_kernels, tg.default_dtype])
+def test_another_choice_is_recorded_apart(use):
+    _, function, training_pass = net_and_pass(nn.Linear(3, 4))
+    for choice in ("fast", "reference") if use is tg.use_kernels else ("float32", "float64"):
+        with use(choice):
+            for _ in range(3):
+                training_pass(tg.ones(2, 3, dtype="float32"))
+    assert function.calls == 4
+
+
+def test_who_watches_sees_the_function_run():
+    net, function, training_pass = net_and_pass(nn.Linear(3, 4))
+    x = tg.ones(2, 3)
+    for _ in range(4):
+        net.zero_grad()
+        training_pass(x)
+    replayed = net[0].weight.grad.data.copy()
+    with tg.tracing(), tg.doctor():
+        net.zero_grad()
+        training_pass(x)
+    assert function.calls == 3
+    np.testing.assert_array_equal(net[0].weight.grad.data, replayed)
+
+
+def test_a_network_that_is_joined_stays_joined_while_it_is_recorded():
+    _, _, training_pass = net_and_pass(nn.Linear(3, 4), nn.ReLU())
+    for _ in range(2):
+        training_pass(tg.ones(2, 3))
+    (program,) = training_pass._programs.values()
+    assert program.recording.calls[0].name == "linear_relu"
+
+
+def test_threads_replay_at_once():
+    net, _, training_pass = net_and_pass(nn.Linear(30, 40), nn.Tanh())
+    batches = [tg.randn(20, 30) for _ in range(4)]
+    values = [(net(x) ** 2).sum().item() for x in batches]
+    found = [[] for _ in batches]
+    for _ in range(2):
+        training_pass(batches[0])
+
+    def work(i):
+        for _ in range(50):
+            net.zero_grad()
+            found[i].append(training_pass(batches[i]).item())
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[value] * 50 for value in values]
+
+
+def test_a_replay_keeps_nothing():
+    _, _, training_pass = net_and_pass(nn.Linear(3, 4), nn.Tanh())
+    for _ in range(3):
+        training_pass(tg.ones(2, 3))
+    x = tg.ones(2, 3)
+    data = weakref.ref(x.data)
+    training_pass(x)
+    del x
+    gc.collect()
+    assert data() is None
+    (program,) = training_pass._programs.values()
+    held = [a for a in program.registers if isinstance(a, np.ndarray)]
+    assert [a.shape for a in held] == [()]  # the gradient to start from
+
+
+# --- On a GPU ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_replays_on_a_gpu_read_nothing_and_give_the_losses_of_the_cpu(device):
+    found = []
+    with strict_cupy.installed():
+        for where in ("cpu", device):
+            with tg.fork_rng(0), tg.use_kernels("reference"):
+                net = nn.Sequential(
+                    nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3)
+                )
+                opt = optim.Adam(net.to(where).parameters(), lr=0.01)
+                function = counted(lambda x, y, net=net: F.cross_entropy(net(x), y))
+                training_pass = tg.recorded(function)
+                batches = [(x.to(where), y.to(where)) for x, y in batches_of((8, 6), 3)]
+                losses = []
+                with contextlib.nullcontext() if where == "cpu" else strict_cupy.no_host_reads():
+                    for x, y in batches:
+                        opt.zero_grad()
+                        losses.append(training_pass(x, y))
+                        opt.step()
+                found.append([loss.item() for loss in losses])
+            assert function.calls == 2
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
+
+
+# --- What is refused ---------------------------------------------------------------------------
+
+WEIGHT = nn.Parameter([1.0, 2.0])
+OUTSIDE = WEIGHT * 2.0
+DRAWN = np.random.default_rng(0)
+
+
+def in_place(x):
+    y = x * 1.0
+    with tg.no_grad():
+        y += 1.0
+    return (y * WEIGHT).sum()
+
+
+def hooked(x):
+    y = x * WEIGHT
+    y.register_hook(lambda g: g)
+    return y.sum()
+
+
+def retained(x):
+    y = x * WEIGHT
+    y.retain_grad()
+    return y.sum()
+
+
+def backward(x):
+    (x * WEIGHT).sum().backward()
+    return (x * WEIGHT).sum()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: (x * WEIGHT).sum() * x.sum().item(), "item looks at the value"),
+        (lambda x: (x * WEIGHT).sum() if x.sum() > 0 else WEIGHT.sum(), "bool looks at the value"),
+        (lambda x: (WEIGHT * x.numpy()).sum(), "numpy looks at the value"),
+        (lambda x: (WEIGHT * x.data).sum(), "data looks at the value"),
+        (lambda x: (WEIGHT * np.asarray(x)).sum(), "numpy looks at the value"),
+        (lambda x: (WEIGHT * tg.tensor(x)).sum(), "tensor looks at the value"),
+        (lambda x: WEIGHT.sum() * sum(x.tolist()), "tolist looks at the value"),
+        (lambda x: (x * WEIGHT).sum() * WEIGHT.data[0], "data looks at the value"),
+        (in_place, "add changes a Tensor in place"),
+        (hooked, "register_hook and retain_grad"),
+        (retained, "register_hook and retain_grad"),
+        (backward, "must not call backward"),
+        (lambda x: (x * OUTSIDE).sum(), "computed outside"),
+        (lambda x: (x * WEIGHT).sum() + tg.rand(2).sum(), "not the same from call to call"),
+        (lambda x: (x * WEIGHT * DRAWN.random()).sum(), "not the same from call to call"),
+        (lambda x: (x * WEIGHT * tg.tensor(DRAWN.random(2))).sum(), "not the same from call to call"),
+        (lambda x: F.leaky_relu(x * WEIGHT, negative_slope=DRAWN.random()).sum(), "settings of leaky_relu"),
+        (lambda x: (x * nn.Parameter([1.0, 2.0])).sum(), "not the same from call to call"),
+    ],
+)  # fmt: skip
+def test_functions_that_cannot_be_replayed_are_refused(function, message):
+    training_pass = tg.recorded(function)
+    x = tg.tensor([3.0, 4.0])
+    with pytest.raises(errors.GraphError, match=message):
+        training_pass(x), training_pass(x), training_pass(x)
+
+
+def test_modules_with_hooks_are_refused_also_when_they_come_later():
+    net, _, training_pass = net_and_pass(nn.Linear(3, 4))
+    for _ in range(3):
+        training_pass(tg.ones(2, 3))
+    net[0].register_forward_hook(lambda module, args, output: None)
+    with pytest.raises(errors.GraphError, match="a hook of Linear"):
+        training_pass(tg.ones(2, 3))
+
+
+def test_a_step_inside_is_refused():
+    net = nn.Linear(3, 4)
+    opt = optim.SGD(net.parameters(), lr=0.1)
+    net(tg.ones(2, 3)).sum().backward()
+
+    def function(x):
+        loss = net(x).sum()
+        opt.step()
+        return loss
+
+    with pytest.raises(errors.GraphError, match="must not step"):
+        tg.recorded(function)(tg.ones(2, 3))
+
+
+@pytest.mark.parametrize("argument", [3.0, np.ones(2), nn.Parameter([1.0, 2.0]), WEIGHT * 1.0])
+def test_arguments_must_be_tensors_without_a_gradient(argument):
+    with pytest.raises(errors.DTypeError, match=r"require no gradient.*\n  argument\[0\]"):
+        tg.recorded(lambda x: (WEIGHT * x).sum())(argument)
+
+
+@pytest.mark.parametrize("result", [3.0, None, np.ones(()), (tg.ones(1), 2)])
+def test_results_must_be_tensors(result):
+    training_pass = tg.recorded(lambda: result)
+    with pytest.raises(errors.DTypeError, match=r"must return the loss"):
+        training_pass()
+
+
+def test_the_loss_must_come_from_an_operation():
+    with pytest.raises(errors.GraphError, match="none of its operations made"):
+        tg.recorded(lambda: WEIGHT)()
+
+
+def test_a_loss_that_needs_no_gradient_is_refused_as_by_backward():
+    with pytest.raises(errors.GraphError, match="backward: the Tensor was not computed"):
+        tg.recorded(lambda x: x.sum())(tg.ones(2))
+    with tg.no_grad(), pytest.raises(errors.GraphError, match="backward: the Tensor was not computed"):
+        tg.recorded(lambda x: (x * WEIGHT).sum())(tg.ones(2))
+
+
+def test_a_mask_whose_count_changes_is_refused():
+    training_pass = tg.recorded(lambda x, mask: (x * WEIGHT)[mask].sum())
+    for _ in range(3):
+        training_pass(tg.ones(2), tg.tensor([True, False]))
+    with pytest.raises(errors.ShapeError, match="gather"):
+        training_pass(tg.ones(2), tg.tensor([True, True]))

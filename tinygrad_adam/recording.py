@@ -1,0 +1,274 @@
+"""What a function of Tensors does: its operations in order, written down while it runs.
+
+Every value has a number, its place: arguments come first, then whatever an operation takes or gives, as it
+comes. A `Recording` names operations and places and holds no result, so it is small.
+
+A recording stands for the function only if the function does the same each time. What would make a
+difference that no operation shows is refused with an error: a look at a number (``x.item()``), a change in
+place, a backward pass inside. What else may vary shows when two recordings are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from . import watching
+from .backend.device import is_array, to_host
+from .errors import DTypeError, GraphError
+from .primitive import Primitive, Variable, provided
+
+WHERE = "recorded"
+"""Whose name errors carry."""
+
+
+class At(NamedTuple):
+    """In the settings of an operation, what was computed aside; here, its place."""
+
+    place: int
+
+
+class Call(NamedTuple):
+    """An operation of the function, or what it computes aside.
+
+    Attributes
+    ----------
+    does : Primitive or callable
+        An operation, or a function of raw arrays; see `primitive.aside`.
+    inputs : tuple of int
+        The places of its arguments.
+    output : int
+        The place of the result.
+    settings : dict
+        Of an operation, with `At` for what was computed aside.
+    tape : object
+        Of the node that it left: which inputs get a gradient, by which rules. None if it left none.
+    """
+
+    does: Primitive | Callable[..., Any]
+    inputs: tuple[int, ...]
+    output: int
+    settings: dict[str, Any]
+    tape: Any = None
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return self.does.name if isinstance(self.does, Primitive) else self.does.__name__.strip("_")
+
+
+class Recording(watching.Watcher):
+    """The operations of a function, heard while it ran.
+
+    Attributes
+    ----------
+    alone : bool
+        Whether that was the loss without a tuple around it.
+    calls : list of Call
+        In order.
+    forms : list of (shape, dtype)
+        Of what was at each place.
+    held : dict of int to object
+        What came from elsewhere, by its place: parameters and other Tensors, arrays, numbers.
+    looked_at : list of (Variable, int)
+        Tensors from elsewhere whose value was looked at, with the version seen.
+    modules : list of (Module, bool)
+        Modules called, with their training mode.
+    results : tuple of int
+        The places of what the function returned.
+    """
+
+    apart = False
+
+    def __init__(self) -> None:
+        self.alone = True
+        self.results: tuple[int, ...] = ()
+        self.calls: list[Call] = []
+        self.forms: list[tuple[Any, Any]] = []
+        self.held: dict[int, Any] = {}
+        self.looked_at: list[tuple[Variable, int]] = []
+        self.modules: list[tuple[Any, bool]] = []
+        self._places: dict[int, int] = {}  # of Tensors, by id
+        self._raw: dict[int, int] = {}  # of raw arrays, and of what was computed aside
+        self._alive: list[Any] = []  # what those ids are of
+
+    def run(self, function: Callable[..., Any], arguments: Sequence[Variable]) -> tuple[Variable, ...]:
+        """Call the function, listen, and return the loss and what came with it."""
+        # New arrays over the same memory, so that what the function uses besides is not taken for them.
+        arguments = [provided.tensor_class(a._data[...], version=a._version) for a in arguments]
+        for argument in arguments:
+            self._enter(argument)
+        with watching.watch(self):
+            returned, self.alone = results_of(function(*arguments))
+        for i, result in enumerate(returned):
+            if id(result) not in self._places:
+                _refuse("the function returns a Tensor that none of its operations made", result=i)
+        self.results = tuple(self._places[id(result)] for result in returned)
+        for thing in self._alive:
+            if isinstance(thing, Variable) and thing.node and (thing.node.hooks or thing.node.retainer):
+                _refuse("register_hook and retain_grad inside the function would act once only")
+        # Results of operations may go now; ids mean nothing from here on.
+        del self._places, self._raw, self._alive
+        return returned
+
+    def difference(self, earlier: Recording) -> str | None:
+        """Say what this recording and an earlier one of the same function differ in, or None."""
+        if len(self.calls) != len(earlier.calls):
+            return f"{len(earlier.calls)} operations, then {len(self.calls)}"
+        if self.results != earlier.results:
+            return "what it returns"
+        if self.forms != earlier.forms:
+            return "shapes or dtypes of what it computes with"
+        if self.modules != earlier.modules:
+            return "which modules it calls, or their training mode"
+        if not _alike([seen for seen, _ in self.looked_at], [seen for seen, _ in earlier.looked_at]):
+            return "which Tensors it looks at"
+        for call, before in zip(self.calls, earlier.calls, strict=True):
+            if call.does is not before.does:
+                return f"{before.name}, then {call.name}"
+            if call.tape is not before.tape or call.inputs != before.inputs:
+                return f"what {call.name} takes"
+            if not _alike(call.settings, before.settings):
+                return f"the settings of {call.name}"
+            for position, place in enumerate(call.inputs):
+                if place in self.held and not _alike(self.held[place], earlier.held[place]):
+                    return f"argument {position} of {call.name}, which was made inside"
+        return None
+
+    def settle(self, earlier: Recording) -> None:
+        """Take Tensors that the function makes itself, alike each time, for constants."""
+        for place, value in self.held.items():
+            if isinstance(value, Variable) and value is not earlier.held[place]:
+                self.held[place] = value._data
+
+    # --- What it hears -------------------------------------------------------------------
+
+    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+        """Write the operation down."""
+        inputs = tuple(self._place_of(arg) for arg in args)
+        settings = {
+            name: At(self._raw[id(value)]) if id(value) in self._raw else value
+            for name, value in settings.items()
+        }
+        tape = None if output.node is None else output.node.tape
+        self.calls.append(Call(primitive, inputs, self._enter(output), settings, tape))
+
+    def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
+        """Write down what is computed aside; of a tuple, each member too."""
+        inputs = tuple(self._place_of(arg) for arg in args)
+        place = self._enter(result)
+        self._raw.setdefault(id(result), place)
+        self._alive.append(result)
+        self.calls.append(Call(function, inputs, place, {}))
+        if isinstance(result, tuple):
+            for i, member in enumerate(result):
+                self.calls.append(Call(_member, (place, self._place_of(i)), self._enter(member), {}))
+
+    def read(self, variable: Any, where: str) -> None:
+        """Allow a look at a constant Tensor; refuse one at what a replay would compute anew."""
+        place = self._places.get(id(variable))
+        if variable.requires_grad or (place is not None and place not in self.held):
+            _refuse(
+                f"{where} looks at the value of a Tensor, which a replay would not do again; "
+                "do so outside the function, or leave the function unrecorded",
+                shape=variable._data.shape,
+            )
+        self.looked_at.append((variable, variable._version[0]))
+        self._alive.append(variable)
+
+    def changed(self, variable: Any, where: str) -> None:
+        """Refuse a change in place."""
+        _refuse(f"{where} changes a Tensor in place, which a replay would not do again",
+                shape=variable._data.shape)  # fmt: skip
+
+    def detached(self, variable: Any, result: Any) -> None:
+        """Know a Tensor without history by the place of the one whose memory it shares."""
+        self._places[id(result)] = self._place_of(variable)
+        self._alive.append(result)
+
+    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Remember the module and its mode."""
+        if hooked(module):
+            _refuse(f"a hook of {type(module).__name__} would act once only; remove it")
+        self.modules.append((module, module.training))
+
+    def backward_begins(self, root: Any) -> None:
+        """Refuse a pass within the pass."""
+        _refuse("the function must not call backward; that is done for it")
+
+    def step_begins(self, optimizer: Any) -> None:
+        """Refuse a step within the pass."""
+        _refuse("the function must not step; call step() after it")
+
+    # --- Places --------------------------------------------------------------------------
+
+    def _place_of(self, value: Any) -> int:
+        if isinstance(value, Variable):
+            if id(value) in self._places:
+                return self._places[id(value)]
+            if value.node is not None:
+                _refuse(
+                    "the function uses a Tensor that was computed outside; pass it as an argument, detached",
+                    shape=value._data.shape,
+                )
+        elif id(value) in self._raw:
+            return self._raw[id(value)]
+        place = self._enter(value)
+        self.held[place] = value
+        return place
+
+    def _enter(self, value: Any) -> int:
+        place = len(self.forms)
+        array = value
+        if isinstance(value, Variable):
+            array = value._data
+            self._places[id(value)] = place
+            self._alive.append(value)
+        if is_array(array):
+            self._raw.setdefault(id(array), place)
+            self._alive.append(array)
+        self.forms.append((getattr(array, "shape", None), getattr(array, "dtype", None)))
+        return place
+
+
+def results_of(returned: Any) -> tuple[tuple[Variable, ...], bool]:
+    """Return the loss and what came with it, and whether the loss came alone."""
+    results = returned if isinstance(returned, tuple) else (returned,)
+    for i, result in enumerate(results):
+        if not isinstance(result, Variable):
+            raise DTypeError(
+                WHERE, "the function must return the loss, or a tuple of Tensors that begins with it",
+                **{f"result[{i}]": type(result).__name__},
+            )  # fmt: skip
+    return results, results is not returned
+
+
+def _member(members: tuple[Any, ...], i: int) -> Any:
+    return members[i]
+
+
+def hooked(module: Any) -> bool:
+    """Tell whether a module has hooks."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _refuse(message: str, **facts: Any) -> NoReturn:
+    raise GraphError(WHERE, message, **facts)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Tell whether two things from elsewhere mean the same to an operation."""
+    if a is b:
+        return True
+    if isinstance(a, Variable) and isinstance(b, Variable):
+        return not a.requires_grad and not b.requires_grad and _alike(a._data, b._data)
+    if type(a) is not type(b):
+        return False
+    if is_array(a):
+        same_form = a.shape == b.shape and a.dtype == b.dtype
+        return same_form and to_host(a).tobytes() == to_host(b).tobytes()
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    return bool(a == b)
