@@ -352,7 +352,14 @@ def test_our_steps_on_a_gpu_give_the_losses_of_the_cpu(row):
 
 
 def test_peers_on_a_gpu_are_ours_and_those_that_have_one():
-    assert list(GPU_PEERS) == ["ours", "torch", "torch fused", "torch graph", "jax + optax"]
+    assert list(GPU_PEERS) == [
+        "ours",
+        "ours (recorded)",
+        "torch",
+        "torch fused",
+        "torch graph",
+        "jax + optax",
+    ]
     assert {peer.device for peer in GPU_PEERS.values()} == {"cuda"}
     assert {peer.device for peer in PEERS.values()} == {"cpu"}
 

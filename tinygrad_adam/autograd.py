@@ -337,6 +337,9 @@ def hand_over(leaf: Variable, g: Any, owned: bool) -> None:
 def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
     """Add `g` to the gradient of `leaf`, in the place reserved for it if there is one."""
     before = leaf._grad
+    if before is None and g is leaf._grad_buffer:
+        leaf._grad = g  # a rule has put it into its place
+        return
     if before is not None:
         before, g = alike(before, g)
     if isinstance(g, RowSparse):
@@ -348,8 +351,7 @@ def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
         before += g
         leaf._grad = before  # dense now, if it was row-sparse
     elif leaf._grad_buffer is not None and not _in_pass.get():
-        if g is not leaf._grad_buffer:
-            leaf._grad_buffer[...] = g
+        leaf._grad_buffer[...] = g
         leaf._grad = leaf._grad_buffer
     else:
         xp = backend_of((g,)).xp

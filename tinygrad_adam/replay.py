@@ -47,10 +47,11 @@ class Program:
         self.backend, self.recording = backend, recording
         self.registers: list[Any] = [None] * len(recording.forms)
         self.steps: list[tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...]]] = []
-        self.live = [(place, value) for place, value in recording.held.items() if isinstance(value, Variable)]
-        self.wanted = [value.requires_grad for _, value in self.live]
+        self.live = []
         for place, value in recording.held.items():
-            if not isinstance(value, Variable):
+            if isinstance(value, Variable):
+                self.live.append((place, value, value.requires_grad, recording.forms[place]))
+            else:
                 self.registers[place] = value
         self._constants: dict[int, int] = {}
         self.nothing, self.xp = self._constant(None), self._constant(backend.xp)
@@ -68,10 +69,9 @@ class Program:
 
     def holds(self) -> bool:
         """Tell whether the world outside is as it was when the function was recorded."""
-        forms = self.recording.forms
-        for (place, variable), wanted in zip(self.live, self.wanted, strict=True):
+        for _, variable, wanted, form in self.live:
             data = variable._data
-            if variable.requires_grad is not wanted or (data.shape, data.dtype) != forms[place]:
+            if variable.requires_grad is not wanted or (data.shape, data.dtype) != form:
                 return False
             if backend_of((data,)) is not self.backend:
                 return False
@@ -85,7 +85,7 @@ class Program:
         registers = self.registers.copy()
         for place, argument in enumerate(arguments):
             registers[place] = argument._data
-        for place, variable in self.live:
+        for place, variable, _, _ in self.live:
             registers[place] = variable._data
         for leaf, reserved, _ in self.leaves:
             registers[reserved] = reserved_place(leaf)

@@ -17,8 +17,9 @@ from .tinygrad_cpu import TinygradCpu
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        Ours("ours", "fast"),
-        Ours("ours (reference)", "reference"),
+        Ours("ours"),
+        Ours("ours (recorded)", recorded=True),
+        Ours("ours (reference)", kernels="reference"),
         PyTorch("torch"),
         PyTorch("torch fused", fused=True),
         PyTorch("torch compile", fused=True, compiled=True),
@@ -34,7 +35,8 @@ PEERS: dict[str, Peer] = {
 GPU_PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        Ours("ours", "fast", device="cuda"),
+        Ours("ours", device="cuda"),
+        Ours("ours (recorded)", device="cuda", recorded=True),
         PyTorch("torch", device="cuda"),
         PyTorch("torch fused", fused=True, device="cuda"),
         PyTorch("torch graph", fused=True, graph=True, device="cuda"),

@@ -1,12 +1,13 @@
-"""tinygrad_adam, with one of its kernel sets."""
+"""tinygrad_adam, with one of its kernel sets, run by the engine or recorded."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from ..workloads import Workload
-from .base import Peer, Step, network
+from .base import Cannot, Peer, Step, network
 
 
 class Ours(Peer):
@@ -15,9 +16,10 @@ class Ours(Peer):
     packages = ("tinygrad_adam",)
     imports = "import tinygrad_adam"
 
-    def __init__(self, name: str, kernels: str, device: str = "cpu") -> None:
+    def __init__(self, name: str, kernels: str = "fast", device: str = "cpu", recorded: bool = False) -> None:
         self.name = name
         self.kernels = kernels
+        self.recorded = recorded
         self.device = device
         self.held = contextlib.ExitStack()  # what holds for the life of the process
 
@@ -38,6 +40,13 @@ class Ours(Peer):
         model.to(self.device)
         x, labels = (tg.tensor(array, device=self.device) for array in workload.data())
         optimizer = optim.Adam(model.parameters())
+        training_pass = tg.recorded(lambda x, labels: F.cross_entropy(model(x), labels))
+
+        def recorded_step() -> float:
+            optimizer.zero_grad()
+            loss = training_pass(x, labels)
+            optimizer.step()
+            return float(loss.item())
 
         def step() -> float:
             loss = F.cross_entropy(model(x), labels)
@@ -46,12 +55,14 @@ class Ours(Peer):
             optimizer.step()
             return float(loss.item())
 
-        return step
+        return recorded_step if self.recorded else step
 
     def adam(self, size: int) -> Callable[[], None]:
         import tinygrad_adam as tg
         from tinygrad_adam import nn, optim
 
+        if self.recorded:
+            raise Cannot("the optimizer is the same")
         self.choose_kernels()
         p = nn.Parameter(tg.ones(size, device=self.device))
         optimizer = optim.Adam([p])
@@ -71,12 +82,17 @@ class Ours(Peer):
         self.choose_kernels()
         x = tg.ones(10, device=self.device, requires_grad=True)
 
-        def step() -> float:
+        def last() -> Any:
             y = x
             for _ in range(length // 2):
                 y = y * 1.0001 + 0.001
+            return y.sum()
+
+        run = tg.recorded(last) if self.recorded else lambda: last().backward()
+
+        def step() -> float:
             x.grad = None
-            y.sum().backward()
+            run()
             return float(x.grad.numpy()[0])
 
         return step
