@@ -405,6 +405,8 @@ def grad(
     for position, x in enumerate(variables):
         if not isinstance(x, Variable):
             raise DTypeError("grad", f"xs[{position}] must be a Tensor", got=type(x).__name__)
+    if watching.anyone and not create_graph:
+        watching.tell("read", y, "grad")  # what is found is a value, and has no history
     keys: list[Node | Variable] = [x.node or x for x in variables]
     retain_graph = create_graph if retain_graph is None else retain_graph
     with on_device_of(y._data, "grad"):

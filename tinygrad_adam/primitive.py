@@ -456,7 +456,7 @@ class Primitive:
         except Exception as error:
             self._require_one_device(values)
             if isinstance(error, ValueError | TypeError | IndexError):
-                raise self._explained(error, values, settings) from error
+                raise self.explained(error, values, settings) from error
             raise
 
     def _as_array(self, backend: Backend, y: Any, values: Sequence[Any]) -> Array:
@@ -487,7 +487,7 @@ class Primitive:
         numbered = self.variadic and position >= first
         return f"{self.name_of(position)}[{position - first}]" if numbered else self.name_of(position)
 
-    def _explained(
+    def explained(
         self, error: Exception, values: Sequence[Any], settings: dict[str, Any]
     ) -> TinygradAdamError:
         """Turn an array library's error into one that names the operation and its arguments."""

@@ -29,6 +29,12 @@ def _shared() -> numpy.random.Generator:
 
 def generator() -> numpy.random.Generator:
     """Return the generator in use in this context."""
+    if watching.anyone:
+        watching.tell("draws")
+    return _current()
+
+
+def _current() -> numpy.random.Generator:
     return _generator.get(None) or _shared()
 
 
@@ -69,6 +75,8 @@ def fork_rng(seed: int) -> Iterator[numpy.random.Generator]:
     True
     """
     own = _seeded("fork_rng", seed)
+    if watching.anyone:
+        watching.tell("draws")
     token = _generator.set(own)
     try:
         yield own
@@ -97,7 +105,7 @@ def set_state(state: dict[str, Any]) -> None:
 
 def random_key() -> int:
     """Draw a key for a counter-based kernel, such as dropout's."""
-    key = int(generator().integers(2**63))
+    key = int(_current().integers(2**63))
     if watching.anyone:
         watching.tell("aside", random_key, (), key)
     return key

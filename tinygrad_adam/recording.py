@@ -11,10 +11,13 @@ place, a backward pass inside. What else may vary shows when two recordings are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import CellType
 from typing import Any, NamedTuple, NoReturn
 
 from . import watching
+from .backend.convert import operand
 from .backend.device import is_array, to_host
+from .backend.kernels import chosen_kernels
 from .errors import DTypeError, GraphError
 from .primitive import Primitive, Variable, provided
 
@@ -72,8 +75,8 @@ class Recording(watching.Watcher):
         What came from elsewhere, by its place: parameters and other Tensors, arrays, numbers.
     looked_at : list of (Variable, int)
         Tensors from elsewhere whose value was looked at, with the version seen.
-    modules : list of (Module, bool)
-        Modules called, with their training mode.
+    modules : list of (Module, object)
+        Modules that the function calls or names, with their condition then.
     results : tuple of int
         The places of what the function returned.
     """
@@ -87,7 +90,9 @@ class Recording(watching.Watcher):
         self.forms: list[tuple[Any, Any]] = []
         self.held: dict[int, Any] = {}
         self.looked_at: list[tuple[Variable, int]] = []
-        self.modules: list[tuple[Any, bool]] = []
+        self.modules: list[tuple[Any, Any]] = []
+        self._kernels = chosen_kernels()
+        self._nodes: dict[int, int] = {}  # places of results, by the id of the node
         self._places: dict[int, int] = {}  # of Tensors, by id
         self._raw: dict[int, int] = {}  # of raw arrays, and of what was computed aside
         self._alive: list[Any] = []  # what those ids are of
@@ -98,17 +103,17 @@ class Recording(watching.Watcher):
         arguments = [provided.tensor_class(a._data[...], version=a._version) for a in arguments]
         for argument in arguments:
             self._enter(argument)
+        self.modules = [(module, condition(module)) for module in _named_by(function)]
         with watching.watch(self):
             returned, self.alone = results_of(function(*arguments))
-        for i, result in enumerate(returned):
-            if id(result) not in self._places:
-                _refuse("the function returns a Tensor that none of its operations made", result=i)
-        self.results = tuple(self._places[id(result)] for result in returned)
-        for thing in self._alive:
-            if isinstance(thing, Variable) and thing.node and (thing.node.hooks or thing.node.retainer):
-                _refuse("register_hook and retain_grad inside the function would act once only")
+        self.results = tuple(self._place_of(result) for result in returned)
+        if self.results[0] in self.held:
+            _refuse("the function returns a loss that none of its operations made")
+        for module, before in self.modules:
+            if condition(module) != before:
+                _refuse(f"the function changes the mode, members or hooks of {type(module).__name__}")
         # Results of operations may go now; ids mean nothing from here on.
-        del self._places, self._raw, self._alive
+        del self._places, self._nodes, self._raw, self._alive
         return returned
 
     def difference(self, earlier: Recording) -> str | None:
@@ -117,10 +122,12 @@ class Recording(watching.Watcher):
             return f"{len(earlier.calls)} operations, then {len(self.calls)}"
         if self.results != earlier.results:
             return "what it returns"
+        if any(self.held.get(place) is not earlier.held.get(place) for place in self.results):
+            return "a Tensor that it returns, which none of its operations made"
         if self.forms != earlier.forms:
             return "shapes or dtypes of what it computes with"
         if self.modules != earlier.modules:
-            return "which modules it calls, or their training mode"
+            return "which modules it calls, or their mode"
         if not _alike([seen for seen, _ in self.looked_at], [seen for seen, _ in earlier.looked_at]):
             return "which Tensors it looks at"
         for call, before in zip(self.calls, earlier.calls, strict=True):
@@ -145,16 +152,22 @@ class Recording(watching.Watcher):
 
     def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
         """Write the operation down."""
-        inputs = tuple(self._place_of(arg) for arg in args)
+        inputs = tuple(self._place_of(arg if isinstance(arg, Variable) else operand(arg)) for arg in args)
+        self._require_same_kernels()
         settings = {
             name: At(self._raw[id(value)]) if id(value) in self._raw else value
             for name, value in settings.items()
         }
-        tape = None if output.node is None else output.node.tape
-        self.calls.append(Call(primitive, inputs, self._enter(output), settings, tape))
+        place = self._enter(output)
+        tape = None
+        if output.node is not None:
+            tape = output.node.tape
+            self._nodes[id(output.node)] = place
+        self.calls.append(Call(primitive, inputs, place, settings, tape))
 
     def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
         """Write down what is computed aside; of a tuple, each member too."""
+        self._require_same_kernels()
         inputs = tuple(self._place_of(arg) for arg in args)
         place = self._enter(result)
         self._raw.setdefault(id(result), place)
@@ -177,20 +190,29 @@ class Recording(watching.Watcher):
         self._alive.append(variable)
 
     def changed(self, variable: Any, where: str) -> None:
-        """Refuse a change in place."""
-        _refuse(f"{where} changes a Tensor in place, which a replay would not do again",
-                shape=variable._data.shape)  # fmt: skip
+        """Refuse a change, also of a gradient or of what is differentiated."""
+        _refuse(
+            f"{where} changes a Tensor, which a replay would not do again; do so outside the function",
+            shape=variable._data.shape,
+        )
 
     def detached(self, variable: Any, result: Any) -> None:
         """Know a Tensor without history by the place of the one whose memory it shares."""
         self._places[id(result)] = self._place_of(variable)
         self._alive.append(result)
 
+    def draws(self) -> None:
+        """Refuse random numbers but for the keys of dropout."""
+        _refuse(
+            "the function draws random numbers, which a replay would not do again; pass them as an argument"
+        )
+
     def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
-        """Remember the module and its mode."""
-        if hooked(module):
+        """Remember the module and its condition."""
+        if module._forward_hooks or module._forward_pre_hooks:
             _refuse(f"a hook of {type(module).__name__} would act once only; remove it")
-        self.modules.append((module, module.training))
+        if not any(known is module for known, _ in self.modules):
+            self.modules.append((module, condition(module)))
 
     def backward_begins(self, root: Any) -> None:
         """Refuse a pass within the pass."""
@@ -200,12 +222,19 @@ class Recording(watching.Watcher):
         """Refuse a step within the pass."""
         _refuse("the function must not step; call step() after it")
 
+    def _require_same_kernels(self) -> None:
+        if chosen_kernels() != self._kernels:
+            _refuse("use_kernels must stand around the call of the function, not inside")
+
     # --- Places --------------------------------------------------------------------------
 
     def _place_of(self, value: Any) -> int:
         if isinstance(value, Variable):
-            if id(value) in self._places:
-                return self._places[id(value)]
+            place = self._nodes.get(id(value.node)) if value.node else self._places.get(id(value))
+            if place is not None:
+                if value.requires_grad and value.node is None and self.held.get(place) is not value:
+                    _refuse("a Tensor that was cut off, or an argument, must not require a gradient inside")
+                return place
             if value.node is not None:
                 _refuse(
                     "the function uses a Tensor that was computed outside; pass it as an argument, detached",
@@ -247,9 +276,23 @@ def _member(members: tuple[Any, ...], i: int) -> Any:
     return members[i]
 
 
-def hooked(module: Any) -> bool:
-    """Tell whether a module has hooks."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def condition(module: Any) -> tuple[Any, ...]:
+    """Return what the work of a module depends on beside its Tensors: mode, members and hooks."""
+    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    return module.training, module._replaced, hooks
+
+
+def _named_by(function: Any) -> list[Any]:
+    """List the modules in the trees that a function or a method has a name for, called or not."""
+    found: list[Any] = [getattr(function, "__self__", None)]
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        found += [function.__globals__.get(name) for name in code.co_names]
+        found += [cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY]
+    return [module for thing in found if hasattr(thing, "_forward_hooks") for module in thing.modules()]
+
+
+_EMPTY = CellType()  # of a name that has no value yet
 
 
 def _refuse(message: str, **facts: Any) -> NoReturn:

@@ -17,9 +17,9 @@ from .autograd import backward, fit, hand_over, reserved_place
 from .backend.convert import get_default_dtype
 from .backend.device import Array, Backend, backend_of
 from .backend.kernels import chosen_kernels
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import DTypeError, GraphError, ShapeError, TinygradAdamError
 from .primitive import Primitive, Rule, Variable, is_grad_enabled, provided
-from .recording import WHERE, At, Call, Recording, hooked, results_of
+from .recording import WHERE, At, Call, Recording, condition, results_of
 from .rowsparse import RowSparse, alike
 
 MISSES = 1
@@ -75,8 +75,8 @@ class Program:
                 return False
             if backend_of((data,)) is not self.backend:
                 return False
-        for module, training in self.recording.modules:
-            if module.training is not training or hooked(module):
+        for module, before in self.recording.modules:
+            if condition(module) != before:
                 return False
         return all(seen._version[0] == version for seen, version in self.recording.looked_at)
 
@@ -90,14 +90,30 @@ class Program:
         for leaf, reserved, _ in self.leaves:
             registers[reserved] = reserved_place(leaf)
         with self.backend.current(WHERE):
-            for function, inputs, output, dead in self.steps:
-                registers[output] = function(*[registers[i] for i in inputs])
-                for i in dead:
-                    registers[i] = None
+            try:
+                for function, inputs, output, dead in self.steps:
+                    registers[output] = function(*[registers[i] for i in inputs])
+                    for i in dead:
+                        registers[i] = None
+            except (ValueError, TypeError, IndexError) as error:
+                self._explain(error, output, registers)
+                raise
             for leaf, reserved, gradient in self.leaves:
                 g = registers[gradient]
                 hand_over(leaf, g, owned=g is registers[reserved])
         return [registers[place] for place in self.recording.results]
+
+    def _explain(self, error: Exception, output: int, registers: list[Any]) -> None:
+        """Raise an error that names the operation whose result was to go to a register, if it was one."""
+        if isinstance(error, TinygradAdamError):
+            return
+        for call in self.recording.calls:
+            if call.output == output and isinstance(call.does, Primitive):
+                settings = {
+                    name: registers[value.place] if isinstance(value, At) else value
+                    for name, value in call.settings.items()
+                }
+                raise call.does.explained(error, [registers[i] for i in call.inputs], settings) from error
 
     # --- Writing it ----------------------------------------------------------------------
 
@@ -135,8 +151,8 @@ class Program:
     def _backward(self) -> None:
         loss = self.recording.results[0]
         shape, dtype = self.recording.forms[loss]
-        with self.backend.current(WHERE):
-            self.gradients[loss] = self._constant(self.backend.xp.ones(shape, dtype))
+        # A new one each time: hooks of a leaf may see it, and change it.
+        self.gradients[loss] = self._step(functools.partial(self.backend.xp.ones, shape, dtype), ())
         for call in reversed(self.recording.calls):
             if call.tape is None or call.output not in self.gradients:
                 continue
@@ -276,9 +292,15 @@ class Recorded:
             return _detached(program.run(arguments), program.recording.alone)
         recording = Recording()
         returned = recording.run(self.function, arguments)
-        self._learn(kind, recording, backend_of((returned[0]._data,)))
         backward(returned[0])
+        self._learn(kind, recording, backend_of((returned[0]._data,)))
         return _detached([result._data for result in returned], recording.alone)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"function": self.function}  # a copy learns for itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def _kind(self, arguments: Sequence[Any]) -> Any:
         """Return what tells apart calls that need a recording each."""

@@ -59,7 +59,7 @@ class Tensor(Operations):
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._assign(value._data if isinstance(value, Tensor) else value)
+        self._assign(look_at(value, "data"))
 
     def _assign(self, value: Any) -> None:
         if watching.anyone:
@@ -185,6 +185,8 @@ class Tensor(Operations):
 
     @grad.setter
     def grad(self, value: Any) -> None:
+        if watching.anyone:
+            watching.tell("changed", self, "grad")
         if value is None:
             self._grad = None
             return
@@ -222,6 +224,8 @@ class Tensor(Operations):
                 "only floats have gradients; cast with .astype(numpy.float32)",
                 dtype=self.dtype,
             )
+        if watching.anyone and requires_grad != self.requires_grad:
+            watching.tell("changed", self, "requires_grad_")
         self.requires_grad = requires_grad
         return self
 
@@ -315,6 +319,8 @@ class Tensor(Operations):
         """
         if not self.requires_grad:
             raise GraphError("register_hook", "the Tensor does not require a gradient", shape=self.shape)
+        if watching.anyone:
+            watching.tell("changed", self, "register_hook")
         owner: Any = self.node
         if owner is not None:
             owner.hooks = hooks = owner.hooks or {}
@@ -338,6 +344,8 @@ class Tensor(Operations):
         """
         if not self.requires_grad:
             raise GraphError("retain_grad", "the Tensor does not require a gradient", shape=self.shape)
+        if watching.anyone:
+            watching.tell("changed", self, "retain_grad")
         if self.node is not None:
             self.node.retainer = weakref.ref(self)
 
@@ -558,7 +566,7 @@ class Tensor(Operations):
                 shape=self.shape,
             )
         with on_device_of(self._data, "deepcopy"):
-            twin = type(self)(self._data.copy(), self.requires_grad)
+            twin = type(self)(look_at(self, "deepcopy").copy(), self.requires_grad)
             memo[id(self)] = twin
             if self._grad is not None:
                 twin.grad = self._grad.copy()

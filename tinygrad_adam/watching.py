@@ -36,13 +36,16 @@ class Watcher:
         """Hear that the function `where` looks at the value of a Tensor, which no graph shows."""
 
     def changed(self, variable: Any, where: str) -> None:
-        """Hear that a Tensor is about to be changed in place."""
+        """Hear that a Tensor is about to be changed in place, or its gradient, hooks or freezing."""
 
     def detached(self, variable: Any, result: Any) -> None:
         """Hear that `result` shares the memory of a Tensor, but not its history."""
 
     def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
         """Hear what a function that is no operation has made of raw arrays, those of Tensors among `args`."""
+
+    def draws(self) -> None:
+        """Hear that somebody takes the random generator, to draw from it or to change it."""
 
     def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
         """Hear that a module was called."""

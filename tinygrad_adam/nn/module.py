@@ -12,6 +12,7 @@ from .. import watching
 from ..backend.convert import known_dtype
 from ..backend.device import asarray, on_device_of, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
+from ..primitive import look_at
 from ..tensor import Tensor
 from .parameter import Parameter
 from .summary import summarize
@@ -53,6 +54,8 @@ class Module:
     _modules: dict[str, Any]
     _forward_hooks: dict[int, Callable[..., Any]]
     _forward_pre_hooks: dict[int, Callable[..., Any]]
+    _replaced = 0
+    """How often a parameter, buffer or child was set or taken away."""
 
     def __init__(self) -> None:
         # Straight into __dict__: __setattr__ below needs these to exist.
@@ -102,6 +105,7 @@ class Module:
                     if other is not registry:  # a replacement keeps its place in the order
                         other.pop(name, None)
                 registry[name] = value
+                self.__dict__["_replaced"] = self._replaced + 1
                 break
             if name in registry and value is not None:
                 raise OptionError(
@@ -114,10 +118,12 @@ class Module:
             for registry in registries:
                 if name in registry:
                     registry[name] = None
+                    self.__dict__["_replaced"] = self._replaced + 1
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._modules):
             registry.pop(name, None)
+        self.__dict__["_replaced"] = self._replaced + 1
         object.__delattr__(self, name)
 
     def register_buffer(self, name: str, value: Tensor | None) -> None:
@@ -127,6 +133,7 @@ class Module:
                 type(self).__name__, "a buffer is a Tensor or None", name=name, value=type(value).__name__
             )
         self._buffers[name] = value
+        self.__dict__["_replaced"] = self._replaced + 1
         object.__setattr__(self, name, value)
 
     def register_module(self, name: str, module: Module) -> None:
@@ -296,7 +303,7 @@ class Module:
         The names and layouts are PyTorch's. A shared parameter appears under each of its names.
         """
         entries = itertools.chain(self._entries("_parameters", False), self._entries("_buffers", False))
-        return {name: to_host(value._data).copy() for name, value in entries}
+        return {name: to_host(look_at(value, "state_dict")).copy() for name, value in entries}
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
         """Copy values into the parameters and buffers; nothing is changed if something does not fit.
@@ -314,10 +321,7 @@ class Module:
             With a list of what is missing, unexpected, misshapen and not real numbers.
         """
         entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
-        arrays = {
-            name: to_host(value._data if isinstance(value, Tensor) else value)
-            for name, value in state.items()
-        }
+        arrays = {name: to_host(look_at(value, "load_state_dict")) for name, value in state.items()}
         missing = [name for name in entries if name not in arrays] if strict else []
         unexpected = [name for name in arrays if name not in entries] if strict else []
         misshapen = [
@@ -341,6 +345,8 @@ class Module:
             )
         for name, entry in entries.items():
             if name in arrays:
+                if watching.anyone:
+                    watching.tell("changed", entry, "load_state_dict")
                 with on_device_of(entry._data, "load_state_dict"):
                     entry._data[...] = asarray(arrays[name], dtype=entry.dtype, device=entry.device)
                 entry._version[0] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import watching
 from ..backend.device import asarray, on_device_of
 from ..creation import tensor
 from ..errors import ShapeError
@@ -36,6 +37,8 @@ class Parameter(Tensor):
             raise ShapeError(
                 "Parameter.data", "the new value must have the same shape", parameter=self.shape, value=shape
             )
+        if watching.anyone:
+            watching.tell("changed", self, "Parameter.data")
         value = asarray(value, dtype=self.dtype, device=self.device)
         with on_device_of(self._data, "Parameter.data"):
             self._data[...] = value

@@ -195,6 +195,8 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
         for group in self.param_groups:
+            if watching.anyone:
+                watching.tell("changed", group["params"][0], "zero_grad")
             for p in group["params"]:
                 p._grad = None
 
