@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gc
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -364,6 +365,51 @@ def test_a_head_that_is_replaced():
     np.testing.assert_array_equal(net.head.weight.grad.data, [[9.0, 9.0]])
 
 
+def test_a_number_of_a_tensor_from_outside():
+    weight, scale = nn.Parameter([1.0, 2.0]), tg.tensor(2.0)
+    function = counted(lambda x: (x * weight).sum() * scale.item())
+    training_pass = tg.recorded(function)
+    for value in (2.0, 3.0):
+        scale.data = value
+        for _ in range(4):
+            assert training_pass(tg.ones(2)).item() == 3 * value
+    assert function.calls == 4
+
+
+def test_an_array_whose_memory_an_argument_shares():
+    weight, base = nn.Parameter([1.0, 2.0]), np.ones(2, np.float32)
+    training_pass = tg.recorded(lambda x: (x * weight * base).sum())
+    for _ in range(3):
+        assert training_pass(tg.Tensor(base)).item() == 3.0
+    assert training_pass(tg.tensor([2.0, 2.0])).item() == 6.0
+
+
+def test_leaves_do_not_share_the_memory_of_their_gradients():
+    a, b = nn.Parameter([1.0, 2.0]), nn.Parameter([3.0, 4.0])
+    training_pass = tg.recorded(lambda x: (((a + b) + a) * x).sum())
+    for _ in range(4):
+        a.grad = b.grad = None
+        training_pass(tg.tensor([5.0, 7.0]))
+        np.testing.assert_array_equal(a.grad.data, [10.0, 14.0])
+        np.testing.assert_array_equal(b.grad.data, [5.0, 7.0])
+        assert not np.shares_memory(a.grad.data, b.grad.data)
+    training_pass = tg.recorded(lambda x: ((a + b) * x).sum())
+    for _ in range(4):
+        a.grad = b.grad = None
+        training_pass(tg.tensor([5.0, 7.0]))
+        assert not np.shares_memory(a.grad.data, b.grad.data)
+
+
+def test_gradients_have_the_dtype_of_their_leaf_and_losses_are_arrays():
+    weight = nn.Parameter([1.0, 2.0])
+    training_pass = tg.recorded(lambda x: (x * weight).sum())
+    for _ in range(4):
+        loss = training_pass(tg.tensor([0.1, 0.2], dtype=np.float64))
+        assert weight.grad.dtype == np.float32
+        assert type(loss.data) is np.ndarray
+        assert loss.dtype == np.float64
+
+
 def test_gradients_of_gradients_inside():
     weight = nn.Parameter([1.0, 2.0])
 
@@ -509,6 +555,24 @@ def test_a_replay_keeps_nothing():
     assert not [a for a in program.registers if isinstance(a, np.ndarray)]
 
 
+def test_a_replay_lets_go_of_what_nobody_needs_any_more():
+    weight, x = nn.Parameter(tg.ones(1)), tg.ones(100_000)
+
+    def function(x):
+        for _ in range(20):
+            x = x + weight
+        return x.sum()
+
+    training_pass = tg.recorded(function)
+    for _ in range(3):
+        training_pass(x)
+    tracemalloc.start()
+    training_pass(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * x.data.nbytes
+
+
 # --- On a GPU ----------------------------------------------------------------------------------
 
 
@@ -534,3 +598,14 @@ def test_replays_on_a_gpu_read_nothing_and_give_the_losses_of_the_cpu(device):
                 found.append([loss.item() for loss in losses])
             assert function.calls == 2
     np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
+
+
+def test_a_model_that_is_moved_is_recorded_anew():
+    with strict_cupy.installed():
+        weight = nn.Parameter([1.0, 2.0])
+        training_pass = tg.recorded(lambda: (weight * weight).sum())
+        for _ in range(3):
+            training_pass()
+        weight._data, weight._grad = weight.to("cuda")._data, None
+        for _ in range(3):
+            assert training_pass().device == "cuda:0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tinygrad_adam import errors, nn, optim
 
 WEIGHT = nn.Parameter([1.0, 2.0])
 OUTSIDE = WEIGHT * 2.0
+TURNS = itertools.cycle([0, 1])
 LINEAR = nn.Linear(2, 1)
 STATE = LINEAR.state_dict()
 DRAWN = np.random.default_rng(0)
@@ -53,6 +55,17 @@ def cut(x):
     return (h * WEIGHT).sum()
 
 
+def sometimes_without(x):
+    with tg.no_grad() if next(TURNS) else tg.enable_grad():
+        h = x * WEIGHT
+    return (h * WEIGHT).sum()
+
+
+def either(x):
+    first, second = x * WEIGHT, x * WEIGHT
+    return first.sum(), first if next(TURNS) else second
+
+
 def other_kernels(x):
     with tg.use_kernels("reference"):
         return (x * WEIGHT).sum()
@@ -90,6 +103,13 @@ def other_kernels(x):
         (lambda x: LINEAR.register_buffer("last", x) or (x * WEIGHT).sum(), "changes the mode, members"),
         (lambda x: (LINEAR.train(not LINEAR.training), (x * WEIGHT).sum())[1], "changes the mode, members"),
         (lambda x: ((x * WEIGHT).sum(), tg.ones(2)), "a Tensor that it returns, which none"),
+        (lambda x: ((h := x * WEIGHT).sum(), h * 1.0 if next(TURNS) else h), "operations, then"),
+        (either, "what it returns"),
+        (lambda x: (x * WEIGHT).sum() + (x * x if next(TURNS) else x * WEIGHT).sum(), "what multiply takes"),
+        (lambda x: (x * WEIGHT).sum() + (x.exp() if next(TURNS) else x.tanh()).sum(), "tanh"),
+        (sometimes_without, "what multiply takes"),
+        (lambda x: (x * WEIGHT * tg.Tensor(x.data * 0 + 1, requires_grad=True)).sum(), "data looks at"),
+        (lambda x: (x * WEIGHT * tg.Tensor(np.ones(2), requires_grad=True)).sum(), "argument 1 of multiply"),
         (other_kernels, "use_kernels must stand around"),
         (lambda x: (x * WEIGHT * DRAWN.random()).sum(), "not the same from call to call"),
         (lambda x: (x * WEIGHT * tg.tensor(DRAWN.random(2))).sum(), "not the same from call to call"),

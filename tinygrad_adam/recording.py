@@ -124,12 +124,6 @@ class Recording(watching.Watcher):
             return "what it returns"
         if any(self.held.get(place) is not earlier.held.get(place) for place in self.results):
             return "a Tensor that it returns, which none of its operations made"
-        if self.forms != earlier.forms:
-            return "shapes or dtypes of what it computes with"
-        if self.modules != earlier.modules:
-            return "which modules it calls, or their mode"
-        if not _alike([seen for seen, _ in self.looked_at], [seen for seen, _ in earlier.looked_at]):
-            return "which Tensors it looks at"
         for call, before in zip(self.calls, earlier.calls, strict=True):
             if call.does is not before.does:
                 return f"{before.name}, then {call.name}"
@@ -141,12 +135,6 @@ class Recording(watching.Watcher):
                 if place in self.held and not _alike(self.held[place], earlier.held[place]):
                     return f"argument {position} of {call.name}, which was made inside"
         return None
-
-    def settle(self, earlier: Recording) -> None:
-        """Take Tensors that the function makes itself, alike each time, for constants."""
-        for place, value in self.held.items():
-            if isinstance(value, Variable) and value is not earlier.held[place]:
-                self.held[place] = value._data
 
     # --- What it hears -------------------------------------------------------------------
 

@@ -323,7 +323,6 @@ class Recorded:
         earlier, misses = self._recordings.pop(kind, (None, -1))
         difference = None if earlier is None else recording.difference(earlier)
         if earlier is not None and difference is None:
-            recording.settle(earlier)
             self._programs[kind] = Program(recording, backend)
         elif misses < MISSES:
             self._recordings[kind] = recording, misses + 1
