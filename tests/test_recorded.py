@@ -404,6 +404,7 @@ def test_gradients_have_the_dtype_of_their_leaf_and_losses_are_arrays():
     weight = nn.Parameter([1.0, 2.0])
     training_pass = tg.recorded(lambda x: (x * weight).sum())
     for _ in range(4):
+        weight.grad = None
         loss = training_pass(tg.tensor([0.1, 0.2], dtype=np.float64))
         assert weight.grad.dtype == np.float32
         assert type(loss.data) is np.ndarray

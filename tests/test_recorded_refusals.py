@@ -61,6 +61,11 @@ def sometimes_without(x):
     return (h * WEIGHT).sum()
 
 
+def crossed(x):
+    first, second = x * WEIGHT, x + WEIGHT
+    return (first * (first if next(TURNS) else second)).sum()
+
+
 def either(x):
     first, second = x * WEIGHT, x * WEIGHT
     return first.sum(), first if next(TURNS) else second
@@ -105,7 +110,7 @@ def other_kernels(x):
         (lambda x: ((x * WEIGHT).sum(), tg.ones(2)), "a Tensor that it returns, which none"),
         (lambda x: ((h := x * WEIGHT).sum(), h * 1.0 if next(TURNS) else h), "operations, then"),
         (either, "what it returns"),
-        (lambda x: (x * WEIGHT).sum() + (x * x if next(TURNS) else x * WEIGHT).sum(), "what multiply takes"),
+        (crossed, "what multiply takes"),
         (lambda x: (x * WEIGHT).sum() + (x.exp() if next(TURNS) else x.tanh()).sum(), "tanh"),
         (sometimes_without, "what multiply takes"),
         (lambda x: (x * WEIGHT * tg.Tensor(x.data * 0 + 1, requires_grad=True)).sum(), "data looks at"),
