@@ -65,6 +65,8 @@ class Recording(watching.Watcher):
 
     Attributes
     ----------
+    arguments : int
+        How many arguments the function takes; theirs are the first places.
     alone : bool
         Whether that was the loss without a tuple around it.
     calls : list of Call
@@ -84,7 +86,7 @@ class Recording(watching.Watcher):
     apart = False
 
     def __init__(self) -> None:
-        self.alone = True
+        self.arguments, self.alone = 0, True
         self.results: tuple[int, ...] = ()
         self.calls: list[Call] = []
         self.forms: list[tuple[Any, Any]] = []
@@ -101,6 +103,7 @@ class Recording(watching.Watcher):
         """Call the function, listen, and return the loss and what came with it."""
         # New arrays over the same memory, so that what the function uses besides is not taken for them.
         arguments = [provided.tensor_class(a._data[...], version=a._version) for a in arguments]
+        self.arguments = len(arguments)
         for argument in arguments:
             self._enter(argument)
         self.modules = [(module, condition(module)) for module in _named_by(function)]

@@ -2,14 +2,23 @@
 
 In a small network most of a training step is not arithmetic: modules are called, arguments checked, nodes
 made, walked and dropped, the same each time. Here that is done once. What remains is a straight line of
-calls: the forward rules in order, then the rules of the way back in the opposite order. Each reads from
-registers and writes to one. They are the very rules that the engine calls, so the numbers are the same.
+calls: the forward rules in order, then the rules of the way back in the opposite order. They are the very
+rules that the engine calls, so the numbers are the same. Each reads from registers and writes to one; a
+Python function is made of them, for a network of two layers::
+
+    def run(r0, r1, r2, r3, r5, r6, r17, r19, r22, r24):  # x, labels, parameters, places of gradients
+        r4 = f0(r11, r0, r2, r3)                          # linear_relu
+        r7 = f1(r11, r4, r5, r6)                          # linear
+        r9 = f2(r11, r7, r1, r8)                          # softmax_cross_entropy
+        r12 = f3()                                        # the gradient to start from
+        r15 = f4(r10, r12, r7, r1, r8, r13, r14); del r12, r7
+        ...
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import watching
@@ -22,6 +31,8 @@ from .primitive import Primitive, Rule, Variable, is_grad_enabled, provided
 from .recording import WHERE, At, Call, Recording, condition, results_of
 from .rowsparse import RowSparse, alike
 
+FIRST_LINE = 2
+"""Where the first step stands in the function that is made of them."""
 MISSES = 1
 """How often a recording may differ from the one before until that is an error."""
 
@@ -60,10 +71,9 @@ class Program:
         self._forward()
         self._backward()
         self._free_early()
-        self.leaves = [
-            (recording.held[place], register, self.gradients[place])
-            for place, register in self.reserved.items()
-        ]
+        self.leaves = [recording.held[place] for place in self.reserved]
+        self.constants = {f"r{i}": value for i, value in enumerate(self.registers)}
+        self.function = self._function()
 
     # --- Running it ----------------------------------------------------------------------
 
@@ -82,38 +92,34 @@ class Program:
 
     def run(self, arguments: Sequence[Variable]) -> list[Array]:
         """Compute the results, and add to the gradients of all leaves."""
-        registers = self.registers.copy()
-        for place, argument in enumerate(arguments):
-            registers[place] = argument._data
-        for place, variable, _, _ in self.live:
-            registers[place] = variable._data
-        for leaf, reserved, _ in self.leaves:
-            registers[reserved] = reserved_place(leaf)
+        given = [argument._data for argument in arguments]
+        values = [variable._data for _, variable, _, _ in self.live]
+        places = [reserved_place(leaf) for leaf in self.leaves]
         with self.backend.current(WHERE):
             try:
-                for function, inputs, output, dead in self.steps:
-                    registers[output] = function(*[registers[i] for i in inputs])
-                    for i in dead:
-                        registers[i] = None
+                results, gradients = self.function(*given, *values, *places)
             except (ValueError, TypeError, IndexError) as error:
-                self._explain(error, output, registers)
+                self._explain(error)
                 raise
-            for leaf, reserved, gradient in self.leaves:
-                g = registers[gradient]
-                hand_over(leaf, g, owned=g is registers[reserved])
-        return [registers[place] for place in self.recording.results]
+            for leaf, place, g in zip(self.leaves, places, gradients, strict=True):
+                hand_over(leaf, g, owned=g is place)
+        return results
 
-    def _explain(self, error: Exception, output: int, registers: list[Any]) -> None:
-        """Raise an error that names the operation whose result was to go to a register, if it was one."""
-        if isinstance(error, TinygradAdamError):
+    def _explain(self, error: Exception) -> None:
+        """Raise an error that names the operation which failed, if it was one."""
+        trace = error.__traceback__
+        if isinstance(error, TinygradAdamError) or trace is None or trace.tb_next is None:
             return
+        output = self.steps[trace.tb_next.tb_lineno - FIRST_LINE][2]
+        registers = {**self.constants, **trace.tb_next.tb_frame.f_locals}
         for call in self.recording.calls:
             if call.output == output and isinstance(call.does, Primitive):
                 settings = {
-                    name: registers[value.place] if isinstance(value, At) else value
+                    name: registers[f"r{value.place}"] if isinstance(value, At) else value
                     for name, value in call.settings.items()
                 }
-                raise call.does.explained(error, [registers[i] for i in call.inputs], settings) from error
+                inputs = [registers[f"r{place}"] for place in call.inputs]
+                raise call.does.explained(error, inputs, settings) from error
 
     # --- Writing it ----------------------------------------------------------------------
 
@@ -211,6 +217,27 @@ class Program:
             ends = made.intersection((*inputs, output)) - needed
             needed.update(inputs, (output,))
             self.steps[i] = function, inputs, output, tuple(ends)
+
+    def _function(self) -> Callable[..., Any]:
+        """Make a Python function of the steps, a line each, whose variables are the registers."""
+        arguments = range(self.recording.arguments)
+        given = [*arguments, *(place for place, _, _, _ in self.live), *self.reserved.values()]
+        lines = [f"def run({_names(given)}):"]
+        functions = {}
+        for i, (function, inputs, output, dead) in enumerate(self.steps):
+            functions[f"f{i}"] = function
+            freed = f"; del {_names(dead)}" if dead else ""
+            lines.append(f"    r{output} = f{i}({_names(inputs)}){freed}")
+        gradients = [self.gradients[place] for place in self.reserved]
+        lines.append(f"    return [{_names(self.recording.results)}], [{_names(gradients)}]")
+        namespace = self.constants | functions
+        exec("\n".join(lines), namespace)
+        made_function: Callable[..., Any] = namespace["run"]
+        return made_function
+
+
+def _names(registers: Iterable[int]) -> str:
+    return ", ".join(f"r{i}" for i in registers)
 
 
 def _with_settings(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
