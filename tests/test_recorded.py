@@ -378,6 +378,19 @@ def test_an_array_whose_memory_an_argument_shares():
     assert training_pass(tg.tensor([2.0, 2.0])).item() == 6.0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_classes_may_be_changed_in_place(dtype):
+    weight, classes = nn.Parameter(np.eye(3, dtype=np.float32)), np.ones(3, dtype)
+    function = counted(lambda x, y: F.cross_entropy(x @ weight, y, weight=classes))
+    training_pass = tg.recorded(function)
+    x, y = tg.randn(4, 3), tg.tensor([0, 1, 2, 2])
+    for _ in range(3):
+        training_pass(x, y)
+    classes[...] = [1.0, 2.0, 3.0]
+    assert training_pass(x, y).item() == function(x, y).item()
+    assert function.calls == 3
+
+
 def test_leaves_do_not_share_the_memory_of_their_gradients():
     a, b = nn.Parameter([1.0, 2.0]), nn.Parameter([3.0, 4.0])
     training_pass = tg.recorded(lambda x: (((a + b) + a) * x).sum())

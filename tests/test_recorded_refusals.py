@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
-from tinygrad_adam import errors, nn, optim
+from tinygrad_adam import errors, nn, optim, training
 
 WEIGHT = nn.Parameter([1.0, 2.0])
 OUTSIDE = WEIGHT * 2.0
 TURNS = itertools.cycle([0, 1])
 LINEAR = nn.Linear(2, 1)
 STATE = LINEAR.state_dict()
+AVERAGE = optim.ExponentialMovingAverage(LINEAR)
 DRAWN = np.random.default_rng(0)
 
 
@@ -66,6 +68,12 @@ def crossed(x):
     return (first * (first if next(TURNS) else second)).sum()
 
 
+def scored(x):
+    output = tg.stack([x, x * WEIGHT])
+    training.Accuracy().update(output, tg.tensor([0, 1]))
+    return output.sum()
+
+
 def either(x):
     first, second = x * WEIGHT, x * WEIGHT
     return first.sum(), first if next(TURNS) else second
@@ -99,6 +107,10 @@ def other_kernels(x):
         (cut, "must not require a gradient inside"),
         (lambda x: (x * tg.grad((WEIGHT**2).sum(), WEIGHT)).sum(), "grad looks at the value"),
         (lambda x: (x * copy.deepcopy(x) * WEIGHT).sum(), "deepcopy looks at the value"),
+        (lambda x: (x * copy.copy(x) * WEIGHT).sum(), "copying looks at the value"),
+        (lambda x: (x * pickle.loads(pickle.dumps(x)) * WEIGHT).sum(), "copying looks at the value"),
+        (scored, r"Accuracy.update looks at the value"),
+        (lambda x: AVERAGE.update() or (LINEAR(x) * WEIGHT).sum(), "update looks at the value"),
         (lambda x: (x * LINEAR.state_dict()["weight"][0] * WEIGHT).sum(), "state_dict looks at the value"),
         (lambda x: LINEAR.zero_grad() or (x * WEIGHT).sum(), "grad changes a Tensor"),
         (lambda x: optim.SGD([WEIGHT]).zero_grad() or (x * WEIGHT).sum(), "zero_grad changes a Tensor"),
@@ -189,6 +201,18 @@ def test_what_backward_refuses_is_refused_each_time(function, error):
 def test_a_pass_needs_a_graph():
     with tg.no_grad(), pytest.raises(errors.GraphError, match="backward: the Tensor was not computed"):
         tg.recorded(lambda x: (x * WEIGHT).sum())(tg.ones(2))
+
+
+def test_a_shape_that_depends_on_numbers_is_refused():
+    @tg.primitive(a=lambda g, a: np.where(a > 0, 1, 0) * g.sum())
+    def positive(xp, a):
+        return a[a > 0]
+
+    training_pass = tg.recorded(lambda x: positive(x * WEIGHT).mean())
+    for _ in range(3):
+        training_pass(tg.tensor([1.0, -1.0]))
+    with pytest.raises(errors.ShapeError, match="positive: the shape depends on numbers"):
+        training_pass(tg.tensor([1.0, 1.0]))
 
 
 def test_a_mask_whose_count_changes_is_refused():

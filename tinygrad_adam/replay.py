@@ -27,7 +27,7 @@ from .backend.convert import get_default_dtype
 from .backend.device import Array, Backend, backend_of
 from .backend.kernels import chosen_kernels
 from .errors import DTypeError, GraphError, ShapeError, TinygradAdamError
-from .primitive import Primitive, Rule, Variable, is_grad_enabled, provided
+from .primitive import PRIMITIVES, Primitive, Rule, Variable, is_grad_enabled, provided
 from .recording import WHERE, At, Call, Recording, condition, results_of
 from .rowsparse import RowSparse, alike
 
@@ -149,6 +149,7 @@ class Program:
             aside = {name: value.place for name, value in call.settings.items() if isinstance(value, At)}
             if aside:
                 function = _with_settings(function, tuple(aside))
+            if aside or PRIMITIVES.get(call.does.__name__) is not call.does:  # one's own may look at numbers
                 function = _of_shape(call.name, self.recording.forms[call.output][0], function)
             self._step(function, (*aside.values(), lead, *call.inputs), call.output)
             if self.recording.forms[call.output][0] == ():  # reductions give NumPy scalars

@@ -558,6 +558,10 @@ class Tensor(Operations):
             f"tensor({values}{dtype}{device}{made or (', requires_grad=True' if self.requires_grad else '')})"
         )
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        look_at(self, "copying")
+        return super().__reduce_ex__(protocol)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
             raise GraphError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.device import asarray, device_of, is_array
+from ..backend.device import asarray, device_of, is_array, on_device_of
 from ..errors import OptionError, ShapeError, unknown_name
-from ..primitive import Variable, detached, primitive
+from ..primitive import Variable, aside, detached, primitive
 from .activation import sigmoid, softplus
 from .arithmetic import astype
 from .reduction import mean, sum
@@ -46,13 +46,24 @@ def beside(value: Any, like: Any) -> Any:
 
 def as_constant(value: Any, like: Any) -> Any:
     """Return what carries no gradient here in the dtype of the input."""
-    return astype(detached(value) if isinstance(value, Variable) else beside(value, like), dtype=like.dtype)
+    return _cast(detached(value) if isinstance(value, Variable) else beside(value, like), like.dtype)
 
 
 def as_target(value: Any, like: Any) -> Any:
     """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
     value = beside(value, like)
-    return value if value.dtype == like.dtype else astype(value, dtype=like.dtype)
+    return _cast(value, like.dtype)
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    if value.dtype == dtype:
+        return value
+    return astype(value, dtype=dtype) if isinstance(value, Variable) else aside(_cast_array, value, dtype)
+
+
+def _cast_array(array: Any, dtype: Any) -> Any:
+    with on_device_of(array, "astype"):
+        return array.astype(dtype)
 
 
 # --- Binary cross-entropy --------------------------------------------------------------------

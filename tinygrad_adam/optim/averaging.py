@@ -9,6 +9,7 @@ from typing import Any
 from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
 from ..errors import OptionError, StateError
 from ..nn import Module
+from ..primitive import look_at
 
 
 class WeightAverage:
@@ -68,12 +69,13 @@ class WeightAverage:
         share = self.weight(self.count)
         for name, p in self._parameters.items():
             average = self._averages.get(name)
-            with on_device_of(p._data, f"{self._name}.update"):
+            value = look_at(p, f"{self._name}.update")
+            with on_device_of(value, f"{self._name}.update"):
                 if average is None:
-                    self._averages[name] = p._data.copy()
+                    self._averages[name] = value.copy()
                     continue
-                average = self._averages[name] = _beside(average, p._data)
-                average += share * (p._data - average)
+                average = self._averages[name] = _beside(average, value)
+                average += share * (value - average)
 
     def copy_to_model(self) -> None:
         """Make the average the model's weights, for good; see `applied` for a while.

@@ -8,6 +8,7 @@ import numpy
 
 from ..backend.device import asarray, device_of, on_device_of
 from ..errors import OptionError, ShapeError
+from ..primitive import look_at
 from ..tensor import Tensor
 from .running import RunningSum
 
@@ -44,8 +45,9 @@ class Metric:
 
     def update(self, output: Tensor, target: Any) -> None:
         """Count a batch."""
-        outputs = output._data if isinstance(output, Tensor) else numpy.asarray(output)
-        targets = target._data if isinstance(target, Tensor) else target
+        where = f"{type(self).__name__}.update"
+        outputs = look_at(output, where) if isinstance(output, Tensor) else numpy.asarray(output)
+        targets = look_at(target, where)
         with on_device_of(outputs, type(self).__name__):
             scores = self.scores(outputs, asarray(targets, device=device_of(outputs)))
             self._sum.add(scores.sum())
