@@ -5,7 +5,8 @@ comes. A `Recording` names operations and places and holds no result, so it is s
 
 A recording stands for the function only if the function does the same each time. What would make a
 difference that no operation shows is refused with an error: a look at a number (``x.item()``), a change in
-place, a backward pass inside. What else may vary shows when two recordings are compared.
+place, a backward pass inside. What else may vary shows when two recordings are compared, or is asked before
+each replay.
 """
 
 from __future__ import annotations
