@@ -1,11 +1,62 @@
-"""Values of hyper-parameters as people write them on a command line."""
+"""Values of hyper-parameters: numbers of Python's and NumPy's kinds, and text from a command line."""
 
 from __future__ import annotations
 
 import ast
-from typing import Any
+import math
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 from .errors import OptionError
+
+
+def is_integer(value: object, least: float = -math.inf) -> TypeGuard[int]:
+    """Tell whether `value` is an integer of Python or NumPy, no truth value, and at least `least`.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> [is_integer(value, 1) for value in (2, numpy.int64(2), 0, 2.0, True)]
+    [True, True, False, False, False]
+    """
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether `value` is a finite real number of Python or NumPy, and no truth value.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> [is_number(value) for value in (1, numpy.float32(0.1), float("nan"), "1", True)]
+    [True, True, False, False, False]
+    """
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def integer(where: str, name: str, value: object, least: float = -math.inf) -> int:
+    """Return `value` as a Python integer.
+
+    Parameters
+    ----------
+    where : str
+        The operation, class or function that takes it; the error begins with it.
+    name : str
+        The parameter.
+    value : object
+        An integer of Python or NumPy.
+    least : float
+        The least value allowed.
+
+    Raises
+    ------
+    OptionError
+        If it is no such integer.
+    """
+    if is_integer(value, least):
+        return int(value)
+    domain = "an integer" if least == -math.inf else f"an integer >= {int(least)}"
+    raise OptionError(where, f"{name} must be {domain}", **{name: repr(value)})
 
 
 def read_value(where: str, text: str, pair: str, example: str) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...errors import OptionError, StateError
+from ...values import is_integer, is_number
 from ..optimizer import Optimizer
 
 
@@ -200,13 +200,3 @@ def require_positive(schedule: Schedule, **setting: object) -> None:
     """Raise an OptionError for what is not a finite number > 0."""
     (value,) = setting.values()
     require(schedule, is_number(value) and value > 0, "a finite number > 0", **setting)
-
-
-def is_integer(value: object, least: int) -> TypeGuard[int]:
-    """Tell whether `value` is an integer, no truth value, and at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether `value` is a finite number and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -7,8 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from ...errors import OptionError
+from ...values import is_integer, is_number
 from ..optimizer import Optimizer
-from .base import Schedule, is_integer, is_number, require
+from .base import Schedule, require
 from .cosine import OneCycleLR
 from .plateau import ReduceLROnPlateau
 

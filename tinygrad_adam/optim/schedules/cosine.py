@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ...values import is_number
 from ..optimizer import Optimizer
-from .base import Schedule, is_number, require, require_not_negative, require_positive_integer
+from .base import Schedule, require, require_not_negative, require_positive_integer
 
 
 class CosineAnnealingLR(Schedule):

@@ -6,15 +6,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from ...values import is_integer
 from ..optimizer import Optimizer
-from .base import (
-    Schedule,
-    is_integer,
-    require,
-    require_not_negative,
-    require_positive,
-    require_positive_integer,
-)
+from .base import Schedule, require, require_not_negative, require_positive, require_positive_integer
 
 
 class ConstantLR(Schedule):

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...errors import OptionError
+from ...values import is_integer, is_number
 from ..optimizer import Optimizer
-from .base import Schedule, is_integer, is_number, require, require_not_negative
+from .base import Schedule, require, require_not_negative
 
 
 class ReduceLROnPlateau(Schedule):
