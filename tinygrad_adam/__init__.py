@@ -1,9 +1,10 @@
 """Backpropagation and Adam that a person can read, on NumPy or CuPy."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from . import errors, nn, optim
+from . import errors, nn, optim, words
 from ._version import __version__
 from .autograd import grad
 from .backend.convert import default_dtype, get_default_dtype
@@ -42,4 +43,4 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise words.missing(__name__, sys.modules[__name__], name)

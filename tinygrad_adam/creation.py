@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral
 from typing import Any
 
@@ -12,6 +13,7 @@ from .methods import unpacked
 from .primitive import look_at
 from .random import generator
 from .tensor import Tensor
+from .words import answer_calls
 
 
 def _leaf(array: Array, requires_grad: bool, where: str = "tensor") -> Tensor:
@@ -118,3 +120,6 @@ def randn(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bo
 
 def _drawn(values: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
     return tensor(values, get_default_dtype() if dtype is None else dtype, device, requires_grad)
+
+
+answer_calls(sys.modules[__name__])

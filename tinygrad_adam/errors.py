@@ -55,6 +55,10 @@ class GraphError(TinygradAdamError, RuntimeError):
     """A backward pass that the recorded graph cannot serve."""
 
 
+class UnknownNameError(TinygradAdamError, AttributeError):
+    """An attribute that another package has under this name."""
+
+
 class OptionError(TinygradAdamError, ValueError):
     """A hyper-parameter or option outside its domain, or a name that is not known."""
 

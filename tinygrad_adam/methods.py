@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ops
 from .primitive import Variable
+from .words import answer_calls
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -251,3 +252,6 @@ class Operations(Variable):
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """Sum of the diagonal."""
         return ops.trace(self, offset, axis1, axis2)
+
+
+answer_calls(Operations)

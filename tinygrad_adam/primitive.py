@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from . import watching
+from . import watching, words
 from .backend.convert import operand
 from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array
 from .backend.kernels import chosen_kernels
@@ -431,6 +431,7 @@ class Primitive:
             if name not in settings:
                 break
             inputs.append(settings.pop(name))
+        words.answer(self.name, settings.keys() - self.static.keys(), words.without_types(self.__signature__))
         return tuple(inputs), settings
 
     def _settings_by_position(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Any]:

@@ -28,6 +28,7 @@ from .methods import Operand, Operations
 from .ops.indexing import raw_index
 from .primitive import detached, is_grad_enabled, look_at, provided
 from .rowsparse import RowSparse
+from .words import missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -575,6 +576,9 @@ class Tensor(Operations):
             if self._grad is not None:
                 twin.grad = self._grad.copy()
         return twin
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing("Tensor", self, name)
 
     # --- NumPy's protocols ---------------------------------------------------------------
 

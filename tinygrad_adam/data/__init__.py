@@ -1,5 +1,9 @@
 """Data on the host: datasets, the loader that batches them, and data sets to learn from."""
 
+import sys
+from typing import Any
+
+from ..words import answer_calls, missing
 from .dataset import AugmentedDataset, Dataset, TensorDataset, split
 from .datasets import (
     DATASETS,
@@ -36,3 +40,9 @@ __all__ = [
     "spirals",
     "split",
 ]
+
+answer_calls(sys.modules[__name__])
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("data", sys.modules[__name__], name)

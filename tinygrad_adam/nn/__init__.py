@@ -1,5 +1,9 @@
 """Layers, losses and initial weights."""
 
+import sys
+from typing import Any
+
+from ..words import answer_calls, missing
 from . import functional, init
 from .activation import (
     ELU,
@@ -32,3 +36,9 @@ from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .parameter import Parameter
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+
+answer_calls(sys.modules[__name__], Module)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("nn", sys.modules[__name__], name)

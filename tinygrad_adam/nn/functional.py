@@ -6,6 +6,7 @@ import tinygrad_adam.nn.functional as F
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 from ..backend.device import Array, asarray, backend_of, device_of
@@ -50,6 +51,7 @@ from ..ops.indexing import add_rows, lookup
 from ..primitive import aside
 from ..random import random_key
 from ..tensor import Tensor
+from ..words import answer_calls, missing
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -260,3 +262,10 @@ def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
     terms = _rows("sparse_linear", weight, columns, sparse=True) * numbers[:, None]
     y = add_rows(terms, row_of, x.shape[0])
     return y if bias is None else y + bias
+
+
+answer_calls(sys.modules[__name__])
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("nn.functional", sys.modules[__name__], name)

@@ -7,6 +7,7 @@ needs a graph, which is why they carry NumPy's names and signatures.
 import sys
 
 from ..primitive import provided
+from ..words import answer_calls
 from .activation import (
     dropout,
     elu,
@@ -221,4 +222,5 @@ __all__ = [
     "zeros_like",
 ]
 
+answer_calls(sys.modules[__name__])
 provided.ops = sys.modules[__name__]

@@ -1,5 +1,9 @@
 """Optimizers, schedules, averages of weights, and what is done to gradients before a step."""
 
+import sys
+from typing import Any
+
+from ..words import answer_calls, missing
 from .adabelief import AdaBelief
 from .adabound import AdaBound, AMSBound
 from .adadelta import Adadelta
@@ -39,3 +43,9 @@ from .schedules import (
 )
 from .sgd import SGD
 from .sparse_adam import SparseAdam
+
+answer_calls(sys.modules[__name__], Optimizer)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("optim", sys.modules[__name__], name)

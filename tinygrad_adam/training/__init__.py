@@ -1,5 +1,8 @@
 """Training: the loop, metrics, callbacks, checkpoints, runs; comparing optimizers and tuning them."""
 
+import sys
+
+from ..words import answer_calls
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
 from .comparison import Entry, Result, compare
@@ -15,3 +18,5 @@ from .run import Experiment, Run, RunConfig
 from .search import Search, Trial, rank_trials
 from .space import Range, parse_space
 from .trial import Outcome, process_pool, run_trial
+
+answer_calls(sys.modules[__name__], Trainer)

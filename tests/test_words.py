@@ -1,0 +1,104 @@
+"""Other packages' words are answered wherever they are used, from the table that the cheat sheet shows."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import pickle
+import re
+
+import numpy
+import pages
+import pytest
+
+import tinygrad_adam as tg
+import tinygrad_adam.nn.functional as F
+from tinygrad_adam import data, errors, nn, optim, training
+from tinygrad_adam.words import TABLE
+
+MODEL = nn.Linear(3, 2)
+OPT = optim.Adam(MODEL.parameters())
+THINGS = {
+    "x": tg.ones(2, 3), "tg": tg, "nn": nn, "F": F, "optim": optim, "data": data, "model": MODEL, "opt": OPT,
+    "training": training, "trainer": training.Trainer(MODEL, OPT, F.cross_entropy), "numpy": numpy,
+}  # fmt: skip
+OWNERS = {
+    "Tensor": "x", "tinygrad_adam": "tg", "nn": "nn", "nn.functional": "F", "optim": "optim", "data": "data",
+    "Module": "model", "Optimizer": "opt", "Trainer": "trainer",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.owner}.{word.word}")
+def test_each_word_is_answered(word):
+    if word.owner == "keyword":
+        with pytest.raises(errors.DTypeError, match=re.escape(word.here)) as caught:
+            tg.sum(tg.ones(2, 3), **{word.word: 1})
+        assert word.word in str(caught.value)
+        assert "axis=None" in str(caught.value)
+    else:
+        thing = THINGS[OWNERS[word.owner]]
+        assert not hasattr(thing, word.word)
+        with pytest.raises(errors.UnknownNameError, match=re.escape(word.here)):
+            getattr(thing, word.word)
+
+
+@pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.owner}.{word.word}")
+def test_each_answer_names_things_that_exist(word):
+    for name, attribute in re.findall(
+        r"\b(x|tg|nn|F|optim|data|model|opt|training|trainer|numpy)\.(\w+)", word.here
+    ):
+        if (name, attribute) != ("model", "name"):
+            assert hasattr(THINGS[name], attribute), f"{name}.{attribute}"
+
+
+X = tg.ones(2, 3)
+LABELS = numpy.array([0, 1])
+CALLS = {
+    "method": (lambda: X.sum(dim=0), "sum: dim= .*`axis=`"),
+    "method with a wrong number": (lambda: X.sum(1, 2, 3), "sum: takes from 1 to 3"),
+    "primitive": (lambda: F.softmax(X, dim=1), "softmax: dim= .*`axis=`"),
+    "composed operation": (lambda: tg.squeeze(X, dim=0), "squeeze: dim= .*`axis=`"),
+    "loss": (lambda: F.cross_entropy(X, LABELS, reduce=True), "cross_entropy: reduce= .*reduction"),
+    "missing argument": (lambda: F.cross_entropy(X), "cross_entropy: missing 1 required .*'target'"),
+    "creation": (lambda: tg.zeros(2, dim=1), "zeros: dim="),
+    "layer": (lambda: nn.Dropout(rate=0.5), "Dropout: rate= .*`p=`"),
+    "layer without settings": (lambda: nn.ReLU(inplace=True), "ReLU: inplace= .*new Tensor"),
+    "optimizer": (lambda: optim.Adam(MODEL.parameters(), learning_rate=1), "Adam: learning_rate= .*`lr=`"),
+    "method of an optimizer": (lambda: OPT.zero_grad(set_to_none=True), "zero_grad: set_to_none= .*forgets"),
+    "schedule": (lambda: optim.CosineAnnealingLR(OPT, T_max=3), "CosineAnnealingLR: T_max= .*`t_max=`"),
+    "loader": (lambda: data.DataLoader(data.TensorDataset(X), num_workers=2), "num_workers= .*`prefetch=`"),
+    "no word of another package": (lambda: X.mean(axes=1), "mean: there is no keyword 'axes'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), CALLS.values(), ids=CALLS)
+def test_wherever_the_keyword_is_used(call, message):
+    with pytest.raises(errors.DTypeError, match=message):
+        call()
+
+
+def test_an_error_inside_a_call_stays_what_it_is():
+    class Broken:
+        def __getattr__(self, name):
+            raise TypeError("inside")
+
+    with pytest.raises(TypeError, match="inside"):
+        F.embedding(Broken(), tg.ones(3, 2))
+
+
+def test_tensors_are_still_probed_copied_and_pickled():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    assert not hasattr(x, "nothing_like_it")
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'nothing_like_it'"):
+        x.nothing_like_it  # noqa: B018
+    for twin in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert twin.tolist() == [1.0, 2.0]
+    model = pickle.loads(pickle.dumps(nn.Linear(2, 1)))
+    assert not hasattr(copy.deepcopy(model), "cuda")
+
+
+def test_the_cheat_sheet_shows_the_table():
+    spec = importlib.util.spec_from_file_location("words_page", pages.ROOT / "docs" / "words.py")
+    words = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(words)
+    assert words.PAGE.read_text("utf-8") == words.page(), "run: python docs/words.py"
