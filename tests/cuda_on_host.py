@@ -1,10 +1,12 @@
 """CUDA sources compiled by an ordinary C++ compiler and run on the host: what a GPU would compute, slowly.
 
-A dozen macros make C++ of CUDA C. A block is one thread that does all, or some threads of the operating
-system that meet at ``__syncthreads``; blocks run one after the other.
+A dozen macros make C++ of CUDA C. The threads of a block take turns on one thread of the operating system:
+each runs until it calls ``__syncthreads``, then the next one does. No thread waits for a core, and a
+missing ``__syncthreads`` gives the same wrong numbers each time. Blocks run one after the other.
 
-It is stricter than a GPU. An argument must have exactly the type that the kernel declares, where a GPU would
-read whatever lies there. Arrays are copied between guards, which a kernel must not write to, and
+It is stricter than a GPU. The order of the turns changes at each ``__syncthreads``, and all threads of a
+block must call it equally often. An argument must have exactly the type that the kernel declares, where a
+GPU would read whatever lies there. Arrays are copied between guards, which a kernel must not write to, and
 which are NaN to those who read them.
 """
 
@@ -33,35 +35,33 @@ import pytest
 from tinygrad_adam.backend.device import CPU
 from tinygrad_adam.backend.kernels import KernelTable
 
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+COMPILER = shutil.which(os.environ.get("CXX", "g++")) if os.name == "posix" else None
 
 needs_compiler = pytest.mark.skipif(
-    COMPILER is None, reason="there is no C++ compiler to run CUDA sources with; set CXX to one"
+    COMPILER is None, reason="needs a C++ compiler and POSIX to run CUDA sources; CXX chooses the compiler"
 )
 
 BEFORE = r"""
 #include <math.h>
-#include <sched.h>
 #include <string.h>
+#include <ucontext.h>
 #include <utility>
+#include <vector>
 
 #define __global__
 #define __device__
 #define __shared__ static
 struct Index3 { unsigned x, y, z; };
-static thread_local Index3 threadIdx, blockIdx;
-static Index3 blockDim, gridDim;
+static Index3 threadIdx, blockIdx, blockDim, gridDim;
 
-static unsigned arrived, round_;
-static void __syncthreads() {
-    const unsigned all = blockDim.x * blockDim.y, now = __atomic_load_n(&round_, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == all) {
-        arrived = 0;
-        __atomic_store_n(&round_, now + 1, __ATOMIC_RELEASE);
-    } else {
-        while (__atomic_load_n(&round_, __ATOMIC_ACQUIRE) == now) sched_yield();
-    }
-}
+struct Turns {  // of a thread of the block
+    ucontext_t context;
+    bool ended;
+    char stack[1 << 16];
+};
+static ucontext_t between;  // what runs between two turns
+static Turns* now;
+static void __syncthreads() { swapcontext(&now->context, &between); }
 """
 
 AFTER = r"""
@@ -88,13 +88,44 @@ template <class... P, size_t... I>
 static void called(void (*kernel)(P...), void** args, std::index_sequence<I...>) {
     kernel(*(P*)args[I]...);
 }
-template <class... P> static void thread(void (*kernel)(P...), void** args, unsigned x, unsigned y) {
-    threadIdx = {x, y, 0};
+template <class... P> struct Launch {
+    static inline void (*kernel)(P...);
+    static inline void** args;
+    static void thread() {
+        called(kernel, args, std::index_sequence_for<P...>());
+        now->ended = true;
+    }
+};
+template <class... P> static bool launch(void (*kernel)(P...), void** args) {
+    Launch<P...>::kernel = kernel;
+    Launch<P...>::args = args;
+    const unsigned all = blockDim.x * blockDim.y;
+    std::vector<Turns> threads(all);
+    unsigned random = 1;
     for (unsigned b = 0; b < gridDim.x; ++b) {
         blockIdx = {b, 0, 0};
-        called(kernel, args, std::index_sequence_for<P...>());
-        __syncthreads();  // on a GPU each block has shared memory of its own
+        for (Turns& each : threads) {
+            getcontext(&each.context);
+            each.context.uc_stack.ss_sp = each.stack;
+            each.context.uc_stack.ss_size = sizeof each.stack;
+            each.context.uc_link = &between;
+            each.ended = false;
+            makecontext(&each.context, Launch<P...>::thread, 0);
+        }
+        unsigned ended = 0;
+        while (ended == 0) {  // from one __syncthreads to the next
+            random = 1664525 * random + 1013904223;
+            for (unsigned i = 0; i < all; ++i) {
+                const unsigned turn = ((random >> 8) % all + (random >> 31 ? i : all - i)) % all;
+                threadIdx = {turn % blockDim.x, turn / blockDim.x, 0};
+                now = &threads[turn];
+                swapcontext(&between, &now->context);
+                ended += now->ended;
+            }
+        }
+        if (ended < all) return false;
     }
+    return true;
 }
 extern "C" void set_shape(unsigned blocks, unsigned x, unsigned y) {
     gridDim = {blocks, 1, 1};
@@ -104,7 +135,7 @@ extern "C" void set_shape(unsigned blocks, unsigned x, unsigned y) {
 
 FOR_EACH_KERNEL = r"""
 extern "C" void declared_{name}(char* to) {{ declared(to, {name}); }}
-extern "C" void thread_{name}(void** args, unsigned x, unsigned y) {{ thread({name}, args, x, y); }}
+extern "C" bool launch_{name}(void** args) {{ return launch({name}, args); }}
 """
 
 launched: list[str] = []
@@ -137,7 +168,7 @@ def library(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     """Compile a source, once for all kernels in it, or find it compiled."""
     names = re.findall(r'extern "C" __global__ void (\w+)', code)
     text = BEFORE + code + AFTER + "".join(FOR_EACH_KERNEL.format(name=name) for name in names)
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-pthread", "-fno-strict-aliasing", "-w"]
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fno-strict-aliasing", "-w"]
     flags += [option for option in options if option.startswith("-D")]
     command = [COMPILER, *flags, *os.environ.get("CXXFLAGS", "").split()]
     made = _folder() / f"{hashlib.sha256(repr((command, text)).encode()).hexdigest()}.so"
@@ -171,7 +202,8 @@ class RawKernel:
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
         self.name = name
         self._library = library
-        self._thread = getattr(library, f"thread_{name}")
+        self._launch = getattr(library, f"launch_{name}")
+        self._launch.restype = ctypes.c_bool
         text = ctypes.create_string_buffer(4096)
         getattr(library, f"declared_{name}")(text)
         self.declared = text.value.decode().split(",")[:-1]
@@ -190,14 +222,7 @@ class RawKernel:
         with _lock:
             x, y = min(x, _threads[0]), min(y, _threads[1])
             self._library.set_shape(grid[0], x, y)
-            others = [
-                threading.Thread(target=self._thread, args=(pointers, i % x, i // x)) for i in range(1, x * y)
-            ]
-            for other in others:
-                other.start()
-            self._thread(pointers, 0, 0)
-            for other in others:
-                other.join()
+            assert self._launch(pointers), f"{self.name}: not all threads come to a __syncthreads"
         for each in guarded.values():
             each.give_back(self.name)
 

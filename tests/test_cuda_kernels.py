@@ -495,22 +495,50 @@ def test_a_channel_far_from_zero_keeps_its_variance():
 # --- What all kernels share ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("x", "y"), [(1, 1), (2, 1), (3, 2), (5, 1), (1, 3)])
-def test_threads_put_together_what_they_have(x, y):
-    # Each thread must get the sum of its line every time, however far ahead another one is.
+def wrong_sums(x, y, change=lambda text: text):
+    """Count for each thread of a block how often it does not get the sum of its line."""
     source = cuda.Source("""
         extern "C" __global__ void rounds(int* wrong) {
             const INDEX n = blockDim.x, line = threadIdx.y;
-            for (int r = 0; r < 1000; ++r) {
+            for (int r = 0; r < 100; ++r) {
                 const double sum = joined(threadIdx.x + r + 0.5 * line, Plus());
                 wrong[line * n + threadIdx.x] += sum != n * (n - 1) / 2 + n * (r + 0.5 * line);
             }
         }
     """)
+    source.text = change(source.text)
     wrong = np.zeros(x * y, np.int32)
     with cuda_on_host.threads_in_a_block(x, y):
         source.launch("rounds", np.float64, (wrong,), 1, (x, y))
-    assert wrong.tolist() == [0] * (x * y)
+    return wrong.tolist()
+
+
+@pytest.mark.parametrize(("x", "y"), [(1, 1), (2, 1), (3, 2), (5, 1), (1, 3)])
+def test_threads_put_together_what_they_have(x, y):
+    # Each thread must get the sum of its line every time, however far ahead another one is.
+    assert wrong_sums(x, y) == [0] * (x * y)
+
+
+BARRIER = "__syncthreads();"
+
+
+@pytest.mark.parametrize("which", range(cuda.PRELUDE.count(BARRIER)))
+def test_a_missing_barrier_is_noticed(which):
+    def without(text):
+        parts = text.split(BARRIER)
+        return BARRIER.join([*parts[:which], parts[which] + parts[which + 1], *parts[which + 2 :]])
+
+    assert all(sum(wrong_sums(x, y, without)) > 10 for x, y in [(3, 2), (5, 1)])
+
+
+def test_a_barrier_to_which_not_all_threads_come_is_noticed():
+    with pytest.raises(AssertionError, match="rounds: not all threads come to a __syncthreads"):
+        wrong_sums(3, 1, lambda text: text.replace(BARRIER, f"if (threadIdx.x) {BARRIER}", 1))
+
+
+def test_all_barriers_are_among_these():
+    in_prelude = cuda.PRELUDE.count(BARRIER)
+    assert {module.SOURCE.text.count(BARRIER) for module in MODULES.values()} == {in_prelude}
 
 
 # --- All of it -------------------------------------------------------------------------------
