@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 
 import pytest
 
 with contextlib.suppress(ModuleNotFoundError):  # who runs but some of the tests may not have it
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("without a deadline", deadline=None)  # a busy machine is no error
-    settings.load_profile("without a deadline")
+    # A busy machine is no error.
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
+
+
+def pytest_configure():
+    """Let Ctrl-C interrupt the tests and their children: in the background a shell lets them ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
