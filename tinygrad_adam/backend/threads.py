@@ -6,6 +6,12 @@ Numba's keep spinning after a loop has ended, and so do those of the BLAS librar
 25 ms in OpenBLAS): whatever computes next finds the cores taken. A training step of a network with both
 kinds of layers took twice as long with them. So products are cut in pieces too, each with the BLAS library
 held to one thread, and given back its own for the products that the user's program makes besides.
+
+How many threads there are changes no bit where each element is computed by itself: in optimizers,
+activations, dropout and pooling. Matrix products, convolutions and sums over the channels of a batch may
+differ in their last bits, for sums are cut, and a BLAS library may round a product by the shapes of its
+pieces. The same number of threads gives the same bits on the same machine with the same kernels of the BLAS
+library.
 """
 
 from __future__ import annotations
@@ -46,7 +52,9 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Choose how many threads compute at most, those of the BLAS library included.
 
-    The BLAS library follows if threadpoolctl is installed, as it is with the extra ``fast``.
+    The BLAS library follows if threadpoolctl is installed, as it is with the extra ``fast``. Another count
+    may change the last bits of matrix products, convolutions and sums over channels; the same count gives the
+    same bits again.
 
     Parameters
     ----------

@@ -1,5 +1,8 @@
 """Checkpoints: one safetensors file each, from which a run goes on as if it had not stopped.
 
+On the same machine with the same number of threads it goes on with the same bits; elsewhere, roundings of
+matrix products and convolutions may differ.
+
 Arrays are stored under ``model/<parameter>`` and ``optimizer/<moment>/<parameter>``; everything
 else (steps, hyper-parameters, schedule, random state, position in the data) is JSON in the
 header. Nothing is pickled, so reading a file runs no code. A checksum tells of bytes that changed
