@@ -29,6 +29,7 @@ class JaxOptax(Peer):
         import jax
         import optax
 
+        jax.config.update("jax_default_matmul_precision", "highest")  # true float32 on a GPU, as ours
         weights = [tuple(map(self.put, pair)) for pair in workload.weights()]
         inputs, labels = map(self.put, workload.data())
         rule = optax.adam(1e-3)

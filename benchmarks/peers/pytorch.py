@@ -30,6 +30,8 @@ class PyTorch(Peer):
         from torch.nn import functional as F
 
         torch.set_num_threads(THREADS)
+        # Our products are true float32, so PyTorch's must be: its convolutions use TF32 unless told otherwise.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         model = network(nn, workload).to(self.device)
 
         def begin() -> None:

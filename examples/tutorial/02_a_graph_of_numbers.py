@@ -57,8 +57,8 @@ assert (dw, db, dx, dt) == (12.0, 4.0, 8.0, -4.0)
 # uses the values again (``r``, ``x``, ``w``). So they have to be kept. And one walk back gave the slopes of
 # *all* four numbers. By differences we would have needed a forward pass for each.
 #
-# A number used twice
-# -------------------
+# A number used more than once
+# ----------------------------
 # In ``y = a * a + a`` the number ``a`` is used three times. When it changes, ``y`` changes through each of
 # the uses, and the changes add up: ``a + a + 1``. So a number *adds up* what its uses hand back, and it may
 # hand it on only when all of them have. The walk must visit the users first.

@@ -183,14 +183,14 @@ def sizes_of_activations(std, depth=10, width=200):
 kaiming = (2 / 200) ** 0.5  # He et al. (2015): half of the units are off, hence the 2
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 for std, name, color, style in (
-    (2 * kaiming, "twice that", ORANGE, "^-"),
+    (2 * kaiming, "2 sqrt(2 / fan_in)", ORANGE, "^-"),
     (kaiming, "sqrt(2 / fan_in)", BLUE, "o-"),
-    (kaiming / 2, "half of that", GREEN, "s-"),
+    (kaiming / 2, "sqrt(2 / fan_in) / 2", GREEN, "s-"),
 ):
     sizes = sizes_of_activations(std)
     ax.semilogy(range(1, 11), sizes, style, color=color, label=name)
     factor = (sizes[-1] / sizes[0]) ** (1 / 9)
-    print(f"{name:17} the tenth layer is {sizes[-1]:.2g} in size, times {factor:.2f} a layer")
+    print(f"{name:20} the tenth layer is {sizes[-1]:.2g} in size, times {factor:.2f} a layer")
     assert abs(np.log(sizes[-1] / sizes[0]) / 9 - np.log(std / kaiming)) < 0.1
 ax.set(xlabel="layer", ylabel="size of activations (RMS)", title="A factor for each layer", ylim=(1e-4, 1e7))
 ax.legend(title="standard deviation of weights")
