@@ -38,6 +38,7 @@ def test_each_word_is_answered(word):
     else:
         thing = THINGS[OWNERS[word.owner]]
         assert not hasattr(thing, word.word)
+        assert word.word not in dir(thing)
         with pytest.raises(errors.UnknownNameError, match=re.escape(word.here)):
             getattr(thing, word.word)
 
@@ -95,6 +96,20 @@ def test_tensors_are_still_probed_copied_and_pickled():
         assert twin.tolist() == [1.0, 2.0]
     model = pickle.loads(pickle.dumps(nn.Linear(2, 1)))
     assert not hasattr(copy.deepcopy(model), "cuda")
+
+
+def test_a_model_may_have_a_member_of_that_name():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.float = nn.Linear(3, 2)
+
+        def fit(self):
+            return self.float(tg.ones(1, 3)).shape
+
+    assert Net().fit() == (1, 2)
+    assert {"fit", "float"} <= {*dir(Net())}
+    assert "predict" not in dir(Net())
 
 
 def test_the_cheat_sheet_shows_the_table():

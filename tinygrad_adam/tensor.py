@@ -28,7 +28,7 @@ from .methods import Operand, Operations
 from .ops.indexing import raw_index
 from .primitive import detached, is_grad_enabled, look_at, provided
 from .rowsparse import RowSparse
-from .words import missing
+from .words import answer_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -577,9 +577,6 @@ class Tensor(Operations):
                 twin.grad = self._grad.copy()
         return twin
 
-    def __getattr__(self, name: str) -> Any:
-        raise missing("Tensor", self, name)
-
     # --- NumPy's protocols ---------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -607,6 +604,7 @@ class Tensor(Operations):
         return operation(*args, **settings)
 
 
+answer_attributes("Tensor", Tensor)
 provided.tensor_class = Tensor
 
 _UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .errors import DTypeError, UnknownNameError
 
@@ -239,6 +239,34 @@ def missing(owner: str, thing: Any, name: str) -> AttributeError:
         return UnknownNameError(f"{owner}.{name}", _sentence(here))
     kind = f"module {owner!r}" if inspect.ismodule(thing) else f"{type(thing).__name__!r} object"
     return AttributeError(f"{kind} has no attribute {name!r}", name=name, obj=thing)
+
+
+class _Answer:
+    """A class attribute that is not there: reading it raises the answer, and instances may have their own.
+
+    A ``__getattr__`` would do the same, and make each reading of every other attribute slower.
+    """
+
+    def __init__(self, owner: str, word: str) -> None:
+        self.owner, self.word = owner, word
+
+    def __get__(self, thing: Any, kind: type) -> NoReturn:
+        raise missing(self.owner, thing, self.word)
+
+
+def answer_attributes(owner: str, kind: Any) -> None:
+    """Let the instances of a class answer other packages' attributes, and not list them in `dir`."""
+    for word in TABLE:
+        if word.owner == owner:
+            setattr(kind, word.word, _Answer(owner, word.word))
+    listed = kind.__dir__
+
+    def own(self: Any) -> list[str]:
+        return [
+            name for name in listed(self) if type(inspect.getattr_static(self, name, None)) is not _Answer
+        ]
+
+    kind.__dir__ = own
 
 
 def _sentence(here: str) -> str:

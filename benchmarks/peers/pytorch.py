@@ -30,7 +30,7 @@ class PyTorch(Peer):
         from torch.nn import functional as F
 
         torch.set_num_threads(THREADS)
-        # Our products are true float32, so PyTorch's must be: its convolutions use TF32 unless told otherwise.
+        # Our products are true float32; on a GPU its convolutions would use TF32.
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         model = network(nn, workload).to(self.device)
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..words import answer_calls, missing
+from ..words import answer_attributes, answer_calls, missing
 from . import functional, init
 from .activation import (
     ELU,
@@ -38,6 +38,7 @@ from .parameter import Parameter
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 answer_calls(sys.modules[__name__], Module)
+answer_attributes("Module", Module)
 
 
 def __getattr__(name: str) -> Any:

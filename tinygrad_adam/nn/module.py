@@ -14,7 +14,6 @@ from ..backend.device import asarray, on_device_of, to_device, to_host
 from ..errors import DTypeError, OptionError, StateError
 from ..primitive import look_at
 from ..tensor import Tensor
-from ..words import missing
 from .parameter import Parameter
 from .summary import summarize
 
@@ -120,9 +119,6 @@ class Module:
                 if name in registry:
                     registry[name] = None
                     self.__dict__["_replaced"] = self._replaced + 1
-
-    def __getattr__(self, name: str) -> Any:
-        raise missing("Module", self, name)
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._modules):

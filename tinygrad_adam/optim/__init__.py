@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..words import answer_calls, missing
+from ..words import answer_attributes, answer_calls, missing
 from .adabelief import AdaBelief
 from .adabound import AdaBound, AMSBound
 from .adadelta import Adadelta
@@ -45,6 +45,7 @@ from .sgd import SGD
 from .sparse_adam import SparseAdam
 
 answer_calls(sys.modules[__name__], Optimizer)
+answer_attributes("Optimizer", Optimizer)
 
 
 def __getattr__(name: str) -> Any:

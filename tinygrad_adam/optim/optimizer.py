@@ -14,7 +14,6 @@ from ..backend.device import asarray, backend_of, on_device_of, to_host
 from ..backend.kernels import chosen_kernels
 from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
 from ..tensor import Tensor
-from ..words import missing
 from .flat import FlatStorage
 
 if TYPE_CHECKING:
@@ -94,9 +93,6 @@ class Optimizer:
             )
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
-
-    def __getattr__(self, name: str) -> Any:
-        raise missing("Optimizer", self, name)
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add parameters with hyper-parameters of their own.

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..words import answer_calls
+from ..words import answer_attributes, answer_calls
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
 from .comparison import Entry, Result, compare
@@ -20,3 +20,4 @@ from .space import Range, parse_space
 from .trial import Outcome, process_pool, run_trial
 
 answer_calls(sys.modules[__name__], Trainer)
+answer_attributes("Trainer", Trainer)

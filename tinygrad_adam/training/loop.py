@@ -20,7 +20,6 @@ from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..primitive import no_grad
 from ..tensor import Tensor
-from ..words import missing
 from .callbacks import Callback, Checkpoints, monitored
 from .checkpoint import all_or_nothing, restore, save_checkpoint
 from .history import History
@@ -129,9 +128,6 @@ class Trainer:
         self._gathered = 0  # batches since the last step
         self._loader: DataLoader | None = None
         self._loader_state: dict[str, int] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        raise missing("Trainer", self, name)
 
     @property
     def last_loss(self) -> float:
