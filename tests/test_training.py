@@ -473,7 +473,7 @@ def test_metrics_by_hand():
 
 @pytest.mark.parametrize("metric", [MeanSquaredError(), MeanAbsoluteError(), Accuracy()])
 def test_metrics_refuse_to_broadcast(metric):
-    output, target = tg.zeros((3, 1)), tg.zeros((1, 3))
+    output, target = tg.zeros((3, 2)), tg.zeros((1, 2))
     with pytest.raises(ShapeError, match="one target for each"):
         metric.update(output, target)
     assert metric.count == 0

@@ -137,7 +137,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ShapeError("dropout2d", "x must have shape (N, C, ...)", x=x.shape)
     channels = ones(x.shape[:2] + (1,) * (x.ndim - 2), dtype=x.dtype, device=x.device)
     mask = dropout(channels, p, training)
-    return x if mask is channels else x * mask
+    return x if mask is channels else _where(mask > 0, x * mask, 0)  # an infinite x times 0 would be NaN
 
 
 def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:

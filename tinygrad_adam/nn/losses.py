@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ..creation import tensor
@@ -17,7 +18,7 @@ class _Loss(Module):
         super().__init__()
         self._plain: dict[str, Any] = {}
         for name, value in settings.items():
-            if value is None or isinstance(value, str | int | float):
+            if value is None or isinstance(value, str | Real):
                 self._plain[name] = value
             else:
                 self.register_buffer(name, tensor(value))

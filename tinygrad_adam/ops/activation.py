@@ -18,7 +18,7 @@ def relu(kernels: Any, a: Any) -> Any:
 
 @primitive(a=lambda g, output: relu_vjp(g, output), output=lambda xp, output: xp.zeros_like(output))
 def relu_vjp(kernels: Any, a: Any, output: Any) -> Any:
-    """``a`` where the `output` of the ReLU is positive, and 0 elsewhere."""
+    """0 where the `output` of the ReLU is 0, whatever ``a`` is there, and ``a`` elsewhere."""
     return kernels.relu_vjp(a, output)
 
 
@@ -31,13 +31,18 @@ def choose_activation(where: str, activation: str | None) -> str | None:
     return activation
 
 
-@primitive(a=lambda xp, g, a, negative_slope: xp.where(a > 0, g, g * negative_slope))
+def _leaky_relu_rule(xp: Any, g: Any, a: Any, negative_slope: float) -> Any:
+    """Give ``g`` or ``negative_slope * g``; a slope of 0 selects 0, also of an infinite ``g``."""
+    return xp.where(a > 0, g, g * negative_slope) if negative_slope else relu_vjp(g, a)
+
+
+@primitive(a=_leaky_relu_rule)
 def leaky_relu(xp: Any, a: Any, *, negative_slope: float = 0.01) -> Any:
-    """``a`` where it is positive, and ``negative_slope * a`` elsewhere."""
-    return xp.where(a > 0, a, a * negative_slope)
+    """``a`` where it is positive, and ``negative_slope * a`` elsewhere; with a slope of 0 it is `relu`."""
+    return xp.where(a > 0, a, a * negative_slope) if negative_slope else xp.maximum(a, 0)
 
 
-@primitive(a=lambda xp, g, a, alpha: xp.where(a > 0, g, g * alpha * xp.exp(xp.minimum(a, 0))))
+@primitive(a=lambda xp, g, a, alpha: xp.where(a <= 0, g * alpha * xp.exp(xp.minimum(a, 0)), g))
 def elu(xp: Any, a: Any, *, alpha: float = 1.0) -> Any:
     """``a`` where it is positive, and ``alpha * (exp(a) - 1)`` elsewhere (Clevert et al., 2016)."""
     return xp.where(a > 0, a, alpha * xp.expm1(xp.minimum(a, 0)))
@@ -56,15 +61,23 @@ def softplus(xp: Any, a: Any) -> Any:
     return xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
 
 
-@primitive(a=lambda g, a, y: g * (y + sigmoid(a) * (1 - y)))
+# Not y + sigmoid(a) * (1 - y), in which two large numbers would cancel.
+@primitive(a=lambda g, a, y: g * (sigmoid(a) + y * sigmoid(-a)))
 def silu(xp: Any, a: Any) -> Any:
     """``a * sigmoid(a)``, also called swish."""
     return a * sigmoid(a)
 
 
-@primitive(
-    a=lambda xp, g, a: g * (_normal_cdf(a) + a * xp.exp(-0.5 * a * a) / math.sqrt(2 * math.pi)),
-)
+_FAR = 100.0
+"""From here on, on both sides, the slope of GELU is 0 or 1 in any precision; powers beyond might overflow."""
+
+
+def _gelu_rule(xp: Any, g: Any, a: Any) -> Any:
+    a = xp.clip(a, -_FAR, _FAR)
+    return g * (_normal_cdf(a) + a * xp.exp(-0.5 * a * a) / math.sqrt(2 * math.pi))
+
+
+@primitive(a=_gelu_rule)
 def _gelu_exact(xp: Any, a: Any) -> Any:
     """``a`` times the standard normal distribution function of `a`."""
     return a * _normal_cdf(a)
@@ -78,6 +91,7 @@ _ROOT = math.sqrt(2 / math.pi)
 
 
 def _gelu_tanh_rule(xp: Any, g: Any, a: Any) -> Any:
+    a = xp.clip(a, -_FAR, _FAR)
     t = xp.tanh(_ROOT * (a + 0.044715 * a**3))
     return g * 0.5 * (1 + t + a * (1 - t * t) * _ROOT * (1 + 3 * 0.044715 * a * a))
 
@@ -85,7 +99,8 @@ def _gelu_tanh_rule(xp: Any, g: Any, a: Any) -> Any:
 @primitive(a=_gelu_tanh_rule)
 def _gelu_tanh(xp: Any, a: Any) -> Any:
     """The approximation of GELU by a hyperbolic tangent."""
-    return 0.5 * a * (1 + xp.tanh(_ROOT * (a + 0.044715 * a**3)))
+    near = xp.clip(a, -_FAR, _FAR)
+    return 0.5 * a * (1 + xp.tanh(_ROOT * (near + 0.044715 * near**3)))
 
 
 def gelu(a: Any, approximate: str = "none") -> Any:

@@ -185,10 +185,11 @@ def erf(kernels: Any, a: Any) -> Any:
     return kernels.erf(a)
 
 
-# At a tie both inputs are the extremum and each gets half, as in PyTorch.
+# At a tie both inputs are the extremum and each gets half; beside NaN, which no comparison tells from the
+# extremum, each gets all: as in PyTorch.
 @primitive(
-    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a > b, g, 0)),
-    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b > a, g, 0)),
+    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a < b, 0, g)),
+    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b < a, 0, g)),
 )
 def maximum(xp: Any, a: Any, b: Any) -> Any:
     """The greater of `a` and `b`, element by element."""
@@ -196,18 +197,27 @@ def maximum(xp: Any, a: Any, b: Any) -> Any:
 
 
 @primitive(
-    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a < b, g, 0)),
-    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b < a, g, 0)),
+    a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a > b, 0, g)),
+    b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b > a, 0, g)),
 )
 def minimum(xp: Any, a: Any, b: Any) -> Any:
     """The lesser of `a` and `b`, element by element."""
     return xp.minimum(a, b)
 
 
-# Strictly inside or on a bound, the output is the input; elsewhere it does not depend on it.
-@primitive(a=lambda xp, g, a, y: xp.where(a == y, g, 0))
+def _clip_rule(xp: Any, g: Any, a: Any, min: float | None, max: float | None) -> Any:
+    """Give ``g`` inside and on the bounds; the output does not depend on what is elsewhere."""
+    if min is not None:
+        g = xp.where(a >= min, g, 0)
+    return g if max is None else xp.where(a <= max, g, 0)
+
+
+@primitive(a=_clip_rule)
 def clip(xp: Any, a: Any, *, min: float | None = None, max: float | None = None) -> Any:
-    """Limit `a` to the interval from `min` to `max`; None leaves that side open."""
+    """Limit `a` to the interval from `min` to `max`; None leaves that side open.
+
+    Where `min` exceeds `max` the result is `max` everywhere, and the gradient 0.
+    """
     return xp.clip(a, min, max)
 
 

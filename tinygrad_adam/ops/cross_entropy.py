@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backend.device import CPU, backend_of, on_device_of
@@ -9,11 +10,19 @@ from ..backend.kernels import chosen_kernels
 from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..primitive import aside, primitive
-from .activation import softmax
-from .arithmetic import add, multiply
+from .activation import log_softmax, softmax
+from .arithmetic import add, multiply, where
 from .indexing import _add_at
-from .loss import as_constant, as_target, beside, check_reduction, check_same_shape, reduced
-from .reduction import logsumexp, sum
+from .loss import (
+    as_constant,
+    as_target,
+    beside,
+    check_input,
+    check_reduction,
+    check_same_shape,
+    reduced,
+)
+from .reduction import sum
 from .shaping import moveaxis, reshape
 
 
@@ -29,7 +38,7 @@ def _logits_rule(
 def _softmax_cross_entropy(
     kernels: Any, logits: Any, labels: Any, class_weight: Any = None, *, ignore_index: int, reduction: str
 ) -> Any:
-    """``logsumexp(z) - z[label]`` of each row z, weighted and reduced."""
+    """``logsumexp(z) - z[label]`` of each row z, weighted and reduced; a row of weight 0 is not read."""
     _require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
     return kernels.softmax_cross_entropy(logits, labels, class_weight, ignore_index, reduction)
 
@@ -42,7 +51,7 @@ def _vjp_g_rule(
         xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
     )
     each = backend_of((column,)).xp.arange(len(column))
-    return row * (xp.sum(g * softmax(logits), axis=1) - g[each, column])
+    return xp.where(row == 0, 0, row * (xp.sum(g * softmax(logits), axis=1) - g[each, column]))
 
 
 def _vjp_logits_rule(
@@ -52,7 +61,7 @@ def _vjp_logits_rule(
     row, _ = row_weights(xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype)
     p = softmax(logits)
     scale = xp.reshape(g_in * row, (-1, 1))
-    return scale * p * (g - xp.sum(g * p, axis=1, keepdims=True))
+    return xp.where(row[:, None] == 0, 0, scale * p * (g - xp.sum(g * p, axis=1, keepdims=True)))
 
 
 @primitive(g_in=_vjp_g_rule, logits=_vjp_logits_rule)
@@ -74,11 +83,11 @@ def _softmax_cross_entropy_vjp(
     logits=lambda xp, g, logits, q: (
         xp.expand_dims(g, -1) * (xp.sum(q, axis=-1, keepdims=True) * softmax(logits) - q)
     ),
-    q=lambda xp, g, logits: xp.expand_dims(g, -1) * (logsumexp(logits, axis=-1, keepdims=True) - logits),
+    q=lambda xp, g, logits: -xp.expand_dims(g, -1) * log_softmax(logits),
 )
 def _soft_cross_entropy(xp: Any, logits: Any, q: Any) -> Any:
-    """``-sum(q * log_softmax(z))`` of each row z."""
-    return xp.sum(q, axis=-1) * logsumexp(logits, axis=-1) - xp.sum(q * logits, axis=-1)
+    """``-sum(q * log_softmax(z))`` of each row z; where q is 0, so is the term, also beside an infinity."""
+    return xp.sum(xp.where(q == 0, 0, -q * log_softmax(logits)), axis=-1)
 
 
 def cross_entropy(
@@ -101,11 +110,13 @@ def cross_entropy(
     weight : Tensor or array, shape (C,), optional
         A factor for the loss of each class.
     ignore_index : int
-        Samples with this label count neither in the sum nor in the mean.
+        Samples with this label count neither in the sum nor in the mean: whatever their logits are, their
+        loss and their gradient are 0. So are those of labels of weight 0 (without smoothing).
     label_smoothing : float
         In [0, 1]: how much of the target is spread evenly over all classes (Szegedy et al., 2016).
     reduction : {"mean", "sum", "none"}
-        With class indices, the mean is weighted by the weights of the labels, as in PyTorch.
+        With class indices, the mean is weighted by the weights of the labels, as in PyTorch. Where nothing
+        counts, as in an empty batch, it is NaN, its gradient is 0, and the sum is 0.
 
     Returns
     -------
@@ -135,6 +146,8 @@ def cross_entropy(
         raise OptionError(
             "cross_entropy", "label_smoothing must be in [0, 1]", label_smoothing=label_smoothing
         )
+    label_smoothing = float(label_smoothing)
+    check_input("cross_entropy", "logits", logits)
     shape = tuple(logits.shape)
     axis = 1 if len(shape) > 1 else 0
     if not shape or logits.dtype.kind != "f":
@@ -142,8 +155,8 @@ def cross_entropy(
             "cross_entropy", "logits must be floats with an axis of classes", logits=(shape, logits.dtype)
         )
     rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
-    target = beside(target, logits)
-    class_weight = None if weight is None else as_constant(weight, logits)
+    target = beside("cross_entropy", "target", target, logits)
+    class_weight = None if weight is None else as_constant("cross_entropy", "weight", weight, logits)
     if class_weight is not None and class_weight.shape != (shape[axis],):
         raise ShapeError(
             "cross_entropy",
@@ -160,7 +173,7 @@ def cross_entropy(
                 logits=shape, target=f"{sample_shape} {target.dtype}",
             )  # fmt: skip
         check_same_shape("cross_entropy", logits, target)
-        target = as_target(target, logits)
+        target = as_target("cross_entropy", target, logits)
         q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
         if label_smoothing:
             q = add(multiply(q, 1 - label_smoothing), label_smoothing / shape[axis])
@@ -176,9 +189,10 @@ def cross_entropy(
         )  # fmt: skip
     labels = _flat_labels("cross_entropy", target)
     if label_smoothing:
-        q = aside(_smoothed, labels, rows, class_weight, ignore_index, reduction, label_smoothing)
-        losses = _soft_cross_entropy(rows, q)
-        losses = losses if reduction == "none" else sum(losses)
+        q, read, counts = aside(
+            _smoothed, labels, rows, class_weight, ignore_index, reduction, label_smoothing
+        )
+        losses = _summed(_soft_cross_entropy(where(read, rows, 0), q), reduction, counts)
     else:
         losses = _softmax_cross_entropy(
             rows, labels, class_weight, ignore_index=ignore_index, reduction=reduction
@@ -186,14 +200,21 @@ def cross_entropy(
     return losses if reduction != "none" or len(shape) == 2 else reshape(losses, shape=sample_shape)
 
 
-def _flat_labels(where: str, labels: Any) -> Any:
+def _summed(losses: Any, reduction: str, counts: Any) -> Any:
+    """Sum losses that are weighted for their reduction; a mean is NaN, without a gradient, if none counts."""
+    if reduction == "none":
+        return losses
+    return sum(losses) if reduction == "sum" else where(counts, sum(losses), math.nan)
+
+
+def _flat_labels(op: str, labels: Any) -> Any:
     """Return integer labels with one axis."""
     if labels.dtype.kind not in "iu":
-        raise DTypeError(where, "labels must be integers", labels=labels.dtype)
+        raise DTypeError(op, "labels must be integers", labels=labels.dtype)
     return labels if labels.ndim == 1 else reshape(labels, shape=(-1,))
 
 
-def _require_in_range(where: str, labels: Any, classes: int, ignore_index: int) -> None:
+def _require_in_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:
     """Refuse labels out of range.
 
     No look at those on a GPU: it would wait. There, a label out of range makes the loss NaN.
@@ -201,7 +222,7 @@ def _require_in_range(where: str, labels: Any, classes: int, ignore_index: int) 
     backend = backend_of((labels,))
     if backend is CPU and not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
         raise IndexingError(
-            where, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
+            op, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
             least=labels.min(), greatest=labels.max(),
         )  # fmt: skip
     return labels
@@ -209,32 +230,37 @@ def _require_in_range(where: str, labels: Any, classes: int, ignore_index: int) 
 
 def _smoothed(
     labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str, label_smoothing: float
-) -> Any:
-    """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in."""
+) -> tuple[Any, Any, Any]:
+    """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in.
+
+    Also which rows are read, and whether any has a weight.
+    """
     xp = backend_of((labels,)).xp
     classes = like.shape[1]
     _require_in_range("cross_entropy", labels, classes, ignore_index)
     with on_device_of(labels, "cross_entropy"):
         valid, column = row_weights(xp, labels, classes, None, ignore_index, "sum", like.dtype)
+        weights, _ = row_weights(xp, labels, classes, class_weight, ignore_index, "sum", like.dtype)
+        total = xp.asarray(xp.sum(weights))
         q = xp.full(like.shape, label_smoothing / classes, dtype=like.dtype)
         q[xp.arange(len(column)), column] += 1 - label_smoothing
         q *= valid[:, None]
         if class_weight is not None:
             q *= class_weight
         if reduction == "mean":
-            q /= row_weights(xp, labels, classes, class_weight, ignore_index, "sum", like.dtype)[0].sum()
-    return q
+            q /= xp.where(total == 0, 1, total)
+        return q, valid[:, None] != 0, total != 0
 
 
-def _nll_rule(g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
+def _nll_rule(xp: Any, g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
     each = backend_of((column,)).xp.arange(len(column))
-    return _add_at(-g * row, index=(each, column), shape=log_probs_shape)
+    return _add_at(xp.where(row == 0, 0, -g * row), index=(each, column), shape=log_probs_shape)
 
 
 @primitive(log_probs=_nll_rule)
 def _nll(xp: Any, log_probs: Any, column: Any, row: Any) -> Any:
-    """Pick ``-log_probs[i, column[i]] * row[i]``."""
-    return -log_probs[xp.arange(len(column)), column] * row
+    """Pick ``-log_probs[i, column[i]] * row[i]``, or 0 where the row has no weight."""
+    return xp.where(row == 0, 0, -log_probs[xp.arange(len(column)), column] * row)
 
 
 def nll_loss(
@@ -251,35 +277,49 @@ def nll_loss(
     weight : Tensor or array, shape (C,), optional
         A factor for the loss of each class.
     ignore_index : int
-        Samples with this label do not count.
+        Samples with this label do not count, as in `cross_entropy`.
     reduction : {"mean", "sum", "none"}
-        The mean is weighted by the weights of the labels.
+        The mean is weighted by the weights of the labels; where nothing counts it is NaN, its gradient 0.
 
     Raises
     ------
     ShapeError
         If the shapes do not fit.
+    DTypeError
+        If log-probabilities are not floats, or labels not integers.
     IndexingError
         If a label is out of range; on a GPU the loss is NaN instead, as in `cross_entropy`.
     """
     check_reduction("nll_loss", reduction)
+    check_input("nll_loss", "log_probs", log_probs)
     shape = tuple(log_probs.shape)
-    labels = beside(target, log_probs)
+    labels = beside("nll_loss", "target", target, log_probs)
     if len(shape) != 2 or labels.shape != shape[:1]:
         raise ShapeError(
             "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=labels.shape
         )
+    if log_probs.dtype.kind != "f":
+        raise DTypeError("nll_loss", "log_probs must be floats", log_probs=log_probs.dtype)
     labels = _flat_labels("nll_loss", labels)
-    class_weight = None if weight is None else as_constant(weight, log_probs)
-    row, column = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
-    losses = _nll(log_probs, column, row)
-    return losses if reduction == "none" else sum(losses)
+    class_weight = None if weight is None else as_constant("nll_loss", "weight", weight, log_probs)
+    if class_weight is not None and class_weight.shape != shape[1:]:
+        raise ShapeError(
+            "nll_loss",
+            "weight must have one entry for each class",
+            weight=class_weight.shape,
+            log_probs=shape,
+        )
+    row, column, counts = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
+    return _summed(_nll(log_probs, column, row), reduction, counts)
 
 
-def _picked(labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str) -> tuple[Any, Any]:
-    """Return what each row's loss is multiplied by, and the column to read."""
+def _picked(
+    labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str
+) -> tuple[Any, Any, Any]:
+    """Return what each row's loss is multiplied by, the column to read, and whether any row counts."""
     classes = like.shape[1]
     _require_in_range("nll_loss", labels, classes, ignore_index)
     with on_device_of(labels, "nll_loss"):
         xp = backend_of((labels,)).xp
-        return row_weights(xp, labels, classes, class_weight, ignore_index, reduction, like.dtype)
+        row, column = row_weights(xp, labels, classes, class_weight, ignore_index, reduction, like.dtype)
+        return row, column, xp.asarray(xp.any(row != 0))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy
+
+from ..backend.convert import array_of, default_dtype
 from ..backend.device import asarray, device_of, is_array, on_device_of
-from ..errors import OptionError, ShapeError, unknown_name
+from ..errors import DTypeError, OptionError, ShapeError, unknown_name
 from ..primitive import Variable, aside, detached, primitive
 from .activation import sigmoid, softplus
 from .arithmetic import astype
@@ -15,8 +19,10 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def reduced(values: Any, reduction: str) -> Any:
-    """Return the mean, the sum, or the values themselves."""
-    return mean(values) if reduction == "mean" else sum(values) if reduction == "sum" else values
+    """Return the mean, which of no values is NaN, the sum, or the values themselves."""
+    if reduction == "mean":
+        return mean(values) if values.size else sum(values) * math.nan
+    return sum(values) if reduction == "sum" else values
 
 
 def check_reduction(where: str, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None:
@@ -37,22 +43,50 @@ def check_same_shape(where: str, input: Any, target: Any) -> None:
         )
 
 
-def beside(value: Any, like: Any) -> Any:
-    """Return a Tensor or an array as it is, and a sequence as an array beside the input."""
-    if isinstance(value, Variable) or is_array(value):
+def check_input(where: str, name: str, value: Any) -> None:
+    """Refuse lists and numbers as the first argument, which says on which device a loss is computed."""
+    if not isinstance(value, Variable) and not is_array(value):
+        raise DTypeError(
+            where, f"{name} must be a Tensor or an array, as tg.tensor({name})", got=type(value).__name__
+        )
+
+
+def beside(where: str, name: str, value: Any, like: Any) -> Any:
+    """Return a Tensor or an array of numbers as it is, and a sequence as an array beside the input."""
+    if isinstance(value, Variable):
         return value
-    return asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
+    if hasattr(value, "mask"):
+        raise DTypeError(where, f"{name} must not be masked; call .filled() first", got=type(value).__name__)
+    if not is_array(value):
+        with default_dtype(numpy.float64):  # beside an input of float64 nothing must be lost
+            value = array_of(where, value)
+        value = asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
+    return value
 
 
-def as_constant(value: Any, like: Any) -> Any:
+def as_constant(where: str, name: str, value: Any, like: Any) -> Any:
     """Return what carries no gradient here in the dtype of the input."""
-    return _cast(detached(value) if isinstance(value, Variable) else beside(value, like), like.dtype)
-
-
-def as_target(value: Any, like: Any) -> Any:
-    """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
-    value = beside(value, like)
+    value = detached(value) if isinstance(value, Variable) else beside(where, name, value, like)
     return _cast(value, like.dtype)
+
+
+def as_target(where: str, value: Any, like: Any) -> Any:
+    """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
+    return _cast(beside(where, "target", value, like), like.dtype)
+
+
+def as_pair(where: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Return the input and the target of a loss of elements, of one shape and one dtype of floats.
+
+    An input of integers or truth values, which would cut the target off and wrap around, becomes the float
+    that NumPy would compute with.
+    """
+    check_input(where, "input", input)
+    target = beside(where, "target", target, input)
+    check_same_shape(where, input, target)
+    if input.dtype.kind != "f":
+        input = _cast(input, numpy.result_type(input.dtype, target.dtype, numpy.float32))
+    return input, _cast(target, input.dtype)
 
 
 def _cast(value: Any, dtype: Any) -> Any:
@@ -69,13 +103,14 @@ def _cast_array(array: Any, dtype: Any) -> Any:
 # --- Binary cross-entropy --------------------------------------------------------------------
 
 
+# Each side is a product of what is small by itself: 1 - sigmoid(x) or x - softplus(x) would cancel far out.
 @primitive(
-    x=lambda g, x, target, pos_weight: g * ((1 - target) - (1 + (pos_weight - 1) * target) * sigmoid(-x)),
+    x=lambda g, x, target, pos_weight: g * ((1 - target) * sigmoid(x) - pos_weight * target * sigmoid(-x)),
     target=lambda g, x, pos_weight: g * ((pos_weight - 1) * softplus(-x) - x),
 )
 def _binary_cross_entropy(xp: Any, x: Any, target: Any, pos_weight: Any) -> Any:
     """``-(pos_weight * t * log(s) + (1 - t) * log(1 - s))`` with s the sigmoid of `x`."""
-    return (1 - target) * x + (1 + (pos_weight - 1) * target) * softplus(-x)
+    return pos_weight * target * softplus(-x) + (1 - target) * softplus(x)
 
 
 def binary_cross_entropy_with_logits(
@@ -100,20 +135,22 @@ def binary_cross_entropy_with_logits(
     ------
     ShapeError
         If the shapes differ.
+    DTypeError
+        If `input` is a list or another thing without a shape, or the target does not hold numbers.
     """
-    check_reduction("binary_cross_entropy_with_logits", reduction)
-    target = as_target(target, input)
-    check_same_shape("binary_cross_entropy_with_logits", input, target)
-    losses = _binary_cross_entropy(
-        input, target, 1.0 if pos_weight is None else _scalar_or_constant(pos_weight, input)
-    )
+    where = "binary_cross_entropy_with_logits"
+    check_reduction(where, reduction)
+    input, target = as_pair(where, input, target)
+    positive = 1.0 if pos_weight is None else _scalar_or_constant(where, "pos_weight", pos_weight, input)
+    losses = _binary_cross_entropy(input, target, positive)
     if weight is not None:
-        losses = losses * _scalar_or_constant(weight, input)
+        losses = losses * _scalar_or_constant(where, "weight", weight, input)
     return reduced(losses, reduction)
 
 
-def _scalar_or_constant(value: Any, like: Any) -> Any:
-    return value if isinstance(value, int | float) else as_constant(value, like)
+def _scalar_or_constant(where: str, name: str, value: Any, like: Any) -> Any:
+    # A float64 scalar of NumPy is a float, too, and would make float64 losses.
+    return float(value) if isinstance(value, int | float) else as_constant(where, name, value, like)
 
 
 # --- Regression ------------------------------------------------------------------------------
@@ -153,14 +190,17 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     Parameters
     ----------
     input, target : Tensor or array
-        Of one shape; no broadcasting.
+        Of one shape; no broadcasting. The target is cast to the dtype of the input; integers and truth
+        values as input become the floats that NumPy would compute with, as in all losses of elements.
     reduction : {"mean", "sum", "none"}
-        What to make of the errors of the elements.
+        What to make of the errors of the elements. The mean of no elements is NaN, their sum 0.
 
     Raises
     ------
     ShapeError
         If the shapes differ.
+    DTypeError
+        If `input` is a list or another thing without a shape, or the target does not hold numbers.
     """
     return _regression("mse_loss", _squared_error, input, target, reduction)
 
@@ -191,15 +231,14 @@ def huber_loss(input: Any, target: Any, delta: float = 1.0, reduction: str = "me
     """
     if not delta > 0:
         raise OptionError("huber_loss", "delta must be positive", delta=delta)
-    return _regression("huber_loss", _huber, input, target, reduction, delta=delta)
+    return _regression("huber_loss", _huber, input, target, reduction, delta=float(delta))
 
 
 def _regression(
     where: str, operation: Any, input: Any, target: Any, reduction: str, **settings: float
 ) -> Any:
     check_reduction(where, reduction)
-    target = as_target(target, input)
-    check_same_shape(where, input, target)
+    input, target = as_pair(where, input, target)
     return reduced(operation(input, target, **settings), reduction)
 
 
@@ -210,10 +249,10 @@ def _kl_target_rule(xp: Any, g: Any, input: Any, target: Any) -> Any:
     return g * (xp.log(target) + 1 - input)
 
 
-@primitive(input=lambda g, target: -g * target, target=_kl_target_rule)
+@primitive(input=lambda xp, g, target: xp.where(target == 0, 0, -g * target), target=_kl_target_rule)
 def _kl_div(xp: Any, input: Any, target: Any) -> Any:
-    """``target * (log(target) - input)``, which is 0 where `target` is 0."""
-    return target * (xp.log(xp.where(target > 0, target, 1)) - input)
+    """``target * (log(target) - input)``, which is 0 where `target` is 0, also beside the logarithm of 0."""
+    return xp.where(target == 0, 0, target * (xp.log(xp.where(target > 0, target, 1)) - input))
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -235,13 +274,16 @@ def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:
         If the shapes differ.
     """
     check_reduction("kl_div", reduction, (*REDUCTIONS, "batchmean"))
-    target = as_target(target, input)
-    check_same_shape("kl_div", input, target)
+    input, target = as_pair("kl_div", input, target)
     losses = _kl_div(input, target)
-    return sum(losses) / input.shape[0] if reduction == "batchmean" else reduced(losses, reduction)
+    if reduction != "batchmean":
+        return reduced(losses, reduction)
+    if not input.shape:
+        raise ShapeError("kl_div", "'batchmean' needs an axis of samples", input=input.shape)
+    return sum(losses) / (input.shape[0] or math.nan)
 
 
-@primitive(input=lambda xp, g, input, target, margin: xp.where(margin - target * input > 0, -g * target, 0))
+@primitive(input=lambda xp, g, input, target, margin: xp.where(margin - target * input <= 0, 0, -g * target))
 def _hinge(xp: Any, input: Any, target: Any, *, margin: float) -> Any:
     """``max(0, margin - target * input)``."""
     return xp.maximum(margin - target * input, 0)
@@ -255,7 +297,7 @@ def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "m
     input : Tensor
         Scores of any shape.
     target : Tensor or array
-        -1 or 1, of the shape of `input`.
+        -1 or 1, of the shape of `input`; it gets no gradient.
     margin : float
         How far on the right side a score must be to cost nothing.
     reduction : {"mean", "sum", "none"}
@@ -265,8 +307,16 @@ def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "m
     ------
     ShapeError
         If the shapes differ.
+    DTypeError
+        If `target` holds truth values or unsigned integers, which cannot be -1.
     """
     check_reduction("hinge_loss", reduction)
-    target = as_target(target, input)
-    check_same_shape("hinge_loss", input, target)
-    return reduced(_hinge(input, target, margin=margin), reduction)
+    target = beside("hinge_loss", "target", target, input)
+    if target.dtype.kind in "bu":
+        raise DTypeError(
+            "hinge_loss",
+            "targets must be -1 or 1; make them of 0 and 1 as 2 * y.astype(int) - 1",
+            target=target.dtype,
+        )
+    input, target = as_pair("hinge_loss", input, target)
+    return reduced(_hinge(input, target, margin=float(margin)), reduction)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..primitive import primitive
+from .activation import softmax
 from .arithmetic import abs, power
 
 Axis = int | tuple[int, ...] | None
@@ -136,11 +137,8 @@ def prod(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return xp.prod(a, axis=axis, keepdims=keepdims)
 
 
-@primitive(
-    a=lambda xp, g, a, y, axis, keepdims: (
-        _kept(xp, g, a.shape, axis, keepdims) * xp.exp(a - _kept(xp, y, a.shape, axis, keepdims))
-    )
-)
+# Not exp(a - y): a large y is rounded, and all of it would be an error of the exponent.
+@primitive(a=lambda xp, g, a, axis, keepdims: _kept(xp, g, a.shape, axis, keepdims) * softmax(a, axis=axis))
 def logsumexp(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Logarithm of the sum of exponentials over `axis`, without overflow."""
     top = xp.max(a, axis=axis, keepdims=True)

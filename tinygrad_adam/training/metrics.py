@@ -6,16 +6,24 @@ from typing import Any
 
 import numpy
 
-from ..backend.device import asarray, device_of, on_device_of
-from ..errors import OptionError, ShapeError
+from ..backend.device import asarray, backend_of, device_of, on_device_of
+from ..errors import ShapeError
 from ..primitive import look_at
 from ..tensor import Tensor
+from ..values import integer
 from .running import RunningSum
 
 
 def _same_shape(where: str, output: tuple[int, ...], target: tuple[int, ...]) -> None:
     if output != target:  # NumPy would broadcast them to a table of all pairs
         raise ShapeError(where, "there must be one target for each output", output=output, target=target)
+
+
+def _difference(where: str, output: Any, target: Any) -> Any:
+    """Return ``output - target`` in floats: unsigned integers would wrap around, truth values refuse."""
+    _same_shape(where, output.shape, target.shape)
+    dtype = numpy.result_type(output.dtype, target.dtype, numpy.float32)
+    return output.astype(dtype, copy=False) - target.astype(dtype, copy=False)
 
 
 class Metric:
@@ -73,12 +81,21 @@ class Metric:
 
 
 class Accuracy(Metric):
-    """Share of samples whose label is among the `top` highest outputs.
+    """Share of samples whose label is among the `top` highest outputs; of equal ones the first count.
+
+    A sample whose outputs are NaN has no highest one: it scores 0.
 
     Parameters
     ----------
     top : int
         1 for the usual accuracy.
+
+    Raises
+    ------
+    ShapeError
+        If the outputs are not of one shape with the labels but for a last axis of two classes or more. A
+        decision between 0 and 1 by a single output is another metric: derive one from `Metric`, whose
+        `scores` are ``(output > 0) == target``.
 
     Examples
     --------
@@ -90,32 +107,40 @@ class Accuracy(Metric):
     """
 
     def __init__(self, top: int = 1) -> None:
-        if not isinstance(top, int) or top < 1:
-            raise OptionError("Accuracy", "top must be a positive integer", top=top)
-        self.top = top
+        self.top = integer("Accuracy", "top", top, least=1)
         super().__init__()
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+        if not output.shape or output.shape[-1] == 1:
+            raise ShapeError(
+                "Accuracy",
+                "the last axis of the outputs must be that of at least two classes; for a decision between 0 "
+                "and 1 derive a metric from Metric, whose scores are (output > 0) == target",
+                output=output.shape,
+            )
         _same_shape("Accuracy", output.shape[:-1], target.shape)
         if self.top > output.shape[-1]:
             raise ShapeError("Accuracy", "there are too few classes", top=self.top, output=output.shape)
         if self.top == 1:
-            return output.argmax(axis=-1) == target
-        best = numpy.argpartition(output, -self.top, axis=-1)[..., -self.top :]
-        return (best == target[..., None]).any(axis=-1)
+            return (output.argmax(axis=-1) == target) & ~numpy.isnan(output.max(axis=-1))
+        # Counted rather than sorted: for a partial sort the host would wait for the GPU.
+        xp = backend_of((output,)).xp
+        classes, label = xp.arange(output.shape[-1]), target[..., None]
+        own = xp.where(classes == label, output, 0).sum(axis=-1, keepdims=True)
+        ahead = ~(output <= own) | ((output == own) & (classes < label))
+        known = (target >= 0) & (target < output.shape[-1])
+        return known & (ahead.sum(axis=-1) < self.top)
 
 
 class MeanSquaredError(Metric):
     """Mean of the squared differences."""
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
-        _same_shape("MeanSquaredError", output.shape, target.shape)
-        return numpy.square(output - target)
+        return numpy.square(_difference("MeanSquaredError", output, target))
 
 
 class MeanAbsoluteError(Metric):
     """Mean of the absolute differences."""
 
     def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
-        _same_shape("MeanAbsoluteError", output.shape, target.shape)
-        return numpy.abs(output - target)
+        return numpy.abs(_difference("MeanAbsoluteError", output, target))

@@ -41,28 +41,31 @@ def _weight_of(label, class_weight, ignore_index):  # type: ignore[no-untyped-de
 
 @compiled
 def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped-def]
+    """Return what all weights are multiplied by: for a mean one over their sum, or 0 if there is nothing."""
     if not mean:
         return 1.0
     total = 0.0
     for label in labels:
         total += _weight_of(label, class_weight, ignore_index)
-    return 1.0 / total
+    return 0.0 if total == 0 else 1.0 / total
 
 
 @compiled
 def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, losses):  # type: ignore[no-untyped-def]
     scale = _scale(labels, class_weight, ignore_index, mean)
-    reduced = 0.0
+    reduced = 0.0 if scale else numpy.nan
     for i in range(logits.shape[0]):
+        weight = scale * _weight_of(labels[i], class_weight, ignore_index)
+        losses[i] = 0
+        if weight == 0:
+            continue
         top = logits[i, 0]
         for j in range(1, logits.shape[1]):
             top = max(top, logits[i, j])
         total = logits.dtype.type(0)
         for j in range(logits.shape[1]):
             total += math.exp(logits[i, j] - top)
-        weight = scale * _weight_of(labels[i], class_weight, ignore_index)
-        column = labels[i] if labels[i] != ignore_index else 0
-        loss = weight * (math.log(total) - (logits[i, column] - top))
+        loss = weight * (math.log(total) - (logits[i, labels[i]] - top))
         losses[i] = loss
         reduced += loss
     return reduced
@@ -82,6 +85,10 @@ def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean,
     scale = _scale(labels, class_weight, ignore_index, mean)
     kind = logits.dtype.type
     for i in range(logits.shape[0]):
+        weight = scale * _weight_of(labels[i], class_weight, ignore_index)
+        if weight == 0:
+            out[i] = 0
+            continue
         top = logits[i, 0]
         for j in range(1, logits.shape[1]):
             top = max(top, logits[i, j])
@@ -89,12 +96,11 @@ def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean,
         for j in range(logits.shape[1]):
             out[i, j] = math.exp(logits[i, j] - top)
             total += out[i, j]
-        factor = kind(scale * _weight_of(labels[i], class_weight, ignore_index)) * g[i if g.size > 1 else 0]
+        factor = kind(weight) * g[i if g.size > 1 else 0]
         per_total = factor / total
         for j in range(logits.shape[1]):
             out[i, j] *= per_total
-        if labels[i] != ignore_index:
-            out[i, labels[i]] -= factor
+        out[i, labels[i]] -= factor
 
 
 def softmax_cross_entropy_vjp(
@@ -120,7 +126,7 @@ def _relu(x, out):  # type: ignore[no-untyped-def]
 @compiled
 def _relu_vjp(g, y, out):  # type: ignore[no-untyped-def]
     for i in range(g.size):
-        out[i] = g[i] if y[i] > 0 else 0
+        out[i] = 0 if y[i] <= 0 else g[i]
 
 
 def relu(x: Any) -> Any:
@@ -133,9 +139,13 @@ def relu(x: Any) -> Any:
 
 
 def relu_vjp(g: Any, y: Any) -> Any:
-    """``g`` where `y` is positive; see `reference.relu_vjp`."""
-    if g.size < _FEW or g.shape != y.shape or g.dtype.kind != "f":
+    """0 where `y` is 0; see `reference.relu_vjp`."""
+    if g.shape != y.shape or g.dtype.kind != "f":
         return reference.relu_vjp(numpy, g, y)
+    if g.size < _FEW and g.flags.c_contiguous and y.flags.c_contiguous:
+        out = numpy.empty(g.shape, g.dtype)
+        _relu_vjp(g.reshape(-1), y.reshape(-1), out.reshape(-1))
+        return out
     out = memory.empty_like(y, g.dtype)
     flat, g, y = flat_alike(out, g, y)
     in_flat_pieces(_relu_vjp, (g, y, flat), least=_LEAST)

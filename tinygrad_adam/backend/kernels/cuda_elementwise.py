@@ -24,7 +24,7 @@ extern "C" __global__ void add_bias(
 }
 
 extern "C" __global__ void relu_vjp(const REAL* g, const REAL* y, REAL* out, INDEX n) {
-    EACH(i, n) out[i] = y[i] > 0 ? g[i] : 0;
+    EACH(i, n) out[i] = y[i] <= 0 ? 0 : g[i];
 }
 
 extern "C" __global__ void error_function(const REAL* x, REAL* out, INDEX n) {
@@ -84,7 +84,7 @@ def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
 
 
 def relu_vjp(g: Any, y: Any) -> Any:
-    """``g`` where `y` is positive; see `reference.relu_vjp`."""
+    """0 where `y` is 0; see `reference.relu_vjp`."""
     import cupy
 
     if g.shape != y.shape or g.dtype != y.dtype or not has_kernels(g.dtype):

@@ -1,7 +1,7 @@
 """Softmax cross-entropy in CUDA: each row of logits is read once from memory, and a second time from cache.
 
 The host does not look at labels, which would wait for the GPU. A label out of range has a weight that
-is NaN, and so makes the loss NaN.
+is NaN, and so makes the loss NaN. So does a mean in which nothing counts: 0 / 0.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ extern "C" __global__ void row_losses(
         const REAL total = sum_of_exp(z, classes, top);
         if (inside && threadIdx.x == 0) {
             const double weight = weight_of(labels[row], class_weight, classes, ignored);
-            const bool read = weight == weight && labels[row] != ignored;
-            losses[row] = weight * (log(total) - (z[read ? labels[row] : 0] - top));
+            const bool known = weight == weight;
+            losses[row] = weight == 0 ? 0 : weight * (log(total) - (z[known ? labels[row] : 0] - top));
         }
     }
 }
@@ -101,9 +101,12 @@ extern "C" __global__ void gradient(
         const REAL top = greatest(z, classes);
         const REAL total = sum_of_exp(z, classes, top);
         if (!inside) continue;
-        const REAL factor = g[one_g ? 0 : row] * weight_of(labels[row], class_weight, classes, ignored) / all;
-        EACH_COLUMN(j) {
-            out[row * classes + j] = factor / total * exp(z[j] - top) - (j == labels[row] ? factor : 0);
+        const double weight = weight_of(labels[row], class_weight, classes, ignored);
+        const bool counts = weight != 0 && all != 0;
+        const REAL factor = g[one_g ? 0 : row] * weight / all;
+        EACH_COLUMN(j) {  // what does not count is selected: times 0, an infinite g or logit would be NaN
+            const REAL slope = factor / total * exp(z[j] - top) - (j == labels[row] ? factor : 0);
+            out[row * classes + j] = counts ? slope : 0;
         }
     }
 }

@@ -79,8 +79,8 @@ def relu(xp: Any, x: Any) -> Any:
 
 
 def relu_vjp(xp: Any, g: Any, y: Any) -> Any:
-    """``g`` where the output `y` is positive."""
-    return g * (y > 0)
+    """0 where the output `y` is 0, and ``g`` elsewhere, also where `y` is NaN."""
+    return xp.where(y <= 0, 0, g)  # selected, for an infinite g times 0 would be NaN
 
 
 # --- Random numbers --------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def row_weights(
     """Return what each row's loss is multiplied by, and the column to read.
 
     The weight of the label's class, 0 where the label is to be ignored, divided by the sum of
-    all if the reduction is a mean. An ignored row reads column 0. A label that is not in
-    ``range(classes)`` makes its row NaN: where nobody looks at values beforehand, the loss tells.
+    all if the reduction is a mean, or all 0 if that sum is. An ignored row reads column 0. A label that is
+    not in ``range(classes)`` makes its row NaN: where nobody looks at values beforehand, the loss tells.
     """
     known = (labels >= 0) & (labels < classes)
     column = xp.where(known, labels, 0)
@@ -144,34 +144,41 @@ def row_weights(
     if class_weight is not None:
         row = row * class_weight[column]
     if reduction == "mean":
-        row = row / xp.sum(row)
+        total = xp.sum(row)
+        row = xp.where(total == 0, 0, row / xp.where(total == 0, 1, total))
     return row, column
 
 
 def softmax_cross_entropy(
     xp: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
-    """``logsumexp(z) - z[label]`` of each row z of (N, C) logits, weighted and reduced."""
+    """``logsumexp(z) - z[label]`` of each row z of (N, C) logits, weighted and reduced.
+
+    Where no row has a weight the mean is NaN. What has none is selected, not multiplied by 0, which may be
+    NaN.
+    """
     row, column = row_weights(
         xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
     )
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1))
-    losses = (log_sum - shifted[xp.arange(len(column)), column]) * row
+    losses = xp.where(row == 0, 0, (log_sum - shifted[xp.arange(len(column)), column]) * row)
+    if reduction == "mean":
+        return xp.where(xp.any(row != 0), xp.sum(losses), math.nan)
     return losses if reduction == "none" else xp.sum(losses)
 
 
 def softmax_cross_entropy_vjp(
     xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
 ) -> Any:
-    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z of (N, C) logits."""
+    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z of (N, C) logits; 0 without weight."""
     row, column = row_weights(
         xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
     )
     p = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
     p /= xp.sum(p, axis=1, keepdims=True)
     p[xp.arange(len(column)), column] -= 1
-    return p * (g * row)[:, None]
+    return xp.where(row[:, None] == 0, 0, p * (g * row)[:, None])
 
 
 # --- Channels --------------------------------------------------------------------------------
