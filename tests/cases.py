@@ -186,6 +186,8 @@ oracle("relu: at zero", lambda x: np.array([0, 0, 2.0]), functional("relu"), smo
        gradient=lambda x: [[0, 0, 1]])  # fmt: skip
 oracle("leaky_relu: at zero, slope", lambda x, negative_slope: np.array([-negative_slope, 0, 2]),
        functional("leaky_relu"), smooth=0, gradient=lambda x, negative_slope: [[0.2, 0.2, 1]])  # fmt: skip
+oracle("leaky_relu: at zero, no slope", lambda x, negative_slope: np.array([0, 0, 2.0]),
+       functional("leaky_relu"), smooth=0, gradient=lambda x, negative_slope: [[0, 0, 1]])  # fmt: skip
 oracle("elu: at zero, alpha", lambda x, alpha: np.array([1.5 * math.expm1(-1), 0, 2]), functional("elu"),
        smooth=0, gradient=lambda x, alpha: [[1.5 * math.exp(-1), 1.5, 1]])  # fmt: skip
 oracle("elu: far out", lambda x: np.array([-1.0, 800.0]), functional("elu"))
@@ -193,6 +195,8 @@ oracle("astype", lambda x, dtype: x, lambda torch, x, dtype: x.to(torch.float64)
 oracle("isfinite", lambda x: np.array([True, False, False, False]), NO_GRADIENT)
 oracle("clip", lambda x, min, max: np.fmin(np.fmax(x, np.array(min, float)), np.array(max, float)),
        named("clamp"))  # fmt: skip
+oracle("clip: bounds that exclude each other", lambda x, min, max: np.ones(5), named("clamp"),
+       smooth=0, gradient=lambda x, min, max: [[0, 0, 0, 0, 0]])  # fmt: skip
 oracle("clip: on the bounds", lambda x, min, max: np.array([-1, -1, 0.5, 2, 2.0]), named("clamp"),
        smooth=0, gradient=lambda x, min, max: [[0, 1, 1, 1, 0]])  # fmt: skip
 

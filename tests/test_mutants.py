@@ -190,10 +190,18 @@ SHARED = "x and the gradient have the same images and channels"
 UNREAD = "what iterates over the places of a window does not read this size"
 CHANNELS = "the reshape that follows splits the channels as well"
 ORDER = "the order in memory saves time only"
+BEYOND = "differs beside infinities and NaN only; test_selecting.py and test_losses.py check those"
 LENGTH = "all of these have one length and one backend"
 
 EQUIVALENT = {
     ("elu.a", "xp.minimum(a, 0): 0 -> 1"): "the exponential is used only where a is not positive",
+    (
+        "_leaky_relu_rule",
+        "xp.where(a > 0, g, g * negativ...e_slope else relu_vjp(g, a) -> "
+        "xp.where(a > 0, g, g * negative_slope)",
+    ): BEYOND,
+    ("_gelu_rule", "xp.clip(a, -_FAR, _FAR) -> a"): BEYOND,
+    ("_gelu_tanh_rule", "xp.clip(a, -_FAR, _FAR) -> a"): BEYOND,
     ("_power_base_rule", "isinstance(b, int | float): b -> g"): SCALAR,
     ("_power_base_rule", "isinstance(b, int | float): b -> a"): SCALAR,
     ("_power_base_rule", "xp.zeros_like(g): g -> a"): "zeros, which the engine fits to the input",
@@ -211,10 +219,10 @@ EQUIVALENT = {
     ("zeros_like.a", "zero"): NO_SLOPE,
     ("_gather_rule", "index.size: index -> _moved(index)"): "as many indices",
     ("_gather_rule", "-1: 1 -> 2"): "NumPy takes any negative size for the one to be found",
-    ("maximum.a", "a > b -> a >= b"): TIE,
-    ("maximum.b", "b > a -> b >= a"): TIE,
-    ("minimum.a", "a < b -> a <= b"): TIE,
-    ("minimum.b", "b < a -> b <= a"): TIE,
+    ("maximum.a", "a < b -> a <= b"): TIE,
+    ("maximum.b", "b < a -> b <= a"): TIE,
+    ("minimum.a", "a > b -> a >= b"): TIE,
+    ("minimum.b", "b > a -> b >= a"): TIE,
     (
         "_rows",
         "return a if a.ndim == 2 else x....shape[:-1]), a.shape[-1])) -> "
@@ -233,14 +241,29 @@ EQUIVALENT = {
     ("_vjp_logits_rule", "logits.dtype: logits -> labels"): DTYPE,
     ("_vjp_logits_rule", "logits.shape: logits -> g"): "the gradient has the shape of the logits",
     ("_vjp_logits_rule", "-1: 1 -> 2"): "NumPy infers any negative size",
+    (
+        "_vjp_g_rule",
+        "xp.where(row == 0, 0, row * (x...axis=1) - g[each, column])) -> "
+        "row * (xp.sum(g * softmax(logi... axis=1) - g[each, column])",
+    ): BEYOND,
+    (
+        "_vjp_logits_rule",
+        "xp.where(row[:, None] == 0, 0,...p, axis=1, keepdims=True))) -> "
+        "scale * p * (g - xp.sum(g * p, axis=1, keepdims=True))",
+    ): BEYOND,
     ("_soft_cross_entropy.logits", "-1 -> 1"): ROWS,
     ("_soft_cross_entropy.logits", "-1 -> 1 #2"): ROWS,
     ("_soft_cross_entropy.q", "-1 -> 1"): ROWS,
-    ("_soft_cross_entropy.q", "-1 -> 1 #2"): ROWS,
     ("_nll_rule", "len(column): column -> g"): LENGTH,
     ("_nll_rule", "len(column): column -> row"): LENGTH,
     ("_nll_rule", "(column,): column -> g"): LENGTH,
     ("_nll_rule", "(column,): column -> row"): LENGTH,
+    ("_nll_rule", "xp.where(row == 0, 0, -g) -> -g"): BEYOND,
+    ("_nll_rule", "xp.where(row == 0, 0, -g): 0 -> 1"): "it is multiplied by the row, which is 0 there",
+    ("_nll_rule", "row == 0: row -> g"): "where g is 0, so is the product",
+    ("_kl_div.input", "xp.where(target == 0, 0, -g) -> -g"): BEYOND,
+    ("_kl_div.input", "xp.where(target == 0, 0, -g): 0 -> 1"): "it is multiplied by the target, 0 there",
+    ("_kl_div.input", "target == 0: target -> g"): "where g is 0, so is the product",
     ("std.a", "xp.where(y == 0, 1, y): 1 -> 2"): FACTOR,
     ("_norm_rule", "xp.where(length == 0, 1, length): 1 -> 2"): FACTOR,
     ("_cumsum_rule", "0 if axis is None else axis -> axis"): "a flat array has one axis: None is 0",
@@ -299,6 +322,10 @@ EQUIVALENT = {
     ("kernels.max_pool2d_gather", "a.dtype: a -> x"): ONE_DTYPE,
     ("kernels.max_pool2d_gather", "a.shape: a -> x"): UNREAD,
     ("kernels.max_pool2d_gather", "2:: 2 -> 3"): UNREAD,
+    (
+        "kernels.softmax_cross_entropy_vjp",
+        "xp.where(row[:, None] == 0, 0, p * (g * row)[:, None]) -> p * (g * row)[:, None]",
+    ): BEYOND,
     ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> g"): DTYPE,
     ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> labels"): DTYPE,
 }

@@ -87,7 +87,7 @@ def _softmax_cross_entropy_vjp(
 )
 def _soft_cross_entropy(xp: Any, logits: Any, q: Any) -> Any:
     """``-sum(q * log_softmax(z))`` of each row z; where q is 0, so is the term, also beside an infinity."""
-    return xp.sum(xp.where(q == 0, 0, -q * log_softmax(logits)), axis=-1)
+    return xp.sum(q * xp.where(q == 0, 0, -log_softmax(logits)), axis=-1)
 
 
 def cross_entropy(
@@ -241,7 +241,7 @@ def _smoothed(
     with on_device_of(labels, "cross_entropy"):
         valid, column = row_weights(xp, labels, classes, None, ignore_index, "sum", like.dtype)
         weights, _ = row_weights(xp, labels, classes, class_weight, ignore_index, "sum", like.dtype)
-        total = xp.asarray(xp.sum(weights))
+        total = xp.sum(weights)
         q = xp.full(like.shape, label_smoothing / classes, dtype=like.dtype)
         q[xp.arange(len(column)), column] += 1 - label_smoothing
         q *= valid[:, None]
@@ -249,18 +249,18 @@ def _smoothed(
             q *= class_weight
         if reduction == "mean":
             q /= xp.where(total == 0, 1, total)
-        return q, valid[:, None] != 0, total != 0
+        return q, valid[:, None] != 0, xp.asarray(total != 0)
 
 
 def _nll_rule(xp: Any, g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
     each = backend_of((column,)).xp.arange(len(column))
-    return _add_at(xp.where(row == 0, 0, -g * row), index=(each, column), shape=log_probs_shape)
+    return _add_at(xp.where(row == 0, 0, -g) * row, index=(each, column), shape=log_probs_shape)
 
 
 @primitive(log_probs=_nll_rule)
 def _nll(xp: Any, log_probs: Any, column: Any, row: Any) -> Any:
     """Pick ``-log_probs[i, column[i]] * row[i]``, or 0 where the row has no weight."""
-    return xp.where(row == 0, 0, -log_probs[xp.arange(len(column)), column] * row)
+    return xp.where(row == 0, 0, -log_probs[xp.arange(len(column)), column]) * row
 
 
 def nll_loss(

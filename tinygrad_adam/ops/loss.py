@@ -249,10 +249,10 @@ def _kl_target_rule(xp: Any, g: Any, input: Any, target: Any) -> Any:
     return g * (xp.log(target) + 1 - input)
 
 
-@primitive(input=lambda xp, g, target: xp.where(target == 0, 0, -g * target), target=_kl_target_rule)
+@primitive(input=lambda xp, g, target: xp.where(target == 0, 0, -g) * target, target=_kl_target_rule)
 def _kl_div(xp: Any, input: Any, target: Any) -> Any:
     """``target * (log(target) - input)``, which is 0 where `target` is 0, also beside the logarithm of 0."""
-    return xp.where(target == 0, 0, target * (xp.log(xp.where(target > 0, target, 1)) - input))
+    return target * (xp.log(xp.where(target > 0, target, 1)) - xp.where(target == 0, 0, input))
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:

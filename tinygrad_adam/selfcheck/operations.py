@@ -43,6 +43,7 @@ def of_one_element() -> Iterator[Call]:
         yield call(op, "at zero", kink)
     yield call("leaky_relu", "at zero, slope", kink, negative_slope=0.2)
     yield call("leaky_relu", "slope", normal(4), negative_slope=0.3)
+    yield call("leaky_relu", "at zero, no slope", kink, negative_slope=0.0)
     yield call("elu", "at zero, alpha", kink, alpha=1.5)
     yield call("elu", "alpha", normal(5), alpha=0.7)
     yield call("elu", "far out", fixed([-800.0, 800.0]))
@@ -51,6 +52,7 @@ def of_one_element() -> Iterator[Call]:
     yield call("isfinite", "", fixed([0.0, np.inf, -np.inf, np.nan]), differentiable=False, keeps_dtype=False)
     for label, low, high in [("both", -0.5, 0.7), ("min", 0.1, None), ("max", None, 0.1)]:
         yield call("clip", label, normal(3, 4), min=low, max=high, elementwise=True)
+    yield call("clip", "bounds that exclude each other", fixed([0.0, 1.0, 1.5, 2.0, 3.0]), min=2.0, max=1.0)
     yield call("clip", "on the bounds", fixed([-2.0, -1.0, 0.5, 2.0, 3.0]), min=-1.0, max=2.0)
     for p in (0.0, 0.3, 0.9):
         yield call("dropout", f"p={p}", away(3, 5), p=p, key=7, elementwise=True)
@@ -380,6 +382,10 @@ def losses() -> Iterator[Call]:
                 yield call("cross_entropy", ", ".join([label, reduction, *extra]), normal(*size),
                            target=target, reduction=reduction, **extra)  # fmt: skip
     yield call("cross_entropy", "soft targets that need a gradient", (normal(4, 3), fixed(soft)))
+    for offset in (1e6, -1e6):
+        for each, target in (("label", np.array([1])), ("soft target", np.array([[0.2, 0.5, 0.3]]))):
+            yield call("cross_entropy", f"offset {offset:g}, {each}", fixed(offset + np.arange(3.0)[None]),
+                       target=target, label_smoothing=0.1)  # fmt: skip
     yield call("cross_entropy", "large logits", fixed([[900.0, 901.0], [0.0, -900.0]]),
                target=np.array([1, 0]), reduction="none")  # fmt: skip
     for reduction in REDUCTIONS:

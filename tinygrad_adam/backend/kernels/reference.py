@@ -162,7 +162,7 @@ def softmax_cross_entropy(
     )
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1))
-    losses = xp.where(row == 0, 0, (log_sum - shifted[xp.arange(len(column)), column]) * row)
+    losses = xp.where(row == 0, 0, log_sum - shifted[xp.arange(len(column)), column]) * row
     if reduction == "mean":
         return xp.where(xp.any(row != 0), xp.sum(losses), math.nan)
     return losses if reduction == "none" else xp.sum(losses)
