@@ -492,6 +492,7 @@ def _cross_entropy(
     targets = np.moveaxis(target, axis, -1).reshape(-1, classes) if soft else target.reshape(-1)
     losses, divisor = [], 0.0
     for z, t in zip(rows, targets, strict=True):
+        z = z - z.max()  # a shift changes nothing, and exp does not overflow
         log_p = z - math.log(np.sum(np.exp(z)))
         if not soft and t == ignore_index:
             losses.append(0.0)
