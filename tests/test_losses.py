@@ -271,8 +271,15 @@ def test_binary_cross_entropy_far_out(pos_weight, dtype):
         np.testing.assert_allclose(loss.data, value, rtol=eps, atol=tiny)
         np.testing.assert_allclose(x.grad.data, gradient, rtol=eps, atol=tiny)
     y = tg.tensor([-15.0, -17.0, -30.0], dtype=dtype, requires_grad=True)
-    F.softplus(y).sum().backward()
-    np.testing.assert_allclose(y.grad.data, 1 / (1 + np.exp([15.0, 17.0, 30.0])), rtol=1e-6)
+    for function, slope in (
+        (F.softplus, 1 / (1 + np.exp([15.0, 17.0, 30.0]))),
+        (F.sigmoid, np.exp([-15.0, -17.0, -30.0]) / (1 + np.exp([-15.0, -17.0, -30.0])) ** 2),
+        (F.elu, np.exp([-15.0, -17.0, -30.0])),
+        (tg.expm1, np.exp([-15.0, -17.0, -30.0])),
+    ):
+        y.grad = None
+        function(y).sum().backward()
+        np.testing.assert_allclose(y.grad.data, slope, rtol=1e-6)
 
 
 # --- Wrong arguments -------------------------------------------------------------------------

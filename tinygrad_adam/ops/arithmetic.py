@@ -101,7 +101,8 @@ def exp(xp: Any, a: Any) -> Any:
     return xp.exp(a)
 
 
-@primitive(a=lambda g, y: g * (y + 1))
+# Not y + 1, which cancels where `a` is far below 0.
+@primitive(a=lambda xp, g, a: g * xp.exp(a))
 def expm1(xp: Any, a: Any) -> Any:
     """``exp(a) - 1``, exact also for small `a`."""
     return xp.expm1(a)
