@@ -12,7 +12,8 @@ Every class also derives from the built-in exception that a caller would expect,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class TinygradAdamError(Exception):
@@ -109,3 +110,21 @@ def near_names(name: object, known: Iterable[str]) -> list[str]:
     import difflib  # slow to import, and needed only when something is wrong
 
     return difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4)
+
+
+@contextmanager
+def optional(where: str, extra: str) -> Iterator[None]:
+    """Say how to install the package that is imported inside the ``with`` block, if it is missing.
+
+    Parameters
+    ----------
+    where : str
+        What needs it.
+    extra : str
+        The extra of this package that brings it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise OptionError(where, f'needs {package}: pip install "tinygrad-adam[{extra}]"') from error

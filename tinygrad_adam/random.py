@@ -1,7 +1,8 @@
-"""The random generator that weights, shuffles and dropout masks are drawn from.
+"""The random generator that weights, dropout masks and random Tensors are drawn from.
 
 Numbers are drawn on the host, whatever the device, so that a seed means the same everywhere and
-the state can be saved.
+the state can be saved. The order of examples and their random changes do not come from here: they are
+functions of the seed of their `DataLoader`, so that an epoch can be gone on with in the middle.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def _current() -> numpy.random.Generator:
 
 def manual_seed(seed: int) -> None:
     """Restart the generator in use from `seed`.
+
+    It does not reach the shuffles of a `DataLoader`, which has a `seed` of its own.
 
     Parameters
     ----------

@@ -89,3 +89,12 @@ def read_value(where: str, text: str, pair: str, example: str) -> Any:
         if text.isidentifier():
             return text
         raise OptionError(where, f"write {example}", got=pair) from error
+
+
+def plain_number(value: object) -> int | float:
+    """Return a number of NumPy as one of Python; `json.dumps` calls this as its ``default``."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no number")

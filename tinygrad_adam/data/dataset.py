@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..backend.device import backend_of, get_backend, to_device
 from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ._options import check_int, check_real
+from ..values import integer
+from ._options import check_real
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -208,7 +209,7 @@ def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDat
     >>> len(train), len(test)
     (8, 2)
     """
-    check_int("split", "seed", seed, 0)
+    seed = integer("split", "seed", seed, 0)
     check_real("split", "fraction", fraction)
     n = len(dataset)
     cut = round(fraction * n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..backend.device import backend_of
 from ..errors import DTypeError, OptionError, ShapeError
-from ._options import check_int
+from ..values import integer, is_number
 from .dataset import Arrays, TensorDataset
 
 Augmentation = Callable[[np.random.Generator, NDArray[Any]], NDArray[Any]]
@@ -74,7 +73,7 @@ class ImageDataset(TensorDataset):
             raise ShapeError(
                 "ImageDataset", "there must be one label an image", images=images.shape, labels=labels.shape
             )
-        if not isinstance(scale, int | float | np.number) or not (math.isfinite(scale) and scale > 0):
+        if not is_number(scale) or scale <= 0:
             raise OptionError("ImageDataset", "scale must be finite and > 0", scale=repr(scale))
         if not isinstance(augment, Sequence) or not all(map(callable, augment)):
             raise OptionError(
@@ -107,7 +106,7 @@ def random_crop(padding: int) -> Augmentation:
     Raises
     ------
     OptionError
-        If `padding` is not a whole number of at least 0.
+        If `padding` is not an integer of at least 0.
 
     References
     ----------
@@ -123,8 +122,7 @@ def random_crop(padding: int) -> Augmentation:
              [7, 8, 9],
              [0, 0, 0]]]], dtype=uint8)
     """
-    check_int("random_crop", "padding", padding, 0)
-    return partial(_crop, int(padding))
+    return partial(_crop, integer("random_crop", "padding", padding, 0))
 
 
 def random_flip() -> Augmentation:

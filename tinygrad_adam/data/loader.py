@@ -17,9 +17,9 @@ from ..backend.convert import check_dtype
 from ..backend.device import device_of, get_backend
 from ..backend.feeding import fed
 from ..creation import tensor
-from ..errors import OptionError, StateError
+from ..errors import DTypeError, OptionError, StateError
 from ..tensor import Tensor
-from ._options import check_int
+from ..values import integer, is_integer
 from .dataset import Arrays, AugmentedDataset, Dataset, TensorDataset
 
 
@@ -54,6 +54,8 @@ class DataLoader:
     ------
     OptionError
         If an option is outside its domain; on iteration, if an epoch would have no batch at all.
+    DTypeError
+        On iteration, if the dataset returns something else than a tuple of arrays.
     DeviceError
         If this machine has no such device.
 
@@ -76,20 +78,27 @@ class DataLoader:
         prefetch: int = 0,
         device: str = "cpu",
     ) -> None:
-        check_int("DataLoader", "batch_size", batch_size, 1)
-        check_int("DataLoader", "seed", seed, 0)
-        check_int("DataLoader", "prefetch", prefetch, 0)
         for name, value in {"shuffle": shuffle, "drop_last": drop_last}.items():
             if not isinstance(value, bool):
                 raise OptionError("DataLoader", f"{name} must be True or False", **{name: repr(value)})
-        if isinstance(dataset, tuple | list):
-            raise OptionError("DataLoader", "put arrays into a dataset: DataLoader(TensorDataset(x, y))")
+        if isinstance(dataset, tuple | list | dict) or hasattr(dataset, "__array__"):
+            raise OptionError(
+                "DataLoader",
+                "put arrays into a dataset: DataLoader(TensorDataset(x, y)), or TensorDataset(x) for one",
+                got=type(dataset).__name__,
+            )
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise OptionError(
+                "DataLoader",
+                "a dataset gives its length, and the rows of an index array as a tuple of arrays",
+                got=type(dataset).__name__,
+            )
         self.dataset = dataset
-        self.batch_size = int(batch_size)
+        self.batch_size = integer("DataLoader", "batch_size", batch_size, 1)
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self.seed = int(seed)
-        self.prefetch = int(prefetch)
+        self.seed = integer("DataLoader", "seed", seed, 0)
+        self.prefetch = integer("DataLoader", "prefetch", prefetch, 0)
         self.device = get_backend(device).device  # refused here if it is unknown, not at the first batch
         self._epoch = 0
         self._batch = 0
@@ -109,10 +118,8 @@ class DataLoader:
                 batch_size=self.batch_size,
                 drop_last=self.drop_last,
             )
-        if self._batch > 0 and not self._restored:
-            self._epoch, self._batch = self._epoch + 1, 0
-        self._restored = False
-        epoch, first = self._epoch, self._batch
+        epoch, first = self._next_place()
+        self._epoch, self._batch, self._restored = epoch, first, False
 
         with closing(self._batches(epoch, range(first, count))) as batches:
             for handed, batch in enumerate(batches, first + 1):
@@ -147,18 +154,33 @@ class DataLoader:
                     check_dtype("DataLoader", array.dtype)
                 yield tuple(map(Tensor, arrays))
 
+    def _next_place(self) -> tuple[int, int]:
+        """Return the epoch and the batch that the next loop begins with."""
+        if self._batch > 0 and not self._restored:
+            return self._epoch + 1, 0
+        return self._epoch, self._batch
+
     def state_dict(self) -> dict[str, int]:
         """Return the position: the epoch, the batches of it that were handed out, and the seed.
 
-        After the last batch the epoch still counts as running until its loop ends, so a run that is restored
-        there still does what it does at the end of an epoch.
+        `batch_size`, `shuffle` and the number of examples come with it: where they differ, the same position
+        in the middle of an epoch means other examples. After the last batch the epoch still counts as running
+        until its loop ends, so a run that is restored there still does what it does at the end of an epoch.
 
         Returns
         -------
         dict of str to int
-            ``{"epoch": ..., "batch": ..., "seed": ...}``.
+            ``"epoch"``, ``"batch"``, ``"seed"``, ``"batch_size"``, ``"shuffle"``, ``"examples"``.
         """
-        return {"epoch": self._epoch, "batch": self._batch, "seed": self.seed}
+        return {"epoch": self._epoch, "batch": self._batch, "seed": self.seed, **self._division()}
+
+    def _division(self) -> dict[str, int]:
+        """Return everything besides the seed that says which examples a batch of an epoch has."""
+        return {
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "examples": len(self.dataset),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position: the next loop gives what was left of that epoch, the one after it the next epoch.
@@ -166,21 +188,37 @@ class DataLoader:
         Parameters
         ----------
         state : mapping of str to int
-            What `state_dict` returned, from a loader with the same dataset, `batch_size`, `shuffle` and
-            `drop_last`.
+            What `state_dict` returned. In the middle of an epoch it must be of a loader with the same
+            `batch_size`, `shuffle` and number of examples.
 
         Raises
         ------
         StateError
-            If the state is not one of a loader, or its epoch has more batches than this one's.
+            If the state is not one of a loader, or is in the middle of an epoch of other batches.
         """
-        if set(state) != {"epoch", "batch", "seed"} or not all(
-            type(value) is int and value >= 0 for value in state.values()
+        self._check_state(state)
+        self._epoch, self._batch, self.seed = (int(state[name]) for name in ("epoch", "batch", "seed"))
+        self._restored = True
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        """Refuse a state that `load_state_dict` would refuse, and change nothing."""
+        needed, division = {"epoch", "batch", "seed"}, self._division()
+        # Version 0.1 saved the needed ones alone.
+        if not needed <= set(state) <= needed | set(division) or not all(
+            is_integer(value, 0) for value in state.values()
         ):
             raise StateError(
                 "DataLoader",
-                "the state must hold epoch, batch and seed, each a whole number >= 0",
+                "the state must hold epoch, batch and seed, each an integer >= 0",
                 state=dict(state),
+            )
+        differing = [name for name in division if state.get(name, division[name]) != division[name]]
+        if state["batch"] > 0 and differing:
+            name = differing[0]
+            raise StateError(
+                "DataLoader",
+                f"the state is in the middle of an epoch, which goes on only with the same {name}",
+                **{f"{name} here": division[name], f"{name} there": state[name]},
             )
         if state["batch"] > len(self):
             raise StateError(
@@ -189,8 +227,6 @@ class DataLoader:
                 batch=state["batch"],
                 batches=len(self),
             )
-        self._epoch, self._batch, self.seed = state["epoch"], state["batch"], state["seed"]
-        self._restored = True
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         n = len(self.dataset)
@@ -206,10 +242,11 @@ class DataLoader:
         def make(number: int) -> Arrays:
             rows = order[number * size : (number + 1) * size]
             if not augmented:
-                return dataset[rows]
+                return _arrays("dataset[rows]", dataset[rows])
             # Not `default_rng([seed, epoch, number])`: for batch 0 that is the generator of the order.
             entropy = np.random.SeedSequence(seed, spawn_key=(epoch, number))
-            return cast(AugmentedDataset, dataset).batch(rows, np.random.default_rng(entropy))
+            batch = cast(AugmentedDataset, dataset).batch(rows, np.random.default_rng(entropy))
+            return _arrays("dataset.batch", batch)
 
         return make
 
@@ -233,3 +270,14 @@ class DataLoader:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _arrays(asked: str, returned: Any) -> Arrays:
+    """Refuse a bare array, whose examples would pass for the arrays of a batch, and a dictionary."""
+    if isinstance(returned, tuple | list):
+        return tuple(returned)
+    raise DTypeError(
+        "DataLoader",
+        f"{asked} must return a tuple of arrays, the rows of each: write return x, y, or return (x,) for one",
+        returned=type(returned).__name__,
+    )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._options import check_int, check_real
+from ..values import integer
+from ._options import check_real
 
 Points = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -107,10 +108,8 @@ def blobs(n: int, classes: int = 3, spread: float = 0.25, seed: int = 0) -> Poin
 
 
 def _start(where: str, n: int, classes: int, seed: int) -> tuple[np.random.Generator, NDArray[np.int64]]:
-    check_int(where, "n", n, 1)
-    check_int(where, "classes", classes, 2)
-    check_int(where, "seed", seed, 0)
-    rng = np.random.default_rng(seed)
+    n, classes = integer(where, "n", n, 1), integer(where, "classes", classes, 2)
+    rng = np.random.default_rng(integer(where, "seed", seed, 0))
     return rng, rng.permutation(np.arange(n, dtype=np.int64) % classes)
 
 

@@ -214,9 +214,13 @@ class Module:
     # --- Mode, gradients, place ----------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and all below it into training mode, and return it."""
-        for module in self.modules():
-            module.__dict__["training"] = mode
+        """Put this module and all below it into training mode, and return it.
+
+        Each module puts its own into it, so that one which overrides this method is asked.
+        """
+        self.__dict__["training"] = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:

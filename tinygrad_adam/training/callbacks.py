@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from ..backend.device import to_host
 from ..errors import NonFiniteError, OptionError
+from ..values import integer, is_number
 
 if TYPE_CHECKING:
     from .loop import Trainer
@@ -71,7 +73,11 @@ class _Monitor(Callback):
         if mode not in ("min", "max"):
             raise OptionError(type(self).__name__, "mode must be 'min' or 'max'", mode=mode)
         self.monitor, self.mode = monitor, mode
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = self._worst
+
+    @property
+    def _worst(self) -> float:
+        return math.inf if self.mode == "min" else -math.inf
 
     def improved(self, trainer: Trainer, margin: float | None = None) -> bool:
         """Tell whether the last epoch was the best so far, by more than `margin`, and remember it if so.
@@ -86,11 +92,10 @@ class _Monitor(Callback):
         return better
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best if math.isfinite(self.best) else None}
+        return {"best": None if self.best == self._worst else self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        worst = math.inf if self.mode == "min" else -math.inf
-        self.best = worst if state["best"] is None else float(state["best"])
+        self.best = self._worst if state["best"] is None else float(state["best"])
 
 
 class EarlyStopping(_Monitor):
@@ -112,14 +117,10 @@ class EarlyStopping(_Monitor):
         self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min"
     ) -> None:
         super().__init__(monitor, mode)
-        if not isinstance(patience, int) or patience < 1 or not min_delta >= 0:
-            raise OptionError(
-                "EarlyStopping",
-                "patience must be >= 1 and min_delta >= 0",
-                patience=patience,
-                min_delta=min_delta,
-            )
-        self.patience, self.min_delta = patience, min_delta
+        if not is_number(min_delta) or min_delta < 0:
+            raise OptionError("EarlyStopping", "min_delta must be a number >= 0", min_delta=repr(min_delta))
+        self.patience = integer("EarlyStopping", "patience", patience, 1)
+        self.min_delta = float(min_delta)
         self.waited = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:  # noqa: D102
@@ -146,8 +147,8 @@ class EarlyStopping(_Monitor):
 class Checkpoints(_Monitor):
     """Write ``last.safetensors`` after every epoch, and ``best.safetensors`` when it was the best.
 
-    When training is interrupted, ``last.safetensors`` is written at the step it stopped at. Weights
-    that are NaN or infinite are not written, so the last good checkpoint stays.
+    When training is interrupted, ``last.safetensors`` is written at the step it stopped at. Where a parameter
+    that is trained became NaN or infinite, nothing is written, so the last good checkpoint stays.
 
     Parameters
     ----------
@@ -186,13 +187,15 @@ class Checkpoints(_Monitor):
 
 
 def _require_finite(trainer: Trainer) -> None:
-    for name, array in trainer.model.state_dict().items():
-        if not numpy.isfinite(array).all():
+    """Refuse parameters that training has made NaN or infinite; a buffer may be, as a mask of -inf is."""
+    names = {id(p): name for name, p in trainer.model.named_parameters()}
+    for p in trainer._parameters():
+        if not numpy.isfinite(to_host(p._data)).all():
             raise NonFiniteError(
                 "training",
                 "a weight became NaN or infinite though the loss was finite; lower the learning rate, or "
                 "look for a gradient that is not finite, as of sqrt(0). Older checkpoints stay as they are",
-                weight=name,
+                weight=names.get(id(p), "one that is not of the model"),
                 epoch=trainer.epoch,
                 step=trainer.step,
             )

@@ -25,6 +25,7 @@ from ..errors import CheckpointError, StateError
 from ..nn import Module
 from ..optim import Optimizer
 from ..serialization import load_tensors, save_tensors
+from ..values import plain_number
 
 FORMAT = "tinygrad_adam checkpoint"
 VERSION = 1
@@ -47,7 +48,7 @@ def save_checkpoint(
     optimizer : Optimizer, optional
         Its moments, steps and hyper-parameters are saved.
     extra : dict, optional
-        Anything that JSON can hold.
+        Anything that JSON can hold, and NumPy's numbers.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def save_checkpoint(
         steps = {name: entry["step"] for name, entry in state["state"].items()}
         header["optimizer"] = {"optimizer": state["optimizer"], "groups": state["groups"], "steps": steps}
     try:
-        text = json.dumps(header)
+        text = json.dumps(header, default=plain_number)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"saving {path}", f"only what JSON can hold can be saved: {error}") from error
     save_tensors(path, tensors, {"tinygrad_adam": text, "crc32": checksum(tensors, text)})

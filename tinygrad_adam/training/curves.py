@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from ..errors import OptionError
+from ..errors import OptionError, optional
 from .comparison import Result
 from .run import RunConfig
 
@@ -62,8 +62,9 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
     OptionError
         If no training ended well.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator
+    with optional("plot_comparison", "cli"):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator
 
     drawn = [result for result in results if result.ended]
     if not drawn:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import optional
+from ..values import plain_number
+
 
 class History:
     """Rows of numbers, one an epoch.
@@ -39,7 +42,7 @@ class History:
 
     def to_jsonl(self) -> str:
         """Return one line of JSON an epoch."""
-        return "".join(json.dumps(row) + "\n" for row in self.rows)
+        return "".join(json.dumps(row, default=plain_number) + "\n" for row in self.rows)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw every quantity over the epochs, training and validation side by side.
@@ -55,8 +58,9 @@ class History:
         -------
         matplotlib.figure.Figure
         """
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
+        with optional("History.plot", "cli"):
+            from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
 
         shown = {name.removeprefix("val_"): None for row in self.rows for name in row}
         for other in ("epoch", "step", "lr", "seconds"):

@@ -13,21 +13,26 @@ from typing import Any
 
 import numpy
 
-from ..backend.device import to_host
+from ..autograd import grad
+from ..backend.device import backend_of, to_host
 from ..data import DataLoader
-from ..errors import NonFiniteError, OptionError, StateError
+from ..errors import NonFiniteError, OptionError, StateError, TinygradAdamError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
-from ..primitive import no_grad
+from ..primitive import enable_grad
 from ..tensor import Tensor
+from ..values import integer, is_number
+from .arguments import require_parts
+from .batches import batches_of, pair, training_loader
 from .callbacks import Callback, Checkpoints, monitored
 from .checkpoint import all_or_nothing, restore, save_checkpoint
 from .history import History
 from .metrics import Metric
+from .modes import evaluating, modes_put_back, train_what_trains
 from .running import RunningSum
 
 LOOK_EVERY = 64
-"""After so many batches on a GPU the loss is looked at, whether it is finite: a look waits for the GPU."""
+"""After this many batches on a GPU their losses are read: a look at one waits for the GPU."""
 
 
 class Trainer:
@@ -59,6 +64,12 @@ class Trainer:
     callbacks : sequence of Callback
         Called in order, but `Checkpoints` last, so that they hold what the others made of an epoch.
 
+    Raises
+    ------
+    OptionError
+        If an argument is of another kind or outside its domain, if the optimizer has no parameter of `model`,
+        or if `schedule` is one of another optimizer.
+
     Attributes
     ----------
     epoch, step : int
@@ -71,6 +82,12 @@ class Trainer:
         Whether the last `fit` ended by Ctrl-C.
     stop_reason : str or None
         Why it ended before its last epoch.
+
+    Notes
+    -----
+    A batch of which no label counts, such as one whose labels are all `ignore_index`, has a loss of NaN and a
+    gradient of 0. It is left out: no step, no loss, no metric. On a GPU, where telling it would wait for each
+    loss, only its loss is left out: it is a step along a gradient of 0, and counts in the metrics.
 
     Examples
     --------
@@ -103,51 +120,57 @@ class Trainer:
         accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> None:
+        require_parts(model, optimizer, loss, metrics, schedule, callbacks)
         if schedule_per not in ("epoch", "step"):
             raise OptionError("Trainer", "schedule_per must be 'epoch' or 'step'", schedule_per=schedule_per)
         if schedule_per == "step" and isinstance(schedule, ReduceLROnPlateau):
             raise OptionError(
                 "Trainer", "ReduceLROnPlateau watches what is known after an epoch; use schedule_per='epoch'"
             )
-        if not isinstance(accumulate, int) or accumulate < 1:
-            raise OptionError("Trainer", "accumulate must be a positive integer", accumulate=accumulate)
-        if max_grad_norm is not None and not max_grad_norm > 0:
-            raise OptionError("Trainer", "max_grad_norm must be positive", max_grad_norm=max_grad_norm)
+        # Infinity only measures.
+        if max_grad_norm not in (None, math.inf) and not (is_number(max_grad_norm) and max_grad_norm > 0):
+            raise OptionError("Trainer", "max_grad_norm must be positive", max_grad_norm=repr(max_grad_norm))
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.metrics = metrics or {}
         self.schedule, self.schedule_per = schedule, schedule_per
         self.schedule_monitor = schedule_monitor
-        self.max_grad_norm, self.accumulate = max_grad_norm, accumulate
+        self.max_grad_norm = None if max_grad_norm is None else float(max_grad_norm)
+        self.accumulate = integer("Trainer", "accumulate", accumulate, 1)
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoints))
         self.epoch = self.step = self.batch = self.epochs = self.batches_per_epoch = 0
         self.history = History()
         self.interrupted = False
         self.stop_reason: str | None = None
         self._last_loss: Any = math.nan
-        self._loss_sum, self._sample_count, self._seconds = RunningSum(), 0, 0.0
-        self._gathered = 0  # batches since the last step
-        self._loader: DataLoader | None = None
-        self._loader_state: dict[str, int] | None = None
+        self._loss_sum, self._sample_count, self._seconds = 0.0, 0, 0.0
+        self._unread: list[tuple[Any, int]] = []  # losses on a GPU that are not in the sum yet, with examples
+        self._gathered = self._counted = 0  # batches since the last step, and their examples with a loss
+        self._place: Any = None  # the state of the loader, but for the batch
+        self._loaded = False  # whether the place is one of a file, which the next fit goes on from
 
     @property
     def last_loss(self) -> float:
         """The loss of the last batch, NaN before any; on a GPU, reading it waits."""
-        return float(to_host(self._last_loss))
+        return float(numpy.asarray(to_host(self._last_loss)).item())
 
     # --- Training ------------------------------------------------------------------------
 
-    def fit(self, loader: DataLoader, epochs: int, validation: Iterable[Any] | None = None) -> History:
+    def fit(self, loader: Any, epochs: int, validation: Any = None) -> History:
         """Train until `epochs` epochs are complete, counting those before.
 
-        Ctrl-C ends training after the running step; a second one ends the program.
+        After a stop (Ctrl-C, `stop`) or a `load` it goes on in the middle of the epoch, also where the loader
+        was iterated meanwhile. After an error it begins that epoch anew.
+
+        Ctrl-C ends training after the running step; a second one ends the program. Where the program ignores
+        Ctrl-C, as one that a script starts in the background does, so does `fit`.
 
         Parameters
         ----------
-        loader : DataLoader
-            Yields batches of input and target.
+        loader : DataLoader, or pair of arrays
+            Yields batches of input and target. Arrays ``(x, y)`` are shuffled, 32 examples a batch.
         epochs : int
             How many in all.
-        validation : iterable of batches, optional
+        validation : DataLoader, pair of arrays, or iterable of batches, optional
             Evaluated after each epoch.
 
         Returns
@@ -157,26 +180,38 @@ class Trainer:
 
         Raises
         ------
+        OptionError
+            If something is not of that form, or `validation` is an iterator, which one epoch would use up.
+        StateError
+            If it would go on in the middle of an epoch with another batch size or other examples.
         NonFiniteError
             If the loss is NaN or infinite; the step is named, and no parameter was changed by it. On a GPU
             this is found out at the end of the epoch or some steps late, when parameters were changed. Also
             if a gradient is, and the optimizer was made with ``on_nonfinite="raise"``.
+
+        Notes
+        -----
+        Submodules in another mode than the module that holds them stay in it, such as a batch normalization
+        frozen by ``model[1].eval()``; all others train. Afterwards all modes are as before.
         """
-        if not isinstance(epochs, int) or epochs < 0:
-            raise OptionError("Trainer.fit", "epochs must be an integer >= 0", epochs=epochs)
-        self._loader, self.epochs, self.batches_per_epoch = loader, epochs, len(loader)
-        self._gathered = 0
-        # After an interruption the loader goes on in the middle of the epoch, as does a loaded checkpoint.
-        loader.load_state_dict(self._loader_state or loader.state_dict())
-        self._loader_state = None
+        epochs = integer("Trainer.fit", "epochs", epochs, 0)
+        loader = training_loader("Trainer.fit", loader, self.model)
+        if isinstance(validation, Iterator) and epochs > self.epoch + 1:
+            raise OptionError("Trainer.fit", f"the first epoch would use up validation: {_AGAIN}")
+        if validation is not None:
+            validation = batches_of("Trainer.fit", validation, self.model)
+        self._find_place(loader)
+        self.epochs, self.batches_per_epoch = epochs, len(loader)
         self.interrupted, self.stop_reason = False, None
-        with _interrupt_as_flag(self):
+        with _interrupt_as_flag(self), modes_put_back(self.model):
             self._call("on_fit_start")
             try:
                 while self.epoch < epochs and self.stop_reason is None:
                     self._run_epoch(loader, validation)
             except BaseException:
-                self.interrupted = False  # it ended inside a step, where nothing fits together
+                # It ended inside a step, where nothing fits together.
+                self.interrupted, self.batch = False, 0
+                self._forget_sums()
                 raise
             finally:
                 self._call("on_fit_end")
@@ -186,25 +221,51 @@ class Trainer:
         """End training after the running step; callbacks call this."""
         self.stop_reason = reason
 
+    def _find_place(self, loader: DataLoader) -> None:
+        """Find the epoch of the loader, and the batch of it, to begin with.
+
+        The Trainer keeps its own place, since others may iterate the loader. It takes over that of a loader
+        that was restored, or that divides its examples otherwise than the one before.
+        """
+        own, there = self._place, loader.state_dict()
+        if own is None or (
+            self.batch == 0
+            and not self._loaded
+            and (loader._restored or any(own.get(name) != there[name] for name in there.keys() - _MOVING))
+        ):
+            epoch, self.batch = loader._next_place()
+            if self.batch == len(loader):  # nothing is left of the epoch
+                epoch, self.batch = epoch + 1, 0
+            own = {**there, "epoch": epoch}
+            self._forget_sums()
+        loader._check_state({**own, "batch": self.batch})
+        self._place = {**there, "epoch": own["epoch"], "seed": own["seed"]}
+        self._loaded, self._gathered = False, 0
+
     def _run_epoch(self, loader: DataLoader, validation: Iterable[Any] | None) -> None:
         self._call("on_epoch_start")
+        if self.stop_reason is not None:
+            return
         started = time.perf_counter()
-        self.model.train()
+        train_what_trains(self.model)
+        loader.load_state_dict({**self._place, "batch": self.batch})
+        self._place = loader.state_dict()
         for batch in loader:
-            if not self._take_batch(loader, *batch):
-                continue
-            self._call("on_step_end")
-            if self.stop_reason is not None:
+            if self._take_batch(loader, *pair("Trainer.fit", batch)):
+                self._call("on_step_end")
+            if self.stop_reason is not None and self._gathered == 0:
                 self._seconds += time.perf_counter() - started
                 return
-        self._require_finite(self._loss_sum.value, late=True)
+        self._read_losses()
+        if self._sample_count == 0:
+            raise OptionError("Trainer.fit", "no batch of the epoch has a loss: none has a label that counts")
         row = {
             "epoch": self.epoch + 1,
             "step": self.step,
-            "loss": self._loss_sum.value / max(1, self._sample_count),
+            "loss": self._loss_sum / self._sample_count,
         }
         row.update((name, metric.value) for name, metric in self.metrics.items())
-        row["lr"] = self.optimizer.param_groups[0]["lr"]
+        row["lr"] = float(self.optimizer.param_groups[0]["lr"])
         self._forget_sums()
         if validation is not None:
             row.update((f"val_{name}", value) for name, value in self.evaluate(validation).items())
@@ -216,46 +277,107 @@ class Trainer:
             else:
                 self.schedule.step()
         self.epoch, self.batch = self.epoch + 1, 0
+        self._place["epoch"] += 1
         self.history.append(row)
         self._call("on_epoch_end")
 
     def _take_batch(self, loader: DataLoader, x: Tensor, target: Tensor) -> bool:
         """Add a batch to the gradients; take the step if it completes one, and tell whether it did."""
         output = self.model(x)
-        loss = self.loss(output, target)
-        self._last_loss = loss._data
-        if loss.device == "cpu":
-            self._require_finite(self.last_loss)
-        elif self.batch % LOOK_EVERY == LOOK_EVERY - 1:
-            self._require_finite(self._loss_sum.value, late=True)
-        number = loader.state_dict()["batch"] - 1
-        first = number - self._gathered
+        loss = self._loss_of(output, target)
+        first = self.batch - self._gathered
         after = min(first + self.accumulate, len(loader))
         examples = min(after * loader.batch_size, len(loader.dataset)) - first * loader.batch_size
         if self._gathered == 0:
             self.optimizer.zero_grad()
-        (loss if len(x) == examples else loss * (len(x) / examples)).backward()
-        self._loss_sum.add(self._last_loss, times=len(x))
-        self._sample_count += len(x)
-        for metric in self.metrics.values():
-            metric.update(output, target)
+            self._counted = 0
+        if self._note(loss, len(x), output, target):
+            (loss if len(x) == examples else loss * (len(x) / examples)).backward()
+            self._counted += len(x)
+            for metric in self.metrics.values():
+                metric.update(output, target)
         self.batch, self._gathered = self.batch + 1, self._gathered + 1
-        if number + 1 < after:
+        if self.batch < after:
             return False
         self._gathered = 0
+        if self._counted == 0:
+            return False
+        share = self._counted / examples  # less than 1 where batches were left out
         if self.max_grad_norm is not None:
-            clip_grad_norm_(self._parameters(), self.max_grad_norm)
-        self.optimizer.step()
+            clip_grad_norm_(self._parameters(), self.max_grad_norm * share)
+        self.optimizer.step(grad_scale=share)
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         self.step += 1
         return True
 
-    def _require_finite(self, loss: float, late: bool = False) -> None:
-        """Refuse to go on with a loss, or `late` a sum of losses, that is not finite."""
-        if math.isfinite(loss):
+    def _loss_of(self, output: Any, target: Any) -> Tensor:
+        loss = self.loss(output, target)
+        if isinstance(loss, Tensor) and loss._data.size == 1:
+            return loss
+        raise OptionError(
+            "Trainer",
+            "loss(output, target) must return a scalar Tensor, such as the mean over the batch; "
+            "the losses here do with reduction='mean'",
+            returned=f"Tensor {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__,
+        )
+
+    def _note(self, loss: Tensor, examples: int, output: Any, target: Any) -> bool:
+        """Add a loss to the sum, on a GPU later, and tell whether it is one; refuse one that is not finite."""
+        if loss.device == "cpu":
+            value = loss._data.item()
+            if not math.isfinite(value):
+                if math.isnan(value) and self._has_no_label(output, target):
+                    return False
+                raise self._not_finite(value)
+            self._loss_sum += value * examples
+            self._sample_count += examples
+            self._last_loss = value
+            return True
+        self._last_loss = loss._data
+        self._unread.append((loss._data, examples))
+        if len(self._unread) == LOOK_EVERY:
+            self._read_losses()
+        return True
+
+    def _read_losses(self) -> None:
+        """Add the losses that are still on a GPU to the sum; this waits.
+
+        A loss of NaN whose gradient is 0 leaves the parameters finite: no label of its batch counted. After
+        any other NaN all parameters that it depends on are NaN.
+        """
+        if not self._unread:
             return
-        raise NonFiniteError(
+        arrays, counts = zip(*self._unread, strict=True)
+        self._unread = []
+        backend = backend_of(arrays)
+        with backend.current("Trainer.fit"):
+            losses = to_host(backend.xp.stack([array.reshape(()) for array in arrays]))
+        for loss, examples in zip(losses.tolist(), counts, strict=True):
+            if math.isfinite(loss):
+                self._loss_sum += loss * examples
+                self._sample_count += examples
+            elif not math.isnan(loss) or not self._all_finite():
+                raise self._not_finite(loss, late=True)
+
+    def _all_finite(self) -> bool:
+        return all(numpy.isfinite(to_host(p._data)).all() for p in self._parameters())
+
+    def _has_no_label(self, output: Any, target: Any) -> bool:
+        """Tell whether a loss is NaN only because no label of the batch counts: its gradient is 0."""
+        if not isinstance(output, Tensor) or not numpy.isfinite(to_host(output._data)).all():
+            return False
+        with enable_grad():
+            leaf = output.detach().requires_grad_()
+            try:
+                gradient = grad(self._loss_of(leaf, target), leaf)
+            except TinygradAdamError:
+                return False
+        return not to_host(gradient._data).any()
+
+    def _not_finite(self, loss: float, late: bool = False) -> NonFiniteError:
+        """Build the error for a loss that is not finite, found at its step or `late`."""
+        return NonFiniteError(
             "training",
             "the loss is not finite; lower the learning rate, clip gradients (max_grad_norm), or look "
             "for log(0) and division by 0. "
@@ -263,7 +385,8 @@ class Trainer:
                 "It was not in one of the last steps, which have changed the parameters; go on from a "
                 "checkpoint"
                 if late
-                else "The parameters are as they were before this step"
+                else "The parameters are as they were before this step, and running averages of batch "
+                "normalization have taken nothing that is not finite"
             ),
             loss=loss,
             epoch=self.epoch + 1,
@@ -277,7 +400,7 @@ class Trainer:
             yield from group["params"]
 
     def _forget_sums(self) -> None:
-        self._loss_sum, self._sample_count = RunningSum(), 0
+        self._loss_sum, self._sample_count, self._unread = 0.0, 0, []
         for metric in self.metrics.values():
             metric.reset()
 
@@ -287,28 +410,42 @@ class Trainer:
 
     # --- Using the model -----------------------------------------------------------------
 
-    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+    def evaluate(self, batches: Any) -> dict[str, float]:
         """Return loss and metrics over batches of input and target, in evaluation mode.
 
         Parameters
         ----------
-        batches : iterable
-            A DataLoader, or anything that yields input and target.
+        batches : DataLoader, pair of arrays, or iterable of batches
+            Batches are pairs of input and target.
 
         Returns
         -------
         dict of str to float
-            ``"loss"`` and the metrics, averaged over samples.
+            ``"loss"`` and the metrics, averaged over samples. Batches of which no label counts are left out;
+            on a GPU, where telling them would wait for each loss, they make the loss NaN.
+
+        Raises
+        ------
+        OptionError
+            If there is no batch, as in an iterator that is used up, or none has a label that counts.
         """
         running = {name: metric.state_dict() for name, metric in self.metrics.items()}
         for metric in self.metrics.values():
             metric.reset()
-        total, count = RunningSum(), 0
+        total, count, batch = RunningSum(), 0, None
         try:
-            with _evaluation(self.model):
-                for x, target in batches:
+            with evaluating(self.model):
+                for batch in batches_of("Trainer.evaluate", batches, self.model):
+                    x, target = pair("Trainer.evaluate", batch)
                     output = self.model(x)
-                    total.add(self.loss(output, target)._data, times=len(x))
+                    loss = self._loss_of(output, target)
+                    if (
+                        loss.device == "cpu"
+                        and math.isnan(loss._data.item())
+                        and self._has_no_label(output, target)
+                    ):
+                        continue
+                    total.add(loss._data, times=len(x))
                     count += len(x)
                     for metric in self.metrics.values():
                         metric.update(output, target)
@@ -316,25 +453,37 @@ class Trainer:
         finally:
             for name, metric in self.metrics.items():
                 metric.load_state_dict(running[name])
-        return {"loss": total.value / count if count else math.nan, **results}
+        if batch is None:
+            raise OptionError("Trainer.evaluate", f"there were no batches; {_AGAIN}")
+        if count == 0:
+            raise OptionError("Trainer.evaluate", "no batch has a loss: none has a label that counts")
+        return {"loss": total.value / count, **results}
 
-    def predict(self, batches: Iterable[Any]) -> numpy.ndarray[Any, Any]:
+    def predict(self, batches: Any) -> numpy.ndarray[Any, Any]:
         """Return the model's outputs in evaluation mode.
 
         Parameters
         ----------
-        batches : iterable
-            Yields inputs, or tuples that begin with the input.
+        batches : array, DataLoader, or iterable of batches
+            An array holds inputs, one a row. A batch is an input, or a tuple that begins with it.
 
         Returns
         -------
         numpy.ndarray
             The outputs of all batches, joined along the first axis.
+
+        Raises
+        ------
+        OptionError
+            If there is no batch, or `batches` is nothing of that kind.
         """
-        with _evaluation(self.model):
-            outputs = [self.model(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
+        with evaluating(self.model):
+            outputs = [
+                self.model(batch[0] if isinstance(batch, tuple | list) else batch)
+                for batch in batches_of("Trainer.predict", batches, self.model, targets=False)
+            ]
         if not outputs:
-            raise OptionError("Trainer.predict", "there were no batches")
+            raise OptionError("Trainer.predict", f"there were no batches; {_AGAIN}")
         return numpy.concatenate([to_host(output._data) for output in outputs])
 
     # --- Stopping and going on -----------------------------------------------------------
@@ -354,17 +503,18 @@ class Trainer:
         CheckpointError
             If it cannot be written; a file that was there before survives.
         """
+        self._read_losses()
         state: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
             "batch": self.batch,
-            "loss_sum": self._loss_sum.value,
+            "loss_sum": self._loss_sum,
             "sample_count": self._sample_count,
             "seconds": self._seconds,
             "history": self.history.rows,
             "metrics": {name: metric.state_dict() for name, metric in self.metrics.items()},
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "loader": None if self._loader is None else self._loader.state_dict(),
+            "loader": None if self._place is None else {**self._place, "batch": self.batch},
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
         }
         save_checkpoint(path, self.model, self.optimizer, {"trainer": state, "user": extra or {}})
@@ -434,30 +584,28 @@ class Trainer:
         loss_sum, seconds = float(state["loss_sum"]), float(state["seconds"])
         # From here on nothing can fail.
         self.epoch, self.step, self.batch, self._sample_count = counts
-        self._loss_sum, self._seconds = RunningSum(loss_sum), seconds
-        self.history, self._loader_state = History(rows), loader
+        self._loss_sum, self._seconds, self._unread = loss_sum, seconds, []
+        self.history, self._place, self._loaded = History(rows), loader, True
 
 
-@contextmanager
-def _evaluation(model: Module) -> Iterator[None]:
-    """Evaluation mode without recording; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.__dict__["training"] = mode
+_MOVING = {"epoch", "batch"}
+"""The entries of a loader's state that change while it is iterated."""
+
+_AGAIN = (
+    "an iterator or a generator gives its batches once; pass something that can be iterated again, such as a "
+    "DataLoader or a list"
+)
 
 
 @contextmanager
 def _interrupt_as_flag(trainer: Trainer) -> Iterator[None]:
     """Let Ctrl-C end training between two steps, where everything fits together.
 
-    Signals can be caught in the main thread only; elsewhere nothing is changed.
+    Signals can be caught in the main thread only; elsewhere nothing is changed. Neither is it where Ctrl-C is
+    ignored, as in a job that a shell script starts in the background, or where it is not Python's to handle.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
         yield
         return
 
@@ -466,7 +614,7 @@ def _interrupt_as_flag(trainer: Trainer) -> Iterator[None]:
         trainer.interrupted = True
         trainer.stop("interrupted")
 
-    before = signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ import numpy
 
 from .. import random
 from ..data import DataLoader
-from ..errors import OptionError
+from ..errors import OptionError, optional
 from ..optim import clip_grad_norm_
+from ..tensor import Tensor
+from ..values import integer, is_number
 from ..watching import unwatched
+from .batches import pair, training_loader
 from .loop import Trainer
+from .modes import modes_put_back, train_what_trains
 
 WINDOW = 11
 """How many neighboring losses a straight line is fitted to."""
@@ -89,7 +93,8 @@ class Sweep:
         -------
         matplotlib.figure.Figure
         """
-        from matplotlib.figure import Figure
+        with optional("Sweep.plot", "cli"):
+            from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6.4, 4), layout="constrained")
         panel = figure.subplots()
@@ -116,9 +121,7 @@ class Sweep:
         return figure
 
 
-def lr_find(
-    trainer: Trainer, loader: DataLoader, low: float = 1e-6, high: float = 10.0, steps: int = 100
-) -> Sweep:
+def lr_find(trainer: Trainer, loader: Any, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> Sweep:
     """Train with a learning rate that grows exponentially from `low` to `high`, then undo it.
 
     The trainer's model, optimizer and random generator are left as they were, and so is the loader.
@@ -127,8 +130,8 @@ def lr_find(
     ----------
     trainer : Trainer
         Its model, optimizer, loss and `max_grad_norm` are used; schedule and callbacks are not.
-    loader : DataLoader
-        Gives a batch a step, anew from its start when it ends.
+    loader : DataLoader, or pair of arrays
+        Gives a batch a step, anew from its start when it ends; batches of which no label counts are left out.
     low, high : float
         The first and the last learning rate.
     steps : int
@@ -161,20 +164,20 @@ def lr_find(
     >>> 1e-4 < sweep.steepest < 1
     True
     """
-    if not 0 < low < high < math.inf:
+    if not (is_number(low) and is_number(high) and 0 < low < high):
         raise OptionError(
             "lr_find", "learning rates grow by equal ratios, so they must be positive, low below high",
-            low=low, high=high,
+            low=repr(low), high=repr(high),
         )  # fmt: skip
-    if steps < 3 * WINDOW:
+    if integer("lr_find", "steps", steps) < 3 * WINDOW:
         raise OptionError("lr_find", f"a sweep needs at least {3 * WINDOW} steps", steps=steps)
+    loader = copy(training_loader("lr_find", loader, trainer.model))  # whose place stays as it is
     lrs = numpy.geomspace(low, high, steps)
     losses: list[float] = []
-    with unwatched(), _put_back(trainer, loader), numpy.errstate(over="ignore", invalid="ignore"):
-        for lr, (x, target) in zip(lrs, _batches(loader), strict=False):
+    with unwatched(), _put_back(trainer), numpy.errstate(over="ignore", invalid="ignore"):
+        for lr, loss in zip(lrs, _losses(trainer, loader), strict=False):
             for group in trainer.optimizer.param_groups:
                 group["lr"] = float(lr)
-            loss = trainer.loss(trainer.model(x), target)
             if not math.isfinite(loss.item()):
                 break
             losses.append(float(loss.item()))
@@ -200,25 +203,32 @@ def _diverged(losses: list[float]) -> bool:
     return bool(means[-1] > DIVERGED * means.min())
 
 
-def _batches(loader: DataLoader) -> Iterator[Any]:
-    return itertools.chain.from_iterable(itertools.repeat(loader))
+def _losses(trainer: Trainer, loader: DataLoader) -> Iterator[Tensor]:
+    """Yield the loss of each batch that has one, epoch after epoch."""
+    found = True
+    while found:
+        found = False
+        for batch in loader:
+            x, target = pair("lr_find", batch)
+            output = trainer.model(x)
+            loss = trainer._loss_of(output, target)
+            if not math.isnan(loss.item()) or not trainer._has_no_label(output, target):
+                found = True
+                yield loss
+    raise OptionError("lr_find", "no batch has a loss: none has a label that counts")
 
 
 @contextmanager
-def _put_back(trainer: Trainer, loader: DataLoader) -> Iterator[None]:
+def _put_back(trainer: Trainer) -> Iterator[None]:
     """Undo everything, whatever happens."""
     model, optimizer = trainer.model, trainer.optimizer
-    weights, moments = model.state_dict(), optimizer.state_dict()
-    place, numbers = loader.state_dict(), random.get_state()
-    modes = [(module, module.training) for module in model.modules()]
-    model.train()
-    try:
-        yield
-    finally:
-        model.load_state_dict(weights)
-        optimizer.load_state_dict(moments)
-        optimizer.zero_grad()
-        loader.load_state_dict(place)
-        random.set_state(numbers)
-        for module, mode in modes:
-            module.__dict__["training"] = mode
+    weights, moments, numbers = model.state_dict(), optimizer.state_dict(), random.get_state()
+    with modes_put_back(model):
+        train_what_trains(model)
+        try:
+            yield
+        finally:
+            model.load_state_dict(weights)
+            optimizer.load_state_dict(moments)
+            optimizer.zero_grad()
+            random.set_state(numbers)
