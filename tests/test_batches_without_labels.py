@@ -171,10 +171,8 @@ def test_evaluation_and_the_range_test_leave_them_out():
 
 def test_on_a_gpu_their_losses_are_left_out_and_seldom_looked_for():
     """There such a batch is a step along a gradient of 0, for which no loss needs to be read."""
-    trainer = make()
-    trainer.model[2].p = 0.0
     x, y = data(1, 4)
-    other = make()
+    other, losses = make(), []
     other.model[2].p = 0.0
     for batch in range(5):
         part = slice(4 * batch, 4 * batch + 4)
@@ -183,8 +181,7 @@ def test_on_a_gpu_their_losses_are_left_out_and_seldom_looked_for():
         loss.backward()
         other.optimizer.step()
         other.schedule.step()
-        trainer._note(loss, 4) if batch in (0, 2, 3) else None
-    wanted = trainer._loss_sum / 12
+        losses += [loss.item()] if batch in (0, 2, 3) else []
     with strict_cupy.installed():
         there = make(
             lambda o, t: by_hand(o, t.to("cpu")) if batch_is_empty(t) else cross_entropy(o, t), "cuda"
@@ -193,7 +190,7 @@ def test_on_a_gpu_their_losses_are_left_out_and_seldom_looked_for():
         there.fit(loader(1, 4, device="cuda"), 1)
         for name, value in other.model.state_dict().items():
             np.testing.assert_allclose(there.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
-    assert there.history["loss"] == [pytest.approx(wanted, rel=1e-5)]
+    assert there.history["loss"] == [pytest.approx(np.mean(losses), rel=1e-5)]
     assert there.step == 5
 
 

@@ -323,7 +323,7 @@ class Trainer:
         )
 
     def _note(self, loss: Tensor, examples: int, output: Any, target: Any) -> bool:
-        """Add a loss to the sum, on a GPU later, and tell whether it is one; refuse one that is not finite."""
+        """Add a loss to the sum, on a GPU later; refuse one that is not finite, tell whether it counts."""
         if loss.device == "cpu":
             value = loss._data.item()
             if not math.isfinite(value):
