@@ -15,7 +15,7 @@ from tinygrad_adam import cuda, data, errors, explain, nn, optim, testing, train
 
 FOLDER = pages.ROOT / "docs" / "reference"
 ROOMS = (tg, cuda, data, errors, explain, nn, nn.functional, nn.init, optim, testing, training, watching)
-INTERNAL = {"apart", "near_names", "unknown_name", "tell", "unwatched"}
+INTERNAL = {"apart", "near_names", "optional", "unknown_name", "tell", "unwatched"}
 """What the rooms of the package call, and nobody else."""
 
 
