@@ -47,6 +47,16 @@ def test_predict_takes_an_array_as_rows(n):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_rows_are_not_batches():
+    model = nn.Sequential(nn.Linear(6, 3))
+    trainer = Trainer(model, optim.SGD(model.parameters()), cross_entropy)
+    with pytest.raises(
+        OptionError, match=r"Trainer\.predict: .* a row for each input[\s\S]*\(6,\)[\s\S]*\(3,\)"
+    ):
+        trainer.predict(list(X))
+    assert trainer.predict([X[:2], X[2:]]).shape == (4, 3)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, tg.tensor], ids=["arrays", "tensors"])
 def test_fit_and_evaluate_take_a_pair_of_arrays(kind):
     x, y = examples().arrays

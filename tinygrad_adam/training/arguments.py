@@ -9,10 +9,12 @@ from ..errors import OptionError
 from ..nn import Module
 from ..optim import Optimizer, Schedule
 from .callbacks import Callback
-from .metrics import Metric
 
 OWN_COLUMNS = ("epoch", "step", "loss", "lr", "seconds")
 """The columns that every history has."""
+
+METHODS = ("update", "reset", "state_dict", "load_state_dict")
+"""The methods of a metric, which need not be an average as `Metric` is."""
 
 
 def require_parts(model: Any, optimizer: Any, loss: Any, metrics: Any, schedule: Any, callbacks: Any) -> None:
@@ -38,7 +40,7 @@ def require_parts(model: Any, optimizer: Any, loss: Any, metrics: Any, schedule:
     for name, metric in (metrics or {}).items():
         if isinstance(metric, type):
             refuse(f"a metric is a class; write {metric.__name__}()", **{str(name): metric})
-        if not isinstance(metric, Metric):
+        if not all(callable(getattr(metric, method, None)) for method in METHODS):
             refuse(
                 "a metric must be a Metric, such as Accuracy(); for one of your own derive from Metric, and "
                 "let scores(output, target) return a number for each sample",

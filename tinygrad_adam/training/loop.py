@@ -22,6 +22,7 @@ from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..primitive import enable_grad
 from ..tensor import Tensor
 from ..values import integer, is_number
+from ..watching import unwatched
 from .arguments import require_parts
 from .batches import batches_of, pair, training_loader
 from .callbacks import Callback, Checkpoints, monitored
@@ -367,7 +368,7 @@ class Trainer:
         """Tell whether a loss is NaN only because no label of the batch counts: its gradient is 0."""
         if not isinstance(output, Tensor) or not numpy.isfinite(to_host(output._data)).all():
             return False
-        with enable_grad():
+        with unwatched(), enable_grad():
             leaf = output.detach().requires_grad_()
             try:
                 gradient = grad(self._loss_of(leaf, target), leaf)
@@ -478,10 +479,19 @@ class Trainer:
             If there is no batch, or `batches` is nothing of that kind.
         """
         with evaluating(self.model):
-            outputs = [
-                self.model(batch[0] if isinstance(batch, tuple | list) else batch)
-                for batch in batches_of("Trainer.predict", batches, self.model, targets=False)
-            ]
+            outputs = []
+            for batch in batches_of("Trainer.predict", batches, self.model, targets=False):
+                x = batch[0] if isinstance(batch, tuple | list) else batch
+                outputs.append(self.model(x))
+                shape = outputs[-1].shape
+                if not shape or (len(shape) == 1 and len(x) != shape[0]):
+                    raise OptionError(
+                        "Trainer.predict",
+                        "the outputs of a batch must have a row for each input; give rows together, as one "
+                        "array",
+                        input=getattr(x, "shape", type(x).__name__),
+                        output=shape,
+                    )
         if not outputs:
             raise OptionError("Trainer.predict", f"there were no batches; {_AGAIN}")
         return numpy.concatenate([to_host(output._data) for output in outputs])
