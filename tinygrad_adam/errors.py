@@ -84,6 +84,24 @@ class GradcheckError(TinygradAdamError, AssertionError):
     """An analytical gradient that differs from the numerical one."""
 
 
+@contextmanager
+def optional(where: str, extra: str) -> Iterator[None]:
+    """Say how to install the package that is imported inside the ``with`` block, if it is missing.
+
+    Parameters
+    ----------
+    where : str
+        What needs it.
+    extra : str
+        The extra of this package that brings it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise OptionError(where, f'needs {package}: pip install "tinygrad-adam[{extra}]"') from error
+
+
 def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> OptionError:
     """Build the error for a name that is not known, with the nearest one that is.
 
@@ -110,21 +128,3 @@ def near_names(name: object, known: Iterable[str]) -> list[str]:
     import difflib  # slow to import, and needed only when something is wrong
 
     return difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4)
-
-
-@contextmanager
-def optional(where: str, extra: str) -> Iterator[None]:
-    """Say how to install the package that is imported inside the ``with`` block, if it is missing.
-
-    Parameters
-    ----------
-    where : str
-        What needs it.
-    extra : str
-        The extra of this package that brings it.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        raise OptionError(where, f'needs {package}: pip install "tinygrad-adam[{extra}]"') from error
