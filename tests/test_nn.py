@@ -343,10 +343,10 @@ def test_a_state_may_hold_tensors_lists_and_other_dtypes():
         (lambda s: s.update(extra=np.ones(1)), "unexpected +extra"),
         (lambda s: s.update(scale=np.ones(5)), r"misshapen +scale: here \(4,\), there \(5,\)"),
         (lambda s: s.update(scale=np.ones(())), r"misshapen +scale: here \(4,\), there \(\)"),
-        (lambda s: s.update({"last.weight": np.full((2, 4), "x")}), r"not numbers +last\.weight"),
+        (lambda s: s.update({"last.weight": np.full((2, 4), "x")}), r"unfit +last\.weight"),
         (
             lambda s: s.update({"last.weight": np.ones((2, 4), complex)}),
-            r"not numbers +last\.weight: complex",
+            r"unfit +last\.weight: complex",
         ),
     ],
 )

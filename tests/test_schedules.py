@@ -388,15 +388,6 @@ def test_a_preview_needs_a_number_of_steps(steps):
         optim.LinearLR(two_groups()).preview(steps)
 
 
-def test_a_group_added_after_the_schedule_is_refused():
-    opt = two_groups()
-    schedule = optim.StepLR(opt, 2)
-    opt.add_param_group({"params": [nn.Parameter([1.0])]})
-    with pytest.raises(errors.OptionError, match=r"make the schedule after that\n.*2\n.*3"):
-        schedule.step()
-    assert optim.StepLR(opt, 2).base_lrs == [*LRS, opt.defaults["lr"]]
-
-
 # --- Mutants -----------------------------------------------------------------------------------
 
 FORMULAS = [

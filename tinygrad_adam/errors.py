@@ -118,13 +118,16 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> O
 
 
 def near_names(name: object, known: Iterable[str]) -> list[str]:
-    """Return the known names that are like `name`, the most alike first.
+    """Return the known names that are like `name`: those of the same letters first, then the most alike.
 
     Examples
     --------
     >>> near_names("fc1.weigth", ["fc1.bias", "fc1.weight", "conv"])
     ['fc1.weight', 'fc1.bias']
+    >>> near_names("adma", ["adamax", "adam"])
+    ['adam', 'adamax']
     """
     import difflib  # slow to import, and needed only when something is wrong
 
-    return difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4)
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4)
+    return sorted(near, key=lambda known: sorted(known) != sorted(str(name)))

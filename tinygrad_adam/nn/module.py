@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy
 
@@ -15,9 +15,25 @@ from ..errors import DTypeError, OptionError, StateError
 from ..primitive import look_at
 from ..tensor import Tensor
 from .parameter import Parameter
+from .state import misfit, saved_array
 from .summary import summarize
 
 _hook_numbers = itertools.count()
+
+
+class Unmatched(NamedTuple):
+    """Names that `Module.load_state_dict` could not match.
+
+    Attributes
+    ----------
+    missing_keys : list of str
+        Parameters and buffers that the state does not have; they stay as they are.
+    unexpected_keys : list of str
+        Names in the state that the module does not have.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -309,7 +325,7 @@ class Module:
         entries = itertools.chain(self._entries("_parameters", False), self._entries("_buffers", False))
         return {name: to_host(look_at(value, "state_dict")).copy() for name, value in entries}
 
-    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> Unmatched:
         """Copy values into the parameters and buffers; nothing is changed if something does not fit.
 
         Parameters
@@ -317,43 +333,57 @@ class Module:
         state : dict of str to array or Tensor
             As `state_dict` returns it.
         strict : bool
-            Whether missing and unexpected names are errors. Wrong shapes always are.
+            Whether missing and unexpected names are errors. If not, they are returned; but a state of
+            which no name fits always is an error.
+
+        Returns
+        -------
+        Unmatched
+            The names that the state lacks, ``missing_keys``, and those that this module lacks,
+            ``unexpected_keys``; both are empty with `strict`.
 
         Raises
         ------
         StateError
-            With a list of what is missing, unexpected, misshapen and not real numbers.
+            With a list of the names that are missing or unexpected, of the values that do not fit (another
+            shape, no real numbers, numbers that the dtype here does not hold), and of names that are one
+            Tensor here but have different values.
         """
         entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
-        arrays = {name: to_host(look_at(value, "load_state_dict")) for name, value in state.items()}
-        missing = [name for name in entries if name not in arrays] if strict else []
-        unexpected = [name for name in arrays if name not in entries] if strict else []
-        misshapen = [
-            f"{name}: here {entry.shape}, there {arrays[name].shape}"
-            for name, entry in entries.items()
-            if name in arrays and arrays[name].shape != entry.shape
+        arrays = {name: saved_array(value, "load_state_dict") for name, value in state.items()}
+        missing = [name for name in entries if name not in arrays]
+        unexpected = [name for name in arrays if name not in entries]
+        report = {"missing": missing, "unexpected": unexpected}
+        if not strict and (not arrays or len(unexpected) < len(arrays)):
+            report = {}
+        known = {name: (entry, arrays[name]) for name, entry in entries.items() if name in arrays}
+        report["misshapen"] = [
+            f"{name}: here {entry.shape}, there {array.shape}"
+            for name, (entry, array) in known.items()
+            if array.shape != entry.shape
         ]
-        mistyped = [
-            f"{name}: {arrays[name].dtype}"
-            for name in entries
-            if name in arrays and arrays[name].dtype.kind not in "fiub"
+        problems = {name: misfit(array, entry.dtype) for name, (entry, array) in known.items()}
+        report["unfit"] = [f"{name}: {problem}" for name, problem in problems.items() if problem]
+        first: dict[int, str] = {}
+        report["tied here, different there"] = [
+            f"{first[id(entry)]} and {name}"
+            for name, (entry, array) in known.items()
+            if first.setdefault(id(entry), name) != name
+            and not numpy.array_equal(array, arrays[first[id(entry)]], equal_nan=array.dtype.kind == "f")
         ]
-        report = {
-            "missing": missing, "unexpected": unexpected, "misshapen": misshapen, "not numbers": mistyped,
-        }  # fmt: skip
         if any(report.values()):
             raise StateError(
                 type(self).__name__,
                 "the state does not fit this module",
                 **{kind: "; ".join(names) for kind, names in report.items() if names},
             )
-        for name, entry in entries.items():
-            if name in arrays:
-                if watching.anyone:
-                    watching.tell("changed", entry, "load_state_dict")
-                with on_device_of(entry._data, "load_state_dict"):
-                    entry._data[...] = asarray(arrays[name], dtype=entry.dtype, device=entry.device)
-                entry._version[0] += 1
+        for entry, array in known.values():
+            if watching.anyone:
+                watching.tell("changed", entry, "load_state_dict")
+            with on_device_of(entry._data, "load_state_dict"):
+                entry._data[...] = asarray(array, dtype=entry.dtype, device=entry.device)
+            entry._version[0] += 1
+        return Unmatched(missing, unexpected)
 
     def save(self, path: Any) -> None:
         """Write the `state_dict` to a safetensors file, which PyTorch can load; see `load`."""
@@ -363,6 +393,8 @@ class Module:
 
     def load(self, path: Any, strict: bool = True) -> Self:
         """Read parameters and buffers from a safetensors file, and return this module.
+
+        `load_state_dict` says more, and returns the names that do not match.
 
         Raises
         ------

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..backend.device import on_device_of
 from ..creation import ones, zeros
 from ..errors import ShapeError
-from ..primitive import aside
 from ..tensor import Tensor
 from . import functional as F
 from .linear import require_positive
@@ -57,15 +53,15 @@ class _BatchNorm(Module):
         The number of channels.
     eps : float
         Added to the variance.
-    momentum : float
-        The share of each training batch in the running averages.
+    momentum : float or None
+        The share of each training batch in the running averages; None makes them the means over all batches.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,)
         Scale and shift, at first 1 and 0.
     running_mean, running_var : Tensor, shape (num_features,)
-        What evaluation mode uses.
+        What evaluation mode uses. A training batch with NaN or infinities leaves them as they are.
     num_batches_tracked : Tensor
         How many batches the running averages have seen.
     """
@@ -73,7 +69,7 @@ class _BatchNorm(Module):
     dimensions: tuple[int, ...]
     layout: str
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__()
         require_positive(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
@@ -92,7 +88,7 @@ class _BatchNorm(Module):
                 type(self).__name__, f"x must be {self.layout} with C equal to num_features",
                 x=x.shape, num_features=self.num_features,
             )  # fmt: skip
-        y = F.batch_norm(
+        return F.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -101,19 +97,11 @@ class _BatchNorm(Module):
             self.training,
             self.momentum,
             self.eps,
+            self.num_batches_tracked,
         )
-        if self.training:
-            aside(_count, self.num_batches_tracked, self.num_batches_tracked._version)
-        return y
 
     def extra_repr(self) -> str:
         return f"{self.num_features}"
-
-
-def _count(batches: Any, version: list[int]) -> None:
-    with on_device_of(batches, "BatchNorm"):
-        batches += 1
-    version[0] += 1
 
 
 class BatchNorm1d(_BatchNorm):

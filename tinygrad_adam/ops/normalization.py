@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.device import backend_of
+from ..backend.device import Backend, backend_of
 from ..backend.kernels import chosen_kernels
-from ..errors import ShapeError
+from ..errors import OptionError, ShapeError
 from ..primitive import aside, primitive
 from .channels import scale_channels
 from .reduction import mean, normalize_axes
@@ -94,8 +94,9 @@ def batch_norm(
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | None = 0.1,
     eps: float = 1e-5,
+    num_batches_tracked: Any = None,
 ) -> Any:
     """Standardize each channel over the batch (Ioffe & Szegedy, 2015).
 
@@ -105,18 +106,24 @@ def batch_norm(
         The input; axis 1 holds the channels.
     running_mean, running_var : Tensor, shape (C,), optional
         Averages over batches. With `training` they are updated in place, the variance with
-        n - 1 in the denominator; without, they are what is used.
+        n - 1 in the denominator; without, they are what is used. A batch with NaN or infinities, whose
+        variance is not finite, leaves all of them as they are.
     weight, bias : Tensor, shape (C,), optional
         Scale and shift afterwards.
     training : bool
         Whether to use the statistics of this batch; also so if there are no running averages.
-    momentum : float
-        The share of this batch in the running averages.
+    momentum : float or None
+        The share of this batch in the running averages; None makes them the means over all batches.
     eps : float
         Added to the variance.
+    num_batches_tracked : integer Tensor, shape (), optional
+        How many batches the running averages have seen; counted on in place with them. ``momentum=None``
+        needs it.
 
     Raises
     ------
+    OptionError
+        If `momentum` is None without `num_batches_tracked`.
     ShapeError
         If a channel has but one value in training, which has no variance; if `weight` or `bias` have another
         shape.
@@ -129,8 +136,17 @@ def batch_norm(
     if training or running_mean is None:
         count = math.prod(shape) // shape[1] if shape[1] else 0
         if count < 2:
-            raise ShapeError("batch_norm", "training needs more than one value for each channel", x=shape)
+            raise ShapeError(
+                "batch_norm",
+                "training needs more than one value for each channel; DataLoader(drop_last=True) leaves out "
+                "a last batch of one example",
+                x=shape,
+            )
         running = () if running_mean is None else (running_mean, running_var)
+        if num_batches_tracked is not None:
+            running = (*running, num_batches_tracked)
+        elif momentum is None and running:
+            raise OptionError("batch_norm", "momentum=None needs num_batches_tracked", momentum=momentum)
         versions = [variable._version for variable in running]
         moments = aside(_moments_of_batch, x, across, momentum, *running, *versions)
         y = _standardize(x, axes=axes, eps=eps, moments=moments)
@@ -142,22 +158,48 @@ def batch_norm(
     return _affine_channels("batch_norm", y, weight, bias)
 
 
-def _moments_of_batch(x: Any, across: tuple[int, ...], momentum: float, *running: Any) -> tuple[Any, Any]:
+def _moments_of_batch(
+    x: Any, across: tuple[int, ...], momentum: float | None, *running: Any
+) -> tuple[Any, Any]:
     """Return mean and variance of each channel, and move the running averages, if any, towards them.
 
-    The running averages come with the counters of their in-place changes behind them.
+    The running averages and the count of batches come with the counters of their in-place changes behind.
     """
     backend = backend_of((x,))
     with backend.current("batch_norm"):
         average, variance = backend.tables[chosen_kernels()].channel_moments(x)
         if running:
-            running_mean, running_var, *versions = running
             count = x.size // x.shape[1]
-            running_mean += momentum * (average - running_mean)
-            running_var += momentum * (variance * (count / (count - 1)) - running_var)
-            for version in versions:
+            half = len(running) // 2
+            _follow(backend, average, variance * (count / (count - 1)), momentum, *running[:half])
+            for version in running[half:]:
                 version[0] += 1
         return average.reshape(across), variance.reshape(across)
+
+
+def _follow(
+    backend: Backend,
+    average: Any,
+    variance: Any,
+    momentum: float | None,
+    mean: Any,
+    var: Any,
+    batches: Any = None,
+) -> None:
+    """Move running averages towards the moments of a batch, unless it holds NaN or infinities.
+
+    The variance tells: of values that are not finite, or too large, it is not finite either.
+    """
+    finite = variance.max() < math.inf  # not so of NaN, either
+    looked = backend.device == "cpu"  # a GPU would have to be waited for
+    if looked and not finite:
+        return
+    if batches is not None:
+        batches += 1 if looked else finite
+    share = momentum if momentum is not None else 1.0 / batches.clip(1).astype(mean.dtype)
+    for running, moment in ((mean, average), (var, variance)):
+        change = share * (moment - running)
+        running += change if looked else backend.xp.where(finite, change, 0)
 
 
 def _affine(y: Any, weight: Any, bias: Any) -> Any:

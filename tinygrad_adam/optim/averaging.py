@@ -9,10 +9,13 @@ from typing import Any
 from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
 from ..errors import OptionError, StateError
 from ..nn import Module
+from ..nn.state import misfit, saved_array
 from ..primitive import look_at
+from ..values import is_integer, is_number
+from .settings import Settled
 
 
-class WeightAverage:
+class WeightAverage(Settled):
     r"""Base of the averages: each `update` moves the average towards the weights by a share.
 
     A subclass gives the share of the newest weights, :math:`w_t` with t from 1:
@@ -137,9 +140,12 @@ class WeightAverage:
         """
         if state.get("average") != self._name:
             raise StateError(self._name, "the state is of another average", saved=state.get("average"))
-        count, weights = int(state["count"]), state["weights"]
+        if not is_integer(state["count"], 0):
+            raise StateError(self._name, "count must be a number of updates", count=repr(state["count"]))
+        count = int(state["count"])
+        weights = {name: saved_array(value, self._name) for name, value in state["weights"].items()}
         here = {name: p.shape for name, p in self._parameters.items()} if count else {}
-        there = {name: tuple(value.shape) for name, value in weights.items()}
+        there = {name: value.shape for name, value in weights.items()}
         if here != there:
             differing = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
             raise StateError(
@@ -149,6 +155,10 @@ class WeightAverage:
                 here=[here.get(name) for name in differing],
                 there=[there.get(name) for name in differing],
             )
+        problems = {name: misfit(value, self._parameters[name].dtype) for name, value in weights.items()}
+        unfit = {name: problem for name, problem in problems.items() if problem}
+        if unfit:
+            raise StateError(self._name, "averages do not fit", **unfit)
         self.count = count
         self._averages = {
             name: asarray(value.copy(), dtype=p.dtype, device=p.device)
@@ -211,8 +221,7 @@ class ExponentialMovingAverage(WeightAverage):
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
-        number = isinstance(decay, int | float) and not isinstance(decay, bool)
-        if not number or not 0 <= decay < 1:
+        if not is_number(decay) or not 0 <= decay < 1:
             raise OptionError("ExponentialMovingAverage", "decay must be in [0, 1)", decay=decay)
         super().__init__(model)
         self.decay = decay

@@ -12,6 +12,7 @@ from ..backend.device import to_host
 from ..creation import tensor
 from ..errors import OptionError
 from ..tensor import Tensor
+from ..values import is_integer
 from .adam import Adam
 from .dialects import DIALECTS
 
@@ -98,7 +99,7 @@ def compare_dialects(
     optax                 3      .
     tensorflow            1      1           .
     """
-    if not isinstance(steps, int) or steps < 1:
+    if not is_integer(steps, 1):
         raise OptionError("compare_dialects", "steps must be a positive integer", steps=steps)
     paths = {}
     for name in dialects:

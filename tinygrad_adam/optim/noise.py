@@ -10,6 +10,7 @@ from ..errors import DTypeError, OptionError
 from ..random import generator
 from ..rowsparse import RowSparse
 from ..tensor import Tensor
+from ..values import is_integer, is_number
 
 
 def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma: float = 0.55) -> None:
@@ -56,14 +57,14 @@ def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma
     >>> p.grad.numpy().round(3)
     array([2.004, 3.996], dtype=float32)
     """
-    if not isinstance(step, int) or step < 0:
+    if not is_integer(step, 0):
         raise OptionError(
             "add_grad_noise_", "step must be an integer >= 0: the steps taken so far", step=step
         )
     for name, value in {"eta": eta, "gamma": gamma}.items():
-        if not 0 <= value < math.inf:
+        if not is_number(value) or value < 0:
             raise OptionError("add_grad_noise_", f"{name} must be a finite number >= 0", **{name: value})
-    deviation = math.sqrt(eta / (1 + step) ** gamma)
+    deviation = math.sqrt(eta / (1 + int(step)) ** gamma)
     for p in [params] if isinstance(params, Tensor) else params:
         gradient = p.grad
         if isinstance(gradient, RowSparse):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-import numpy
-
 from .. import watching
 from ..backend.device import asarray, backend_of, on_device_of, to_host
 from ..backend.kernels import chosen_kernels
-from ..errors import DTypeError, GraphError, NonFiniteError, OptionError, StateError, unknown_name
+from ..errors import (
+    DTypeError,
+    GraphError,
+    NonFiniteError,
+    OptionError,
+    StateError,
+    near_names,
+    unknown_name,
+)
+from ..nn.state import misfit, saved_array
 from ..tensor import Tensor
+from ..values import is_integer, is_number
 from .flat import FlatStorage
+from .settings import Group, Settled, plain
 
 if TYPE_CHECKING:
     from .ledger import EntryLedger, LayerLedger
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 ON_NONFINITE = ("ignore", "skip", "raise")
 
 
-class Optimizer:
+class Optimizer(Settled):
     """Changes parameters by their gradients.
 
     A subclass names its kernel and its moments, checks its hyper-parameters, and computes the scalars
@@ -45,7 +53,8 @@ class Optimizer:
     ----------
     param_groups : list of dict
         The parameters and hyper-parameters of each group. Hyper-parameters may be changed
-        between steps; schedules do.
+        between steps; schedules do. They stand here only: ``opt.lr = 0.1`` is refused, as is a name that
+        the optimizer does not have.
     skipped : int
         How many steps were not taken, for a gradient that was not finite.
 
@@ -69,12 +78,11 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], on_nonfinite: str = "ignore") -> None:
         self._name = type(self).__name__
-        if on_nonfinite not in ON_NONFINITE:
-            raise unknown_name(self._name, "choice for on_nonfinite", on_nonfinite, ON_NONFINITE)
         self.defaults = defaults
         self.on_nonfinite = on_nonfinite
+        self._require_choice()
         self.skipped = 0
-        self.param_groups: list[dict[str, Any]] = []
+        self.param_groups: list[Group] = []
         self._storages: list[list[FlatStorage]] = []
         self._names: dict[int, str] = {}
         self._grad_scale = 1.0
@@ -141,15 +149,32 @@ class Optimizer:
                 )
             seen.add(id(p))
             names.add(name)
-        settings = {**self.defaults, **{key: value for key, value in group.items() if key != "params"}}
+        params = tuple(p for _, p in named)
+        settings = {**self.defaults, **group, "params": params}
+        settings = Group({key: plain(value) for key, value in settings.items()})
         self._validate(settings)
         self._names.update((id(p), name) for name, p in named)
-        params = [p for _, p in named]
-        self.param_groups.append({"params": params, **settings})
+        self.param_groups.append(settings)
         alike: dict[Any, list[Any]] = {}
         for p in params:
             alike.setdefault((p.dtype, p.device), []).append(p)
         self._storages.append([self.storage(members) for members in alike.values()])
+
+    def _unknown(self, name: str) -> OptionError:
+        known = [*self.defaults, "on_nonfinite"]
+        near = ["lr"] if name == "learning_rate" else near_names(name, known) or ["lr"]
+        if near[0] == "on_nonfinite":
+            return unknown_name(self._name, "attribute", name, known)
+        return OptionError(
+            self._name,
+            f"there is no attribute {name!r}; hyper-parameters stand in the groups: "
+            f"for group in opt.param_groups: group[{near[0]!r}] = value",
+            known=", ".join(sorted(self.defaults)),
+        )
+
+    def _require_choice(self) -> None:
+        if self.on_nonfinite not in ON_NONFINITE:
+            raise unknown_name(self._name, "choice for on_nonfinite", self.on_nonfinite, ON_NONFINITE)
 
     def _validate(self, settings: dict[str, Any]) -> None:
         """Raise an OptionError for a hyper-parameter out of its domain."""
@@ -170,12 +195,12 @@ class Optimizer:
     def _require_not_negative(self, settings: dict[str, Any], *names: str) -> None:
         for name in names:
             value = settings[name]
-            self._require(settings, name, "a finite number >= 0", _is_number(value) and 0 <= value < math.inf)
+            self._require(settings, name, "a finite number >= 0", is_number(value) and value >= 0)
 
     def _require_below_one(self, settings: dict[str, Any], *names: str) -> None:
         for name in names:
             value = settings[name]
-            self._require(settings, name, "a number in [0, 1)", _is_number(value) and 0 <= value < 1)
+            self._require(settings, name, "a number in [0, 1)", is_number(value) and 0 <= value < 1)
 
     def _require_betas(self, settings: dict[str, Any]) -> None:
         betas = settings["betas"]
@@ -185,7 +210,7 @@ class Optimizer:
             "two numbers in [0, 1)",
             isinstance(betas, tuple | list)
             and len(betas) == 2
-            and all(_is_number(b) and 0 <= b < 1 for b in betas),
+            and all(is_number(b) and 0 <= b < 1 for b in betas),
         )
 
     def _require_switch(self, settings: dict[str, Any], *names: str) -> None:
@@ -223,15 +248,13 @@ class Optimizer:
         OptionError
             If `grad_scale` is not a positive number.
         """
-        if not 0 < grad_scale < math.inf:
-            raise OptionError(
-                f"{self._name}.step", "grad_scale must be a positive number", grad_scale=grad_scale
-            )
+        if grad_scale != 1.0:
+            grad_scale = self._require_scale(grad_scale)
         self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
-        self._grad_scale = grad_scale
         if watching.anyone:
+            self._grad_scale = grad_scale
             watching.tell("step_begins", self)
         stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
@@ -247,6 +270,17 @@ class Optimizer:
             )
         if watching.anyone:
             watching.tell("step_ends", self)
+
+    def _require_scale(self, grad_scale: Any) -> float:
+        if callable(grad_scale):
+            raise OptionError(
+                f"{self._name}.step", "a step takes no closure; call it yourself, then step()", got=grad_scale
+            )
+        if not is_number(grad_scale) or grad_scale <= 0:
+            raise OptionError(
+                f"{self._name}.step", "grad_scale must be a positive number", grad_scale=repr(grad_scale)
+            )
+        return float(grad_scale)
 
     def _gather(self) -> None:
         """Bring all values and gradients into place."""
@@ -281,6 +315,7 @@ class Optimizer:
 
     def _finite(self) -> bool:
         """Tell whether all gradients are finite; if not, count or raise."""
+        self._require_choice()
         for storages in self._storages:
             for storage in storages:
                 backend = backend_of((storage.data,))
@@ -416,8 +451,9 @@ class Optimizer:
         Raises
         ------
         StateError
-            If it is of another optimizer, if names or shapes of parameters differ, or if the members
-            of a group were saved with hyper-parameters that differ.
+            If it is of another optimizer, if names or shapes of parameters differ, if a moment or a number of
+            steps is none that could have been saved, or if the members of a group were saved with
+            hyper-parameters that differ.
         """
         if saved.get("optimizer") != self._name:
             raise StateError(
@@ -430,7 +466,7 @@ class Optimizer:
             self._validate(settings)
         problems = list(self._misfits(saved["state"], groups))
         if problems:
-            raise StateError(self._name, "moments do not fit", problems="; ".join(problems))
+            raise StateError(self._name, "the state does not fit", problems="; ".join(problems))
         for settings, storages, taken in zip(self.param_groups, self._storages, groups, strict=True):
             settings.update(taken)
             for storage in storages:
@@ -457,10 +493,10 @@ class Optimizer:
         groups = []
         for settings in self.param_groups:
             first, *others = [self._names[id(p)] for p in settings["params"]]
-            taken = {key: there[first].get(key, settings[key]) for key in self.defaults}
+            taken = {key: _setting(there[first].get(key, settings[key])) for key in self.defaults}
             for name in others:
                 for key, value in taken.items():
-                    other = there[name].get(key, settings[key])
+                    other = _setting(there[name].get(key, settings[key]))
                     if other != value:
                         raise StateError(
                             self._name,
@@ -477,17 +513,21 @@ class Optimizer:
         return {name: storage.views(storage.moment(name)) for name in names}
 
     def _misfits(self, state: dict[str, Any], groups: list[dict[str, Any]]) -> Iterable[str]:
+        """Yield the entries of a saved state that do not fit, with the reason."""
+        strangers = sorted(set(state) - set(self._names.values()))
+        if strangers:
+            yield f"none of the parameters: {', '.join(strangers)}"
         for settings, storages in zip(groups, self._storages, strict=True):
             for p in (p for storage in storages for p in storage.params):
                 name = self._names[id(p)]
                 entry = state.get(name)
                 if entry is None:
                     continue
+                if not is_integer(entry.get("step"), 0):
+                    yield f"{name}.step: {entry.get('step')!r} is not a number of steps"
                 for moment in self._moments(settings):
                     if moment is not None:
-                        shape = None if moment not in entry else numpy.shape(entry[moment])
-                        if shape != p.shape:
-                            yield f"{name}.{moment}: here {p.shape}, there {shape}"
+                        yield from _misfit(f"{name}.{moment}", p, entry.get(moment))
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies of the parameters have other ids: deepcopy and pickle take the names in order.
@@ -506,8 +546,17 @@ class Optimizer:
         return "\n".join([f"{self._name}(", *lines, ")"])
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _misfit(name: str, p: Tensor, value: Any) -> Iterable[str]:
+    array = None if value is None else saved_array(value, "load_state_dict")
+    if array is None or array.shape != p.shape:
+        yield f"{name}: here {p.shape}, there {None if array is None else array.shape}"
+    elif (problem := misfit(array, p.dtype)) is not None:
+        yield f"{name}: {problem}"
+
+
+def _setting(value: Any) -> Any:
+    """Return a saved setting as it was; JSON makes lists of tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _kind(value: Any) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from ...errors import OptionError, StateError
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
+from ..settings import Group, Settled
 
 
-class Schedule:
+class Schedule(Settled):
     """Base of all schedules: sets each group's ``"lr"`` to a function of its first one and a count.
 
     A subclass gives `factor`, or `lr`. Call `step` once an epoch, or once an optimizer step, after
@@ -20,8 +21,14 @@ class Schedule:
     from its count alone.
 
     The first learning rate of a group is kept in it as ``"initial_lr"``, as PyTorch does, by the first
-    schedule that is made for the optimizer. All schedules of one optimizer begin there; to begin anew
-    elsewhere, set it.
+    schedule that is made for the optimizer. All schedules of one optimizer begin there, also one that is
+    made later, when the rate has fallen; to begin elsewhere, or to change the rate under a schedule, set
+    ``group["initial_lr"]``. A group that is added later begins with its own rate when the schedule next
+    steps.
+
+    One schedule at a time sets the rates: `step` refuses to go on from a rate that it did not set, because
+    another schedule or a line of the program did. `ChainedScheduler` and `SequentialLR` make one
+    schedule of several.
 
     Parameters
     ----------
@@ -52,9 +59,6 @@ class Schedule:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.count = 0
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", float(group["lr"]))
-        self._groups = len(optimizer.param_groups)
         self._apply()
 
     def factor(self, count: int) -> float:
@@ -66,25 +70,54 @@ class Schedule:
         return base_lr * self.factor(count)
 
     def step(self) -> None:
-        """Go on by one."""
+        """Go on by one.
+
+        Raises
+        ------
+        OptionError
+            If a group's settings are not those that this schedule set last; nothing is changed then.
+        """
+        self._require_own_settings()
         self.count += 1
         self._apply()
 
+    def _first_lr(self, group: Group) -> float:
+        """Return the first learning rate of a group that no schedule has set yet."""
+        return float(group["lr"])
+
+    def _settings(self, group: Group) -> dict[str, Any]:
+        """Return what to set in a group now."""
+        return {"lr": float(self.lr(group["initial_lr"], self.count))}
+
     def _apply(self) -> None:
-        if self._groups != len(self.optimizer.param_groups):
-            raise OptionError(
-                type(self).__name__,
-                "groups were added to the optimizer; make the schedule after that",
-                groups_then=self._groups,
-                groups_now=len(self.optimizer.param_groups),
-            )
+        self._set: list[dict[str, Any]] = []
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr(group["initial_lr"], self.count)
+            if "initial_lr" not in group:
+                group["initial_lr"] = self._first_lr(group)
+            self._set.append(self._settings(group))
+            dict.update(group, self._set[-1])  # numbers of Python under names that it has
+
+    def _require_own_settings(self) -> None:
+        # Groups may have been added since.
+        for group, settings in zip(self.optimizer.param_groups, self._set, strict=False):
+            for name, value in settings.items():
+                if group[name] != value:
+                    raise OptionError(
+                        f"{self._name}.step",
+                        f"{name} is not the one that this schedule set: another schedule did, or you. For "
+                        "another learning rate under a schedule set group['initial_lr']; for several "
+                        "schedules in one make a ChainedScheduler or SequentialLR",
+                        set_last=value,
+                        found=group[name],
+                    )
 
     @property
     def base_lrs(self) -> list[float]:
         """The learning rates at first, one a group."""
-        return [group["initial_lr"] for group in self.optimizer.param_groups[: self._groups]]
+        return [
+            group["initial_lr"] if "initial_lr" in group else self._first_lr(group)
+            for group in self.optimizer.param_groups
+        ]
 
     @property
     def last_lrs(self) -> list[float]:
@@ -108,7 +141,7 @@ class Schedule:
         """
         if not is_integer(steps, 1):
             raise OptionError(type(self).__name__, "steps must be a positive integer", steps=steps)
-        return [[self.lr(base_lr, count) for base_lr in self.base_lrs] for count in range(steps)]
+        return [[float(self.lr(base_lr, count)) for base_lr in self.base_lrs] for count in range(steps)]
 
     def plot(self, steps: int | Sequence[float], path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning rates of the first `steps` steps; the optimizer's stay as they are.
@@ -160,21 +193,32 @@ class Schedule:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that `state_dict` returned, and set the learning rates by it.
 
+        Nothing is changed if something does not fit.
+
         Raises
         ------
         StateError
-            If it is of another schedule or number of groups.
+            If it is of another schedule or number of groups, or a value is none that this schedule could
+            have saved.
         """
         self._require_state(state)
-        count, base_lrs = int(state["count"]), [float(lr) for lr in state["base_lrs"]]
-        self.count = count
-        for group, base_lr in zip(self.optimizer.param_groups, base_lrs, strict=False):
-            group["initial_lr"] = base_lr
+        self.count = int(state["count"])
+        for group, base_lr in zip(self.optimizer.param_groups, state["base_lrs"], strict=True):
+            group["initial_lr"] = float(base_lr)
         self._apply()
 
-    def _require_state(self, state: dict[str, Any]) -> None:
-        if state.get("schedule") != self._name or len(state.get("base_lrs", ())) != self._groups:
+    def _require_state(self, state: dict[str, Any], *counts: str) -> None:
+        """Raise a StateError for a state of another schedule, or one whose counts or rates are none."""
+        groups = len(self.optimizer.param_groups)
+        if state.get("schedule") != self._name or len(state.get("base_lrs", ())) != groups:
             raise StateError(type(self).__name__, "the state is of another schedule", saved=state)
+        wrong = {
+            name: repr(state.get(name)) for name in ("count", *counts) if not is_integer(state.get(name), 0)
+        }
+        if not all(is_number(lr) and lr >= 0 for lr in state["base_lrs"]):
+            wrong["base_lrs"] = repr(state["base_lrs"])
+        if wrong:
+            raise StateError(type(self).__name__, "the state holds values that no schedule saves", **wrong)
 
 
 def require(schedule: Schedule, inside: bool, domain: str, **setting: object) -> None:

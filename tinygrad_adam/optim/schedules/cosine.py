@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+from ...errors import OptionError
 from ...values import is_number
 from ..optimizer import Optimizer
+from ..settings import Group
 from .base import Schedule, require, require_not_negative, require_positive_integer
 
 
@@ -88,7 +91,8 @@ class OneCycleLR(Schedule):
     optimizer : Optimizer
         Whose learning rates and momentum to set.
     max_lr : float or sequence of float
-        The greatest learning rate, or one for each group. The optimizer's own plays no part.
+        The greatest learning rate, or one for each group; the optimizer's own plays no part. A single
+        one is also that of a group that is added later.
     total_steps : int
         The steps of the whole run; what comes after them has the last learning rate.
     pct_start : float
@@ -159,6 +163,7 @@ class OneCycleLR(Schedule):
         self.base_momentum, self.max_momentum = base_momentum, max_momentum
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         self._along = along_cosine if anneal_strategy == "cos" else along_line
+        self._max_lr = None if isinstance(max_lr, Sequence) else max_lr
         for group, lr in zip(groups, max_lrs, strict=True):
             group["initial_lr"] = lr / div_factor
         super().__init__(optimizer)
@@ -177,15 +182,22 @@ class OneCycleLR(Schedule):
             return self._along(start, middle, count / peak)
         return self._along(middle, end, (min(count, last) - peak) / (last - peak))
 
-    def _apply(self) -> None:
-        super()._apply()
+    def _first_lr(self, group: Group) -> float:
+        if self._max_lr is None:
+            raise OptionError(
+                "OneCycleLR", "a group was added, for which there is no max_lr; make the schedule after that"
+            )
+        return self._max_lr / self.div_factor
+
+    def _settings(self, group: Group) -> dict[str, Any]:
+        settings = super()._settings(group)
         if self.cycle_momentum:
             momentum = self.momentum(self.count)
-            for group in self.optimizer.param_groups:
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
+            if "betas" in group:
+                settings["betas"] = (momentum, *group["betas"][1:])
+            else:
+                settings["momentum"] = momentum
+        return settings
 
 
 def along_cosine(start: float, end: float, share: float) -> float:

@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...errors import OptionError
+from ...errors import OptionError, StateError
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
 from .base import Schedule, require, require_not_negative
+
+_COUNTS = ("waited", "cooling", "reductions")
 
 
 class ReduceLROnPlateau(Schedule):
@@ -29,7 +31,7 @@ class ReduceLROnPlateau(Schedule):
     threshold : float
         How much is an improvement.
     threshold_mode : {"rel", "abs"}
-        Whether `threshold` is a share of the best value so far, or a difference to it.
+        Whether `threshold` is a share of the best value so far, whatever its sign, or a difference to it.
     cooldown : int
         For how many values after a reduction none is counted as a failure.
     min_lr : float
@@ -102,13 +104,14 @@ class ReduceLROnPlateau(Schedule):
             raise OptionError(
                 "ReduceLROnPlateau.step", "give the quantity to watch, as in schedule.step(val_loss)"
             )
+        self._require_own_settings()
         self._look_at(float(value))
         super().step()
 
     def _look_at(self, value: float) -> None:
         sign = -1 if self.mode == "min" else 1
-        if self.threshold_mode == "rel":
-            needed = self.best * (1 + sign * self.threshold)
+        if self.threshold_mode == "rel":  # a share of the absolute value: -3 must rise above -3 + share * 3
+            needed = self.best * (1 + sign * math.copysign(self.threshold, self.best))
         else:
             needed = self.best + sign * self.threshold
         if sign * value > sign * needed:
@@ -153,17 +156,18 @@ class ReduceLROnPlateau(Schedule):
         """Return the count, the first learning rates, and what was seen so far."""
         return {
             **super().state_dict(),
-            "best": self.best if math.isfinite(self.best) else None,
-            "waited": self.waited,
-            "cooling": self.cooling,
-            "reductions": self.reductions,
+            "best": self.best if math.isfinite(self.best) else str(self.best),  # JSON has no infinity
+            **{name: getattr(self, name) for name in _COUNTS},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        self._require_state(state)
-        seen = [int(state[name]) for name in ("waited", "cooling", "reductions")]
-        best = state["best"]
+        self._require_state(state, *_COUNTS)
+        best = state.get("best")  # None, as older versions saved it: nothing was seen
+        if not (best is None or is_number(best) or best in ("inf", "-inf")):
+            raise StateError(
+                "ReduceLROnPlateau", "the state holds values that no schedule saves", best=repr(best)
+            )
         self._forget()
         self.best = self.best if best is None else float(best)
-        self.waited, self.cooling, self.reductions = seen
+        self.waited, self.cooling, self.reductions = (int(state[name]) for name in _COUNTS)
         super().load_state_dict(state)

@@ -1,0 +1,53 @@
+"""Saved values, and whether they fit where they are to be loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from ..backend.device import to_host
+from ..primitive import look_at
+
+
+def saved_array(value: Any, where: str) -> numpy.ndarray[Any, Any]:
+    """Return a saved Tensor, array or list as an array of the host; one with a mask keeps it."""
+    value = look_at(value, where)
+    return value if isinstance(value, numpy.ndarray) else to_host(value)
+
+
+def misfit(array: numpy.ndarray[Any, Any], dtype: Any) -> str | None:
+    """Tell why an array cannot be loaded into one of another dtype, or return None if it can.
+
+    Floats may be rounded, but a finite one must stay finite. Integers and truth values must be those saved.
+
+    Examples
+    --------
+    >>> misfit(numpy.array([1.0, 3.5]), numpy.dtype("int64"))
+    'float64 does not fit int64, as in 3.5'
+    >>> misfit(numpy.array([1, 300]), numpy.dtype("uint8"))
+    'int64 does not fit uint8, as in 300'
+    >>> misfit(numpy.array(0.1), numpy.dtype("float32")) is None
+    True
+    """
+    if hasattr(array, "mask"):
+        return "the array has a mask; call .filled() first"
+    # Types that other packages register, such as 8-bit floats, have numbers from 256 on.
+    if array.dtype.kind not in "fiub" or array.dtype.num >= 256:
+        return f"{array.dtype} is none of float, integer or truth value"
+    if numpy.can_cast(array.dtype, dtype):
+        return None
+    wrong = ~_held(array, dtype)
+    return f"{array.dtype} does not fit {dtype}, as in {array[wrong][0]}" if wrong.any() else None
+
+
+def _held(array: numpy.ndarray[Any, Any], dtype: Any) -> Any:
+    """Tell which numbers a dtype can hold, without a cast, whose result may depend on the processor."""
+    if dtype.kind == "f":
+        return ~numpy.isfinite(array) | (abs(array) <= numpy.finfo(dtype).max)
+    if dtype.kind == "b":
+        return (array == 0) | (array == 1)
+    bounds = numpy.iinfo(dtype)
+    if array.dtype.kind == "f":  # floats hold the bounds exactly where they are powers of two
+        return (array == numpy.floor(array)) & (array >= float(bounds.min)) & (array < float(bounds.max + 1))
+    return (array >= bounds.min) & (array <= bounds.max)
