@@ -890,7 +890,8 @@ def test_the_documented_message():
     with pytest.raises(errors.ShapeError) as caught:
         nn.Linear(128, 100)(tg.ones(32, 64))
     assert str(caught.value) == (
-        "linear: x.shape[-1] must equal weight.shape[1]\n  x       (32, 64)\n  weight  (100, 128)"
+        "linear: x.shape[-1] must equal weight.shape[1]\n  x       (32, 64)\n  weight  (100, 128)\n"
+        "  in Linear(128, 100)"
     )
 
 

@@ -7,6 +7,8 @@ import math
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
+import numpy
+
 from .errors import OptionError
 
 
@@ -57,6 +59,41 @@ def integer(where: str, name: str, value: object, least: float = -math.inf) -> i
         return int(value)
     domain = "an integer" if least == -math.inf else f"an integer >= {int(least)}"
     raise OptionError(where, f"{name} must be {domain}", **{name: repr(value)})
+
+
+def number_in(where: str, name: str, value: object, low: float, high: float = math.inf) -> float:
+    """Return `value` as a Python float in [low, high).
+
+    Raises
+    ------
+    OptionError
+        If it is no such number.
+    """
+    if is_number(value) and low <= value < high:
+        return float(value)
+    domain = f"a finite number >= {low:g}" if high == math.inf else f"in [{low:g}, {high:g})"
+    raise OptionError(where, f"{name} must be {domain}", **{name: repr(value)})
+
+
+def plain(value: Any) -> Any:
+    """Return numbers and truth values of NumPy as Python's, also in a list or tuple; all else as it is.
+
+    Python's are what a checkpoint can hold, and they never change the dtype of an array.
+
+    Examples
+    --------
+    >>> plain((numpy.float64(0.5), numpy.int64(2), numpy.True_, "min"))
+    (0.5, 2, True, 'min')
+    """
+    if type(value) in (float, int, bool, str):
+        return value
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    if isinstance(value, bool | numpy.bool_):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def read_value(where: str, text: str, pair: str, example: str) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, MutableSequence
+from typing import Any, Self, overload
 
 from .. import watching
 from ..errors import IndexingError
@@ -13,13 +13,28 @@ from .linear import Linear
 from .module import Module
 
 
-class ModuleList(Module):
+class ModuleList(Module, MutableSequence[Module]):
     """List of modules, whose parameters are those of the whole.
+
+    All that a list of Python can do, it can. Members are named by their numbers.
 
     Parameters
     ----------
     modules : iterable of Module
         The first members.
+
+    Examples
+    --------
+    >>> from tinygrad_adam import nn
+    >>> layers = nn.ModuleList([nn.Linear(2, 3), nn.ReLU()])
+    >>> layers[1] = nn.Tanh()
+    >>> layers.insert(0, nn.Dropout(0.1))
+    >>> layers
+    ModuleList(  # 9 parameters
+      (0): Dropout(p=0.1)
+      (1): Linear(2, 3)  # 9
+      (2): Tanh()
+    )
     """
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
@@ -31,6 +46,10 @@ class ModuleList(Module):
         """Add a member at the end, named by its number."""
         self.register_module(str(len(self)), module)
 
+    def insert(self, index: int, module: Module) -> None:
+        """Add a member before the one of this number; those behind are named anew."""
+        self[index:index] = [module]
+
     def __len__(self) -> int:
         return len(self._modules)
 
@@ -40,15 +59,47 @@ class ModuleList(Module):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> ModuleList: ...
-    def __getitem__(self, index: int | slice) -> Module | ModuleList:
-        members = list(self._modules.values())
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        members = self._members(index)[index]
+        return self._like(members) if isinstance(members, list) else members
+
+    @overload
+    def __setitem__(self, index: int, value: Module) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, value: Iterable[Module]) -> None: ...
+    def __setitem__(self, index: int | slice, value: Any) -> None:
         if isinstance(index, slice):
-            return ModuleList(members[index])
-        try:
-            return members[index]
-        except IndexError as error:
-            raise IndexingError(type(self).__name__, f"it has {len(self)} members", index=index) from error
+            members = self._members(index)
+            members[index] = value
+            self._replace(members)
+        else:
+            self._members(index)
+            self.register_module(list(self._modules)[index], value)
+
+    def __delitem__(self, index: int | slice) -> None:
+        members = self._members(index)
+        del members[index]
+        self._replace(members)
+
+    def _like(self, members: list[Module]) -> Self:
+        """Make a container of this kind."""
+        return type(self)(members)
+
+    def _members(self, index: int | slice) -> list[Module]:
+        """Return all members, if one has this index."""
+        members = list(self._modules.values())
+        if not isinstance(index, slice) and not -len(members) <= index < len(members):
+            raise IndexingError(type(self).__name__, f"it has {len(members)} members", index=index)
+        return members
+
+    def _replace(self, members: list[Module]) -> None:
+        """Take other members, named by their numbers."""
+        checked = ModuleList(members)  # refuses what is no Module before anything is changed
+        for name in list(self._modules):
+            delattr(self, name)
+        for module in checked:
+            self.append(module)
 
 
 class Sequential(ModuleList):
@@ -75,6 +126,9 @@ class Sequential(ModuleList):
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
+
+    def _like(self, members: list[Module]) -> Self:
+        return type(self)(*members)
 
     def forward(self, x: Any) -> Any:
         """Run all members."""

@@ -9,9 +9,10 @@ from ..creation import zeros
 from ..errors import ShapeError
 from ..ops.windows import Padding, Pair, pair
 from ..tensor import Tensor
+from ..values import plain
 from . import functional as F
 from . import init
-from .linear import require_positive
+from .linear import sizes
 from .module import Module
 from .parameter import Parameter
 
@@ -31,6 +32,7 @@ class _Convolution(Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
+        settings = {name: plain(value) for name, value in settings.items()}
         self.settings = settings
         self._shown = {name: value for name, value in settings.items() if value != defaults[name]}
         self.weight = Parameter(init.fan_in_uniform_(zeros(weight_shape), fan_in))
@@ -47,13 +49,17 @@ class _Convolution(Module):
 _DEFAULTS: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
 
 
-def _check_channels(where: str, in_channels: int, out_channels: int, groups: int) -> None:
-    require_positive(where, in_channels=in_channels, out_channels=out_channels, groups=groups)
+def _channels(where: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, ...]:
+    """Return the numbers of channels and groups as Python's integers, or refuse them."""
+    in_channels, out_channels, groups = sizes(
+        where, in_channels=in_channels, out_channels=out_channels, groups=groups
+    )
     if in_channels % groups or out_channels % groups:
         raise ShapeError(
             where, "groups must divide in_channels and out_channels",
             in_channels=in_channels, out_channels=out_channels, groups=groups,
         )  # fmt: skip
+    return in_channels, out_channels, groups
 
 
 class Conv2d(_Convolution):
@@ -99,10 +105,10 @@ class Conv2d(_Convolution):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        _check_channels("Conv2d", in_channels, out_channels, groups)
+        in_channels, out_channels, groups = _channels("Conv2d", in_channels, out_channels, groups)
         kernel = pair("Conv2d", "kernel_size", kernel_size)
         inputs = in_channels // groups
-        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": int(groups)}
+        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         shape = (out_channels, inputs, *kernel)
         super().__init__(
             in_channels, out_channels, shape, inputs * math.prod(kernel), bias, settings, _DEFAULTS
@@ -142,10 +148,10 @@ class Conv1d(_Convolution):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        _check_channels("Conv1d", in_channels, out_channels, groups)
-        require_positive("Conv1d", kernel_size=kernel_size)
+        in_channels, out_channels, groups = _channels("Conv1d", in_channels, out_channels, groups)
+        (kernel_size,) = sizes("Conv1d", kernel_size=kernel_size)
         inputs = in_channels // groups
-        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": int(groups)}
+        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         shape = (out_channels, inputs, kernel_size)
         super().__init__(in_channels, out_channels, shape, inputs * kernel_size, bias, settings, _DEFAULTS)
 
@@ -182,14 +188,14 @@ class ConvTranspose2d(_Convolution):
         bias: bool = True,
         dilation: Pair = 1,
     ) -> None:
-        _check_channels("ConvTranspose2d", in_channels, out_channels, groups)
+        in_channels, out_channels, groups = _channels("ConvTranspose2d", in_channels, out_channels, groups)
         kernel = pair("ConvTranspose2d", "kernel_size", kernel_size)
         outputs = out_channels // groups
         settings = {
             "stride": stride,
             "padding": padding,
             "output_padding": output_padding,
-            "groups": int(groups),
+            "groups": groups,
             "dilation": dilation,
         }
         shape = (in_channels, outputs, *kernel)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import OptionError
 from ..tensor import Tensor
+from ..values import number_in
 from . import functional as F
 from .module import Module
 
@@ -23,9 +23,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise OptionError(type(self).__name__, "p must be in [0, 1)", p=p)
-        self.p = p
+        self.p = number_in(type(self).__name__, "p", p, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x` in training; return it as it is otherwise."""

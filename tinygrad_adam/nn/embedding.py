@@ -8,7 +8,7 @@ from ..creation import zeros
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .linear import require_positive
+from .linear import sizes
 from .module import Module
 from .parameter import Parameter
 
@@ -42,9 +42,10 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings: int, embedding_dim: int, sparse: bool = False) -> None:
         super().__init__()
-        require_positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim, self.sparse = num_embeddings, embedding_dim, sparse
-        self.weight = Parameter(init.normal_(zeros(num_embeddings, embedding_dim)))
+        shape = sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.num_embeddings, self.embedding_dim = shape
+        self.sparse = sparse
+        self.weight = Parameter(init.normal_(zeros(*shape)))
 
     def forward(self, indices: Any) -> Tensor:
         """Look `indices` of any shape up; the result has one more axis, of size embedding_dim."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 from ..creation import zeros
 from ..errors import OptionError
 from ..tensor import Tensor
+from ..values import is_integer
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
 
 
-def require_positive(where: str, **sizes: int) -> None:
-    """Refuse sizes that are not positive integers."""
-    wrong = {name: repr(size) for name, size in sizes.items() if not isinstance(size, Integral) or size < 1}
+def sizes(where: str, **given: Any) -> tuple[int, ...]:
+    """Return sizes as Python's integers; refuse those that are not positive integers."""
+    wrong = {name: repr(size) for name, size in given.items() if not is_integer(size, 1)}
     if wrong:
         raise OptionError(where, "sizes must be positive integers", **wrong)
+    return tuple(map(int, given.values()))
 
 
 class Linear(Module):
@@ -47,7 +48,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        require_positive("Linear", in_features=in_features, out_features=out_features)
+        in_features, out_features = sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.fan_in_uniform_(zeros(out_features, in_features), in_features))
         self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
@@ -101,7 +102,7 @@ class SparseLinear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        require_positive("SparseLinear", in_features=in_features, out_features=out_features)
+        in_features, out_features = sizes("SparseLinear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.fan_in_uniform_(zeros(in_features, out_features), in_features))
         self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None

@@ -11,7 +11,7 @@ import numpy
 from .. import watching
 from ..backend.convert import known_dtype
 from ..backend.device import asarray, on_device_of, to_device, to_host
-from ..errors import DTypeError, OptionError, StateError
+from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
 from ..primitive import look_at
 from ..tensor import Tensor
 from .parameter import Parameter
@@ -100,12 +100,23 @@ class Module:
             answer = pre_hook(self, args)
             if answer is not None:
                 args = answer if isinstance(answer, tuple) else (answer,)
-        output = self.forward(*args, **kwargs)
+        try:
+            output = self.forward(*args, **kwargs)
+        except TinygradAdamError as error:
+            self._locate(error)
+            raise
         for hook in list(self._forward_hooks.values()):
             answer = hook(self, args, output)
             if answer is not None:
                 output = answer
         return output
+
+    def _locate(self, error: TinygradAdamError) -> None:
+        """Let the message of an error name the layer that raised it, with its path in this module."""
+        head = f"{type(self).__name__}({self.extra_repr()})"
+        number, head, message = error.__dict__.setdefault("_raised_in", (id(self), head, str(error)))
+        path = next((name for name, module in self.named_modules() if id(module) == number), "")
+        error.args = (f"{message}\n  in {f'layer {path}: ' if path else ''}{head}",)
 
     # --- Registration --------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..creation import ones, zeros
 from ..errors import ShapeError
 from ..tensor import Tensor
+from ..values import number_in
 from . import functional as F
-from .linear import require_positive
+from .linear import sizes
 from .module import Module
 from .parameter import Parameter
 
@@ -30,8 +31,8 @@ class LayerNorm(Module):
     def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
         super().__init__()
         shape = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-        require_positive("LayerNorm", **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
-        self.normalized_shape, self.eps = tuple(map(int, shape)), eps
+        shape = sizes("LayerNorm", **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
+        self.normalized_shape, self.eps = shape, number_in("LayerNorm", "eps", eps, 0)
         self.weight, self.bias = Parameter(ones(shape)), Parameter(zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,8 +72,10 @@ class _BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__()
-        require_positive(type(self).__name__, num_features=num_features)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        name = type(self).__name__
+        (num_features,) = sizes(name, num_features=num_features)
+        self.num_features, self.eps = num_features, number_in(name, "eps", eps, 0)
+        self.momentum = None if momentum is None else number_in(name, "momentum", momentum, 0)
         self.weight, self.bias = Parameter(ones(num_features)), Parameter(zeros(num_features))
         self.running_mean: Tensor
         self.running_var: Tensor
@@ -138,7 +141,7 @@ class GroupNorm(Module):
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
         super().__init__()
-        require_positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        num_groups, num_channels = sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ShapeError(
                 "GroupNorm",
@@ -146,7 +149,8 @@ class GroupNorm(Module):
                 num_groups=num_groups,
                 num_channels=num_channels,
             )
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps = number_in("GroupNorm", "eps", eps, 0)
         self.weight, self.bias = Parameter(ones(num_channels)), Parameter(zeros(num_channels))
 
     def forward(self, x: Tensor) -> Tensor:

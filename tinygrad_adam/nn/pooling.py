@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ops.windows import Pair
 from ..tensor import Tensor
+from ..values import plain
 from . import functional as F
 from .module import Module
 
@@ -32,8 +33,8 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.dilation, self.ceil_mode = dilation, ceil_mode
+        self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
+        self.dilation, self.ceil_mode = plain(dilation), ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, shape (N, C, H, W), to shape (N, C, H', W')."""
@@ -63,7 +64,7 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: Pair) -> None:
         super().__init__()
-        self.output_size = output_size
+        self.output_size = plain(output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, shape (N, C, H, W), to shape (N, C) + output_size."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from ..backend.device import Backend, backend_of
 from ..backend.kernels import chosen_kernels
 from ..errors import OptionError, ShapeError
 from ..primitive import aside, primitive
+from ..values import is_integer
 from .channels import scale_channels
 from .reduction import mean, normalize_axes
 from .shaping import reshape
@@ -55,7 +58,7 @@ def _standardize_vjp(
 
 
 def layer_norm(
-    x: Any, normalized_shape: tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
     """Standardize each sample over its last axes (Ba, Kiros & Hinton, 2016).
 
@@ -63,7 +66,7 @@ def layer_norm(
     ----------
     x : Tensor, shape (...) + normalized_shape
         The input.
-    normalized_shape : tuple of int
+    normalized_shape : int or sequence of int
         The last sizes of `x`, over which to standardize.
     weight, bias : Tensor, shape normalized_shape, optional
         Scale and shift afterwards.
@@ -75,8 +78,9 @@ def layer_norm(
     ShapeError
         If `x` does not end in `normalized_shape`.
     """
-    count = len(normalized_shape)
-    if not count or tuple(x.shape[-count:]) != tuple(normalized_shape):
+    last = (normalized_shape,) if isinstance(normalized_shape, int | Integral) else tuple(normalized_shape)
+    count = len(last)
+    if not count or tuple(x.shape[-count:]) != last:
         raise ShapeError(
             "layer_norm",
             "x must end in normalized_shape",
@@ -248,8 +252,9 @@ def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, ep
         If `num_groups` does not divide the number of channels; if `weight` or `bias` have another shape.
     """
     shape = tuple(x.shape)
-    if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:
+    if len(shape) < 2 or not is_integer(num_groups, 1) or shape[1] % num_groups:
         raise ShapeError("group_norm", "num_groups must divide x.shape[1]", x=shape, num_groups=num_groups)
+    num_groups = int(num_groups)
     grouped = reshape(x, shape=(shape[0], num_groups, shape[1] // num_groups, *shape[2:]))
     y = reshape(_standardize(grouped, axes=tuple(range(2, len(shape) + 1)), eps=eps), shape=shape)
     return _affine_channels("group_norm", y, weight, bias)

@@ -105,7 +105,8 @@ class FlatStorage:
             if p._grad is not None and p._grad is not place:
                 if isinstance(p._grad, RowSparse):
                     return p
-                place[...] = _raw(p._grad)
+                with on_device_of(place, "optimizer"):
+                    place[...] = _raw(p._grad)
                 p._grad = place
         return None
 

@@ -20,9 +20,9 @@ from ..errors import (
 )
 from ..nn.state import misfit, saved_array
 from ..tensor import Tensor
-from ..values import is_integer, is_number
+from ..values import is_integer, is_number, plain
 from .flat import FlatStorage
-from .settings import Group, Settled, plain
+from .settings import Group, Settled
 
 if TYPE_CHECKING:
     from .ledger import EntryLedger, LayerLedger
@@ -287,8 +287,7 @@ class Optimizer(Settled):
         for storages in self._storages:
             for storage in storages:
                 storage.follow()
-                with on_device_of(storage.data, f"{self._name}.step"):
-                    p = storage.gather()
+                p = storage.gather()
                 if p is not None:
                     raise DTypeError(
                         f"{self._name}.step",

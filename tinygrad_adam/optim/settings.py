@@ -3,34 +3,10 @@
 from __future__ import annotations
 
 import sys
-from numbers import Integral, Real
 from typing import Any
 
-import numpy
-
 from ..errors import OptionError, unknown_name
-
-
-def plain(value: Any) -> Any:
-    """Return numbers and truth values of NumPy as Python's, also in a list or tuple; all else as it is.
-
-    Python's are what a checkpoint can hold, and they never change the dtype of an array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> plain((np.float64(0.5), np.int64(2), np.True_, "min"))
-    (0.5, 2, True, 'min')
-    """
-    if type(value) in (float, int, bool, str):
-        return value
-    if type(value) in (tuple, list):
-        return type(value)(map(plain, value))
-    if isinstance(value, bool | numpy.bool_):
-        return bool(value)
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if isinstance(value, Real) else value
+from ..values import plain
 
 
 class Settled:
