@@ -200,7 +200,7 @@ def _follow(
         return
     if batches is not None:
         batches += 1 if looked else finite
-    share = momentum if momentum is not None else 1.0 / batches.clip(1).astype(mean.dtype)
+    share = momentum if momentum is not None else 1.0 / batches.clip(1, None).astype(mean.dtype)
     for running, moment in ((mean, average), (var, variance)):
         change = share * (moment - running)
         running += change if looked else backend.xp.where(finite, change, 0)

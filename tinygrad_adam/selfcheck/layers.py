@@ -235,6 +235,9 @@ LAYERS = [
         normal((4, 3, 5)),
         label="3 axes",
     ),
+    Layer(
+        "BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4, momentum=None), normal((6, 4)), label="means"
+    ),
     Layer("ReLU", lambda lib, _: lib.ReLU(), off_zero(3, 4)),
     Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(), off_zero(3, 4)),
     Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(0.3), off_zero(3, 4), label="slope"),
