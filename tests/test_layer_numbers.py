@@ -90,6 +90,17 @@ def test_functions_of_normalization_take_them_too():
     for shape in (4, np.int64(4), [4], (np.int32(4),)):
         np.testing.assert_array_equal(F.layer_norm(x, shape).numpy(), wanted.numpy())
     np.testing.assert_array_equal(F.group_norm(x, np.int64(2)).numpy(), F.group_norm(x, 2).numpy())
+    eps = np.float64(0.5)
+    for kernels in ("fast", "reference"):
+        with tg.use_kernels(kernels):
+            for y in (
+                F.layer_norm(x, 4, eps=eps),
+                F.group_norm(x, 2, eps=eps),
+                F.batch_norm(x, eps=eps),
+                F.batch_norm(x, tg.zeros(4), tg.ones(4), eps=eps),
+                F.batch_norm(x, tg.zeros(4), tg.ones(4), training=True, momentum=eps, eps=eps),
+            ):
+                assert y.dtype == np.float32
     with pytest.raises(errors.ShapeError, match="num_groups must divide"):
         F.group_norm(x, 2.0)
 

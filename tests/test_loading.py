@@ -134,6 +134,7 @@ def trained():
         ({"step": -1}, r"w\.step: -1"),
         ({"step": np.nan}, r"w\.step: nan"),
         ({"step": None}, r"w\.step: None"),
+        ({"step": "1"}, r"w\.step: '1'"),
     ],
 )
 def test_moments_and_steps_that_do_not_fit_are_refused(change, message):
@@ -172,3 +173,13 @@ def test_averages_that_do_not_fit_are_refused(change, message):
     with pytest.raises(errors.StateError, match=message):
         average.load_state_dict({**before, **change})
     assert average.state_dict() == before
+
+
+@pytest.mark.parametrize("state", [[], None, "state", {}, nn.Linear(1, 1)], ids=repr)
+def test_what_is_no_state_is_refused(state):
+    opt, model = trained(), nn.Linear(1, 1)
+    for target in (opt, optim.StepLR(opt, 1), optim.PolyakAverage(model), model):
+        with pytest.raises(
+            errors.StateError, match=r"give a state as state_dict\(\) returns it|does not fit"
+        ):
+            target.load_state_dict(state)

@@ -15,7 +15,7 @@ from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
 from ..primitive import look_at
 from ..tensor import Tensor
 from .parameter import Parameter
-from .state import misfit, saved_array
+from .state import misfit, require_state, saved_array
 from .summary import summarize
 
 _hook_numbers = itertools.count()
@@ -360,6 +360,7 @@ class Module:
             shape, no real numbers, numbers that the dtype here does not hold), and of names that are one
             Tensor here but have different values.
         """
+        require_state(type(self).__name__, state)
         entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
         arrays = {name: saved_array(value, "load_state_dict") for name, value in state.items()}
         missing = [name for name in entries if name not in arrays]
@@ -386,7 +387,7 @@ class Module:
             raise StateError(
                 type(self).__name__,
                 "the state does not fit this module",
-                **{kind: "; ".join(names) for kind, names in report.items() if names},
+                **{kind: "; ".join(map(str, names)) for kind, names in report.items() if names},
             )
         for entry, array in known.values():
             if watching.anyone:

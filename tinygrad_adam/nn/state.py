@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
 
 from ..backend.device import to_host
+from ..errors import StateError
 from ..primitive import look_at
+
+
+def require_state(where: str, state: Any, *keys: str) -> None:
+    """Refuse what is no dict, or has no value under a key that every state has."""
+    if not isinstance(state, Mapping) or not all(key in state for key in keys):
+        raise StateError(
+            where,
+            "give a state as state_dict() returns it",
+            got=f"a dict without {', '.join(key for key in keys if key not in state)}"
+            if isinstance(state, Mapping)
+            else type(state).__name__,
+        )
 
 
 def saved_array(value: Any, where: str) -> numpy.ndarray[Any, Any]:

@@ -87,7 +87,7 @@ def layer_norm(
             x=tuple(x.shape),
             normalized_shape=normalized_shape,
         )
-    y = _standardize(x, axes=normalize_axes(tuple(range(-count, 0)), x.ndim), eps=eps)
+    y = _standardize(x, axes=normalize_axes(tuple(range(-count, 0)), x.ndim), eps=float(eps))
     return _affine(y, weight, bias)
 
 
@@ -153,10 +153,10 @@ def batch_norm(
             raise OptionError("batch_norm", "momentum=None needs num_batches_tracked", momentum=momentum)
         versions = [variable._version for variable in running]
         moments = aside(_moments_of_batch, x, across, momentum, *running, *versions)
-        y = _standardize(x, axes=axes, eps=eps, moments=moments)
+        y = _standardize(x, axes=axes, eps=float(eps), moments=moments)
     else:
         y = x - reshape(_of_channels("batch_norm", x, "running_mean", running_mean), shape=across)
-        r = (_of_channels("batch_norm", x, "running_var", running_var) + eps) ** -0.5
+        r = (_of_channels("batch_norm", x, "running_var", running_var) + float(eps)) ** -0.5
         weight = _of_channels("batch_norm", x, "weight", weight)
         weight = r if weight is None else weight * r
     return _affine_channels("batch_norm", y, weight, bias)
@@ -256,5 +256,5 @@ def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, ep
         raise ShapeError("group_norm", "num_groups must divide x.shape[1]", x=shape, num_groups=num_groups)
     num_groups = int(num_groups)
     grouped = reshape(x, shape=(shape[0], num_groups, shape[1] // num_groups, *shape[2:]))
-    y = reshape(_standardize(grouped, axes=tuple(range(2, len(shape) + 1)), eps=eps), shape=shape)
+    y = reshape(_standardize(grouped, axes=tuple(range(2, len(shape) + 1)), eps=float(eps)), shape=shape)
     return _affine_channels("group_norm", y, weight, bias)

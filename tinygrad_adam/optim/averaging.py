@@ -9,7 +9,7 @@ from typing import Any
 from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
 from ..errors import OptionError, StateError
 from ..nn import Module
-from ..nn.state import misfit, saved_array
+from ..nn.state import misfit, require_state, saved_array
 from ..primitive import look_at
 from ..values import is_integer, is_number
 from .settings import Settled
@@ -138,8 +138,11 @@ class WeightAverage(Settled):
         StateError
             If it is of another kind of average, or of a model with other parameters.
         """
-        if state.get("average") != self._name:
-            raise StateError(self._name, "the state is of another average", saved=state.get("average"))
+        require_state(self._name, state, "average")
+        if state["average"] != self._name:
+            raise StateError(self._name, "the state is of another average", saved=state["average"])
+        require_state(self._name, state, "count", "weights")
+        require_state(self._name, state["weights"])
         if not is_integer(state["count"], 0):
             raise StateError(self._name, "count must be a number of updates", count=repr(state["count"]))
         count = int(state["count"])

@@ -18,7 +18,7 @@ from ..errors import (
     near_names,
     unknown_name,
 )
-from ..nn.state import misfit, saved_array
+from ..nn.state import misfit, require_state, saved_array
 from ..tensor import Tensor
 from ..values import is_integer, is_number, plain
 from .flat import FlatStorage
@@ -454,12 +454,18 @@ class Optimizer(Settled):
             steps is none that could have been saved, or if the members of a group were saved with
             hyper-parameters that differ.
         """
-        if saved.get("optimizer") != self._name:
+        require_state(self._name, saved, "optimizer")
+        if saved["optimizer"] != self._name:
             raise StateError(
                 self._name,
                 "the state was saved by another optimizer; make that one, or start without its state",
-                saved=saved.get("optimizer"),
+                saved=saved["optimizer"],
             )
+        require_state(self._name, saved, "groups", "state")
+        for group in saved["groups"]:
+            require_state(self._name, group, "params")
+        for entry in saved["state"].values():
+            require_state(self._name, entry, "step")
         groups = self._saved_settings(saved["groups"])
         for settings in groups:
             self._validate(settings)

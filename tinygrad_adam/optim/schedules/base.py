@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import OptionError, StateError
+from ...nn.state import require_state
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
 from ..settings import Group, Settled
@@ -57,6 +58,10 @@ class Schedule(Settled):
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise OptionError(
+                type(self).__name__, "a schedule is made for an optimizer", got=type(optimizer).__name__
+            )
         self.optimizer = optimizer
         self.count = 0
         self._apply()
@@ -209,14 +214,15 @@ class Schedule(Settled):
 
     def _require_state(self, state: dict[str, Any], *counts: str) -> None:
         """Raise a StateError for a state of another schedule, or one whose counts or rates are none."""
-        groups = len(self.optimizer.param_groups)
-        if state.get("schedule") != self._name or len(state.get("base_lrs", ())) != groups:
+        require_state(type(self).__name__, state, "schedule")
+        base_lrs, groups = state.get("base_lrs"), len(self.optimizer.param_groups)
+        if state["schedule"] != self._name or not isinstance(base_lrs, Sequence) or len(base_lrs) != groups:
             raise StateError(type(self).__name__, "the state is of another schedule", saved=state)
         wrong = {
             name: repr(state.get(name)) for name in ("count", *counts) if not is_integer(state.get(name), 0)
         }
-        if not all(is_number(lr) and lr >= 0 for lr in state["base_lrs"]):
-            wrong["base_lrs"] = repr(state["base_lrs"])
+        if not all(is_number(lr) and lr >= 0 for lr in base_lrs):
+            wrong["base_lrs"] = repr(base_lrs)
         if wrong:
             raise StateError(type(self).__name__, "the state holds values that no schedule saves", **wrong)
 
