@@ -196,6 +196,20 @@ def test_other_numbers_that_are_ones():
             opt.step(wrong)
 
 
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, None, "1", True, np.True_], ids=repr)
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda params, value: optim.clip_grad_norm_(params, value),
+        lambda params, value: optim.clip_grad_value_(params, value),
+        lambda params, value: optim.clip_grad_adaptive_(params, value),
+    ],
+)
+def test_limits_of_gradients_that_are_none(clip, wrong):
+    with pytest.raises(errors.OptionError, match="must be"):
+        clip([parameter()], wrong)
+
+
 # --- What a step does not take -----------------------------------------------------------------
 
 

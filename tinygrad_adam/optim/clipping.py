@@ -10,6 +10,7 @@ from ..backend.device import backend_of, on_device_of
 from ..errors import OptionError
 from ..rowsparse import RowSparse
 from ..tensor import Tensor
+from ..values import is_number
 
 
 def _gradients(params: Iterable[Tensor]) -> list[Any]:
@@ -50,7 +51,7 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> Tensor:
     R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural
     networks", ICML 2013.
     """
-    if not max_norm > 0:
+    if not (max_norm == math.inf or is_number(max_norm)) or max_norm <= 0:
         raise OptionError("clip_grad_norm_", "max_norm must be positive", max_norm=max_norm)
     gradients = _gradients(params)
     backend = backend_of(gradients)
@@ -77,7 +78,7 @@ def clip_grad_value_(params: Iterable[Tensor], clip_value: float) -> None:
     OptionError
         If `clip_value` is not positive.
     """
-    if not clip_value > 0:
+    if not (clip_value == math.inf or is_number(clip_value)) or clip_value <= 0:
         raise OptionError("clip_grad_value_", "clip_value must be positive", clip_value=clip_value)
     for g in _gradients(params):
         with on_device_of(g, "clip_grad_value_"):
@@ -130,7 +131,7 @@ def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps
            [0.  , 0.01]], dtype=float32)
     """
     for name, value in {"clip_factor": clip_factor, "eps": eps}.items():
-        if not 0 < value < math.inf:
+        if not is_number(value) or value <= 0:
             raise OptionError("clip_grad_adaptive_", f"{name} must be a finite number > 0", **{name: value})
     params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
     for p, g in zip(params, _gradients(params), strict=True):
