@@ -225,3 +225,9 @@ def test_a_closure_is_refused_with_the_words_for_it():
 def test_the_nearest_optimizer_is_named(typed, meant):
     with pytest.raises(errors.OptionError, match=f"did you mean '{meant}'"):
         optim.build_optimizer(typed, [parameter()])
+
+
+def test_the_nearest_class_is_named():
+    with pytest.raises(AttributeError, match="did you mean 'Adam'"):
+        optim.Adma  # noqa: B018
+    assert not hasattr(optim, "__wrapped__")

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from .errors import DTypeError, UnknownNameError
+from .errors import DTypeError, UnknownNameError, near_names
 
 
 class Word(NamedTuple):
@@ -237,6 +237,9 @@ def missing(owner: str, thing: Any, name: str) -> AttributeError:
     here = _ANSWERS.get((owner, name))
     if here is not None:
         return UnknownNameError(f"{owner}.{name}", _sentence(here))
+    near = near_names(name, vars(thing)) if inspect.ismodule(thing) and not name.startswith("_") else []
+    if near:
+        return AttributeError(f"module {owner!r} has no attribute {name!r}; did you mean {near[0]!r}?")
     kind = f"module {owner!r}" if inspect.ismodule(thing) else f"{type(thing).__name__!r} object"
     return AttributeError(f"{kind} has no attribute {name!r}", name=name, obj=thing)
 
