@@ -142,7 +142,7 @@ def relu_vjp(g: Any, y: Any) -> Any:
     """0 where `y` is 0; see `reference.relu_vjp`."""
     if g.shape != y.shape or g.dtype.kind != "f":
         return reference.relu_vjp(numpy, g, y)
-    if g.size < _FEW and g.flags.c_contiguous and y.flags.c_contiguous:
+    if g.size < _FEW and g.flags.c_contiguous and y.flags.c_contiguous:  # without the detours below
         out = numpy.empty(g.shape, g.dtype)
         _relu_vjp(g.reshape(-1), y.reshape(-1), out.reshape(-1))
         return out
