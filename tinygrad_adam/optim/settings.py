@@ -17,13 +17,19 @@ class Settled:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.__dict__ and not name.startswith("_"):
-            declared = getattr(type(self), name, None)
-            if isinstance(declared, property) or (callable(declared) and not callable(value)):
-                raise OptionError(type(self).__name__, f"{name} is computed, and cannot be set", value=value)
-            if declared is None and sys._getframe(1).f_locals.get("self") is not self:
-                raise self._unknown(name)
-        object.__setattr__(self, name, plain(value))
+        if not name.startswith("_"):
+            value = plain(value)
+            if name not in self.__dict__:
+                self._require_own(name, value, sys._getframe(1).f_locals.get("self"))
+        object.__setattr__(self, name, value)
+
+    def _require_own(self, name: str, value: Any, setter: Any) -> None:
+        """Refuse a new attribute that is set from outside, or that would hide a method or property."""
+        declared = getattr(type(self), name, None)
+        if isinstance(declared, property) or (callable(declared) and not callable(value)):
+            raise OptionError(type(self).__name__, f"{name} is computed, and cannot be set", value=value)
+        if declared is None and setter is not self:
+            raise self._unknown(name)
 
     def _unknown(self, name: str) -> OptionError:
         """Build the error for an attribute that is not known."""

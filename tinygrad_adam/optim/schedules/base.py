@@ -109,9 +109,10 @@ class Schedule(Settled):
                 if group[name] != value:
                     raise OptionError(
                         f"{self._name}.step",
-                        f"{name} is not the one that this schedule set: another schedule did, or you. For "
-                        "another learning rate under a schedule set group['initial_lr']; for several "
-                        "schedules in one make a ChainedScheduler or SequentialLR",
+                        f"{name} is not the one that this schedule set: another schedule, a loaded state or "
+                        "your program changed it. For another learning rate under a schedule set "
+                        "group['initial_lr']; for several schedules in one make a ChainedScheduler or "
+                        "SequentialLR",
                         set_last=value,
                         found=group[name],
                     )
