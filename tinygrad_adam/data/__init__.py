@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..words import answer_calls, missing
+from .. import words
 from .dataset import AugmentedDataset, Dataset, TensorDataset, split
 from .datasets import (
     DATASETS,
@@ -41,8 +41,8 @@ __all__ = [
     "split",
 ]
 
-answer_calls(sys.modules[__name__])
+words.answer_calls(sys.modules[__name__])
 
 
 def __getattr__(name: str) -> Any:
-    raise missing("data", sys.modules[__name__], name)
+    raise words.missing("data", sys.modules[__name__], name)

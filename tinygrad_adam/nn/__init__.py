@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..words import answer_attributes, answer_calls, missing
+from .. import words
 from . import functional, init
 from .activation import (
     ELU,
@@ -37,9 +37,9 @@ from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .parameter import Parameter
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
-answer_calls(sys.modules[__name__], Module)
-answer_attributes("Module", Module)
+words.answer_calls(sys.modules[__name__], Module)
+words.answer_attributes("Module", Module)
 
 
 def __getattr__(name: str) -> Any:
-    raise missing("nn", sys.modules[__name__], name)
+    raise words.missing("nn", sys.modules[__name__], name)

@@ -9,6 +9,7 @@ import math
 import sys
 from typing import Any
 
+from .. import words
 from ..backend.device import Array, asarray, backend_of, device_of
 from ..creation import ones, tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
@@ -51,7 +52,6 @@ from ..ops.indexing import add_rows, lookup
 from ..primitive import aside
 from ..random import random_key
 from ..tensor import Tensor
-from ..words import answer_calls, missing
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -264,8 +264,8 @@ def sparse_linear(x: Any, weight: Tensor, bias: Any = None) -> Tensor:
     return y if bias is None else y + bias
 
 
-answer_calls(sys.modules[__name__])
+words.answer_calls(sys.modules[__name__])
 
 
 def __getattr__(name: str) -> Any:
-    raise missing("nn.functional", sys.modules[__name__], name)
+    raise words.missing("nn.functional", sys.modules[__name__], name)

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ..words import answer_attributes, answer_calls, missing
+from .. import words
 from .adabelief import AdaBelief
 from .adabound import AdaBound, AMSBound
 from .adadelta import Adadelta
@@ -44,9 +44,9 @@ from .schedules import (
 from .sgd import SGD
 from .sparse_adam import SparseAdam
 
-answer_calls(sys.modules[__name__], Optimizer)
-answer_attributes("Optimizer", Optimizer)
+words.answer_calls(sys.modules[__name__], Optimizer)
+words.answer_attributes("Optimizer", Optimizer)
 
 
 def __getattr__(name: str) -> Any:
-    raise missing("optim", sys.modules[__name__], name)
+    raise words.missing("optim", sys.modules[__name__], name)

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..words import answer_attributes, answer_calls
+from .. import words
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
 from .comparison import Entry, Result, compare
@@ -19,5 +19,5 @@ from .search import Search, Trial, rank_trials
 from .space import Range, parse_space
 from .trial import Outcome, process_pool, run_trial
 
-answer_calls(sys.modules[__name__], Trainer)
-answer_attributes("Trainer", Trainer)
+words.answer_calls(sys.modules[__name__], Trainer)
+words.answer_attributes("Trainer", Trainer)
