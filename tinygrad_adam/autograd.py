@@ -10,8 +10,8 @@ the package's own operations, so that the gradient has a graph and can be differ
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 from . import watching
@@ -19,6 +19,15 @@ from .backend.device import Array, asarray, backend_of, device_of, on_device_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, Node, Variable, grad_mode, provided
 from .rowsparse import RowSparse, alike
+
+reserving = threading.Lock()
+"""Held by the one pass that may write into the places reserved for gradients, until it has ended.
+
+A pass that begins meanwhile, in another thread or in a hook, does not wait: it uses memory of its own.
+"""
+
+_summing = threading.RLock()
+"""Held while a gradient is read, changed and written: passes of several threads may end in one leaf."""
 
 
 def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
@@ -133,6 +142,8 @@ class _Pass:
         Whether gradients are Variables with a graph of their own.
     wanted : set, optional
         The nodes and leaves whose gradient is asked for; all leaves if None.
+    may_reserve : bool
+        Whether this pass holds `reserving`.
 
     Attributes
     ----------
@@ -142,14 +153,15 @@ class _Pass:
         The nodes and leaves whose sum nobody else holds, so that it can be added to in place.
     """
 
-    def __init__(self, create_graph: bool, wanted: set[Node | Variable] | None = None) -> None:
+    def __init__(
+        self, create_graph: bool, wanted: set[Node | Variable] | None = None, may_reserve: bool = False
+    ) -> None:
         self.create_graph = create_graph
         self.wanted = wanted
         self.targets: set[Node | Variable] | None = None
         self.pending: dict[Node | Variable, Any] = {}
         self.owned: set[Node | Variable] = set()
-        # A pass begun by a hook of another may meet the same leaves, whose places are then in use.
-        self.may_reserve = not create_graph and wanted is None and not _in_pass.get()
+        self.may_reserve = may_reserve
 
     def run(self, root: Variable, gradient: Any, retain_graph: bool) -> dict[Node | Variable, Any]:
         """Carry `gradient` from `root` back; return what was asked for."""
@@ -161,28 +173,25 @@ class _Pass:
             self.targets = _leading_to(nodes, self.wanted)
             nodes = [node for node in nodes if node in self.targets]
         found = {}
-        token = _in_pass.set(True)
-        try:
-            with grad_mode(self.create_graph):
-                for node in nodes:
-                    g = self.pending.pop(node)
-                    if node.hooks:
-                        g = _run_hooks(node.hooks, g)
-                    if self.wanted is None:
-                        self._retain(node, g)
-                    elif node in self.wanted:
-                        found[node] = g
-                    self._pull(node, g)
-                    if not retain_graph:
-                        node.free()
-        finally:
-            _in_pass.reset(token)
+        with grad_mode(self.create_graph):
+            for node in nodes:
+                g = self.pending.pop(node)
+                if node.hooks:
+                    g = _run_hooks(node.hooks, g)
+                if self.wanted is None:
+                    self._retain(node, g)
+                elif node in self.wanted:
+                    found[node] = g
+                self._pull(node, g)
+                if not retain_graph:
+                    node.free()
         return found | self.pending
 
     def _retain(self, node: Node, g: Any) -> None:
         variable = None if node.retainer is None else node.retainer()
         if variable is not None:
-            variable._grad = g if self.create_graph else backend_of((g,)).xp.array(g)
+            with _summing:
+                _accumulate(variable, g, owned=False, may_reserve=False)
 
     def _pull(self, node: Node, g: Any) -> None:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
@@ -200,8 +209,8 @@ class _Pass:
             if isinstance(parent, Variable):
                 like = parent._data
                 # The reserved place is free while it holds no gradient, of this pass or an earlier one.
-                if self.may_reserve and parent._grad is None and parent not in self.pending:
-                    out = parent._grad_buffer
+                if self.may_reserve and parent not in self.pending:
+                    out = reserved_place(parent)
             environment["out"] = out
             if operation.variadic:
                 environment["index"] = position - len(operation.inputs) + 1
@@ -242,9 +251,6 @@ class _Pass:
                 self.owned.add(parent)
 
 
-_in_pass: ContextVar[bool] = ContextVar("tinygrad_adam_in_pass", default=False)
-
-
 def _run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
     raw = not isinstance(g, Variable)
     for hook in list(hooks.values()):
@@ -257,6 +263,12 @@ def _run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
                 "hook", "must return None, or a Tensor of the gradient's shape",
                 gradient=g.shape, returned=getattr(answer, "shape", repr(answer)),
             )  # fmt: skip
+        if answer.dtype != g.dtype:
+            answer = (
+                provided.ops.astype(answer, dtype=g.dtype)
+                if isinstance(answer, Variable)
+                else answer.astype(g.dtype)
+            )
         g = answer._data if raw and isinstance(answer, Variable) else answer
     return g
 
@@ -303,20 +315,25 @@ def backward(
         gradient = _first_gradient(root, gradient, "backward", create_graph)
         if watching.anyone:
             watching.tell("backward_begins", root)
-        this_pass = _Pass(create_graph)
-        for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
-            assert isinstance(leaf, Variable)  # all nodes have passed theirs on
-            hand_over(leaf, g, owned=leaf in this_pass.owned)
+        may_reserve = not create_graph and reserving.acquire(blocking=False)
+        try:
+            this_pass = _Pass(create_graph, may_reserve=may_reserve)
+            for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
+                assert isinstance(leaf, Variable)  # all nodes have passed theirs on
+                hand_over(leaf, g, leaf in this_pass.owned, may_reserve)
+        finally:
+            if may_reserve:
+                reserving.release()
         if watching.anyone:
             watching.tell("backward_ends", root)
 
 
 def reserved_place(leaf: Variable) -> Array:
-    """Return where the next gradient of `leaf` may be written, or None."""
-    return leaf._grad_buffer if leaf._grad is None and not _in_pass.get() else None
+    """Return where a pass that holds `reserving` may write the gradient of `leaf`, or None."""
+    return leaf._grad_buffer if leaf._grad is None else None
 
 
-def hand_over(leaf: Variable, g: Any, owned: bool) -> None:
+def hand_over(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
     """Give a leaf the gradient of a whole pass, which its hooks see first.
 
     Parameters
@@ -326,15 +343,18 @@ def hand_over(leaf: Variable, g: Any, owned: bool) -> None:
     g : array, RowSparse or Variable
         The gradient.
     owned : bool
-        Whether nobody else holds its memory.
+        Whether nothing else holds its memory.
+    may_reserve : bool
+        Whether the pass holds `reserving`.
     """
     if leaf._hooks:
         g = _run_hooks(leaf._hooks, g)
         owned = owned and g is leaf._grad_buffer  # a hook may have kept it
-    _accumulate(leaf, g, owned)
+    with _summing:
+        _accumulate(leaf, g, owned, may_reserve)
 
 
-def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
+def _accumulate(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
     """Add `g` to the gradient of `leaf`, in the place reserved for it if there is one."""
     before = leaf._grad
     if before is None and g is leaf._grad_buffer:
@@ -350,7 +370,7 @@ def _accumulate(leaf: Variable, g: Any, owned: bool) -> None:
     elif before is not None:
         before += g
         leaf._grad = before  # dense now, if it was row-sparse
-    elif leaf._grad_buffer is not None and not _in_pass.get():
+    elif leaf._grad_buffer is not None and may_reserve:
         leaf._grad_buffer[...] = g
         leaf._grad = leaf._grad_buffer
     else:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import watching
-from .autograd import backward, fit, hand_over, reserved_place
+from .autograd import backward, fit, hand_over, reserved_place, reserving
 from .backend.convert import get_default_dtype
 from .backend.device import Array, Backend, backend_of
 from .backend.kernels import chosen_kernels
@@ -67,6 +67,7 @@ class Program:
         self._constants: dict[int, int] = {}
         self.nothing, self.xp = self._constant(None), self._constant(backend.xp)
         self.gradients: dict[int, int] = {}  # by place, the register of what has been summed up so far
+        self.summed: set[int] = set()  # places whose sum has memory of its own, so that it is added to in place
         self.reserved: dict[int, int] = {}  # by place of a leaf, the register of where it may be written
         self._forward()
         self._backward()
@@ -94,15 +95,20 @@ class Program:
         """Compute the results, and add to the gradients of all leaves."""
         given = [argument._data for argument in arguments]
         values = [variable._data for _, variable, _, _ in self.live]
-        places = [reserved_place(leaf) for leaf in self.leaves]
-        with self.backend.current(WHERE):
-            try:
-                results, gradients = self.function(*given, *values, *places)
-            except (ValueError, TypeError, IndexError) as error:
-                self._explain(error)
-                raise
-            for leaf, place, g in zip(self.leaves, places, gradients, strict=True):
-                hand_over(leaf, g, owned=g is place)
+        may_reserve = reserving.acquire(blocking=False)
+        try:
+            places = [reserved_place(leaf) if may_reserve else None for leaf in self.leaves]
+            with self.backend.current(WHERE):
+                try:
+                    results, gradients = self.function(*given, *values, *places)
+                except (ValueError, TypeError, IndexError, OverflowError) as error:
+                    self._explain(error)
+                    raise
+                for leaf, place, g in zip(self.leaves, places, gradients, strict=True):
+                    hand_over(leaf, g, g is place, may_reserve)
+        finally:
+            if may_reserve:
+                reserving.release()
         return results
 
     def _explain(self, error: Exception) -> None:
@@ -183,7 +189,13 @@ class Program:
         share = self._step(
             _fitting(rule.function, self.backend.xp, shape, dtype, place in self.reserved), (out, *named)
         )
-        self.gradients[place] = share if before is None else self._step(_sum, (before, share, reserved))
+        if before is None:
+            self.gradients[place] = share
+        elif place in self.summed:
+            self.gradients[place] = self._step(_add, (before, share))
+        else:
+            self.summed.add(place)
+            self.gradients[place] = self._step(_sum, (before, share, reserved))
 
     def _named(self, call: Call, name: str, position: int, out: int) -> int:
         """Return the register of what a rule names; see `Primitive`."""
@@ -286,9 +298,16 @@ def _fitting(
 
 
 def _sum(before: Any, share: Any, reserved: Array) -> Any:
+    """Add a second share to the first, which is changed if it lies in the reserved place."""
+    if before is reserved:
+        return _add(before, share)
     before, share = alike(before, share)
-    if before is not reserved:
-        return before + share
+    return before + share
+
+
+def _add(before: Any, share: Any) -> Any:
+    """Add a share to a sum in place, as the engine does: a new array might lie in memory in another order."""
+    before, share = alike(before, share)
     before += share
     return before
 

@@ -306,7 +306,8 @@ class Tensor(Operations):
         Parameters
         ----------
         hook : callable
-            Receives the gradient; what it returns, unless None, takes its place.
+            Receives the gradient; the Tensor that it returns, unless None, takes its place and is cast to
+            its dtype.
 
         Returns
         -------
