@@ -67,7 +67,7 @@ class Program:
         self._constants: dict[int, int] = {}
         self.nothing, self.xp = self._constant(None), self._constant(backend.xp)
         self.gradients: dict[int, int] = {}  # by place, the register of what has been summed up so far
-        self.summed: set[int] = set()  # places whose sum has memory of its own, so that it is added to in place
+        self.summed: set[int] = set()  # places whose sum has memory of its own
         self.reserved: dict[int, int] = {}  # by place of a leaf, the register of where it may be written
         self._forward()
         self._backward()
