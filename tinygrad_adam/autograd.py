@@ -17,7 +17,7 @@ from typing import Any
 from . import watching
 from .backend.device import Array, asarray, backend_of, device_of, on_device_of
 from .errors import DTypeError, GraphError, ShapeError
-from .primitive import OUTPUT, Node, Variable, grad_mode, provided
+from .primitive import OUTPUT, GradMode, Node, Variable, provided
 from .rowsparse import RowSparse, alike
 
 reserving = threading.Lock()
@@ -173,7 +173,7 @@ class _Pass:
             self.targets = _leading_to(nodes, self.wanted)
             nodes = [node for node in nodes if node in self.targets]
         found = {}
-        with grad_mode(self.create_graph):
+        with GradMode("backward", self.create_graph):
             for node in nodes:
                 g = self.pending.pop(node)
                 if node.hooks:

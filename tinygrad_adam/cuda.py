@@ -6,12 +6,12 @@ Nothing here looks for a GPU before it is called.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from .backend import diagnosis
 from .backend.device import get_backend
 from .errors import DeviceError
+from .scopes import scope
 
 _TF32_TENSOR_OP_MATH = 3
 """cuBLAS's CUBLAS_TF32_TENSOR_OP_MATH, which CuPy has no name for."""
@@ -108,7 +108,7 @@ def synchronize(device: str = "cuda") -> None:
         backend.xp.cuda.Device().synchronize()
 
 
-@contextmanager
+@scope
 def allow_tf32(device: str = "cuda") -> Iterator[None]:
     """Let matrix products and convolutions round their inputs to TF32 inside a ``with`` block.
 

@@ -10,42 +10,82 @@ from __future__ import annotations
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar, cast, overload
 
 from . import watching, words
 from .backend.convert import operand
 from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array
 from .backend.kernels import chosen_kernels
 from .errors import DeviceError, DTypeError, IndexingError, ShapeError, TinygradAdamError
+from .scopes import entered_for_each_step
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
 
 
-@contextmanager
-def grad_mode(enabled: bool) -> Iterator[None]:
-    """Say whether operations are recorded inside the block."""
-    token = _grad_enabled.set(enabled)
-    try:
-        yield
-    finally:
-        _grad_enabled.reset(token)
+class GradMode:
+    """A block inside which operations are recorded, or are not."""
+
+    __slots__ = ("_enabled", "_token", "_where")
+
+    def __init__(self, where: str, enabled: bool) -> None:
+        self._where, self._enabled = where, enabled
+
+    def __enter__(self) -> None:
+        self._token = _grad_enabled.set(self._enabled)
+
+    def __exit__(self, *error: object) -> None:
+        _grad_enabled.reset(self._token)
+
+    def __call__(self, function: F) -> F:
+        """Let this hold for the code of a function, a generator or a coroutine."""
+        where, enabled = self._where, self._enabled
+        return cast("F", entered_for_each_step(where, lambda: GradMode(where, enabled), function))
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing inside the block, or inside a function decorated with ``@no_grad()``."""
-    with grad_mode(False):
-        yield
+@overload
+def no_grad() -> GradMode: ...
+@overload
+def no_grad(function: F) -> F: ...
+def no_grad(function: Any = None) -> Any:
+    """Record nothing inside ``with no_grad():``, or in a function decorated with ``@no_grad``.
+
+    ``@no_grad()`` decorates, too. A generator or a coroutine so decorated records nothing in its own code;
+    the code that runs between its steps does as ever.
+
+    Parameters
+    ----------
+    function : callable, optional
+        The function to decorate.
+
+    Raises
+    ------
+    DTypeError
+        If `function` is none, or an asynchronous generator.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+    mode = GradMode("no_grad", False)
+    return mode if function is None else mode(function)
 
 
-@contextmanager
-def enable_grad() -> Iterator[None]:
-    """Record again inside the block, within a surrounding `no_grad`."""
-    with grad_mode(True):
-        yield
+@overload
+def enable_grad() -> GradMode: ...
+@overload
+def enable_grad(function: F) -> F: ...
+def enable_grad(function: Any = None) -> Any:
+    """Record again, within a surrounding `no_grad`; a block or a decorator as that is."""
+    mode = GradMode("enable_grad", True)
+    return mode if function is None else mode(function)
 
 
 def is_grad_enabled() -> bool:

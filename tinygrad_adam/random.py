@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
@@ -18,6 +17,7 @@ import numpy
 
 from . import watching
 from .errors import OptionError, StateError
+from .scopes import scope
 
 _generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator")
 
@@ -63,7 +63,7 @@ def _seeded(where: str, seed: int) -> numpy.random.Generator:
     return numpy.random.default_rng(int(seed))
 
 
-@contextmanager
+@scope
 def fork_rng(seed: int) -> Iterator[numpy.random.Generator]:
     """Draw from a generator of one's own, started from `seed`, inside a ``with`` block.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +19,7 @@ import numpy
 from .backend.device import address_of, backend_of, is_array, on_device_of
 from .primitive import Node, Variable
 from .rowsparse import RowSparse
+from .scopes import scope
 from .sources import Line, users_line
 from .watching import Watcher, watch
 
@@ -257,7 +257,7 @@ class _Tracer(Watcher):
             record.shares[position] = measure(share)
 
 
-@contextmanager
+@scope
 def tracing() -> Iterator[None]:
     """Remember the source line and the module of every operation recorded inside the block.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy
 
 from ..errors import DTypeError
+from ..scopes import scope
 from .device import is_array
 
 _FLOAT32 = numpy.dtype("float32")
@@ -17,7 +17,7 @@ _default_dtype: ContextVar[Any] = ContextVar("tinygrad_adam_default_dtype", defa
 _NUMBERS = {float, int, bool, type(None)}
 
 
-@contextmanager
+@scope
 def default_dtype(dtype: Any) -> Iterator[None]:
     """Choose what Python floats become, and what new parameters are made of, in a ``with`` block.
 

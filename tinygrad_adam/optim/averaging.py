@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
@@ -11,6 +10,7 @@ from ..errors import OptionError, StateError
 from ..nn import Module
 from ..nn.state import misfit, require_state, saved_array
 from ..primitive import look_at
+from ..scopes import scope
 from ..values import is_integer, is_number
 from .settings import Settled
 
@@ -93,7 +93,7 @@ class WeightAverage(Settled):
         for name, p in self._parameters.items():
             p.data = self._averages[name]
 
-    @contextmanager
+    @scope
     def applied(self) -> Iterator[None]:
         """Make the average the model's weights inside a ``with`` block.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from .. import watching
@@ -19,6 +18,7 @@ from ..errors import (
     unknown_name,
 )
 from ..nn.state import misfit, require_state, saved_array
+from ..scopes import scope
 from ..tensor import Tensor
 from ..values import is_integer, is_number, plain
 from .flat import FlatStorage
@@ -336,7 +336,7 @@ class Optimizer(Settled):
 
     # --- Explaining a step ---------------------------------------------------------------
 
-    @contextmanager
+    @scope
     def ledger(self) -> Iterator[None]:
         """Copy what each step inside the block is made from, so that `explain` can show it.
 

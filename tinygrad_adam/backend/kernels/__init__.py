@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 from ...errors import unknown_name
+from ...scopes import scope
 from . import reference, reference_optim, reference_windows
 
 KERNEL_SETS = ("fast", "reference")
@@ -81,7 +81,7 @@ def chosen_kernels() -> str:
     return _chosen.get()
 
 
-@contextmanager
+@scope
 def use_kernels(name: str) -> Iterator[None]:
     """Choose the kernel set inside a ``with`` block.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import OptionError
 from ...files import replacing
+from ...scopes import scope
 from ...watching import watch
 from .page import page
 from .recorder import Recorder
 
 
-@contextmanager
+@scope
 def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Recorder]:
     """Record the training steps inside a ``with`` block as a page to look at.
 
