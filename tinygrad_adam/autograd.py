@@ -97,9 +97,9 @@ def _environment(node: Node, g: Any, create_graph: bool) -> dict[str, Any]:
     operation = node.primitive
     for position, version, kept in node.versions:
         if version[0] != kept:
-            name = "its output" if position == OUTPUT else operation.name_of(position)
+            where, name = node.names_of(position)
             raise GraphError(
-                operation.name,
+                where,
                 f"{name} was changed in place after the operation kept it for its gradient; "
                 "change a copy, or change it after the backward pass",
                 kept_version=kept,

@@ -16,9 +16,9 @@ from typing import Any, TypeVar, cast, overload
 
 from . import watching, words
 from .backend.convert import operand
-from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array
+from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array, on_device_of
 from .backend.kernels import chosen_kernels
-from .errors import DeviceError, DTypeError, IndexingError, ShapeError, TinygradAdamError
+from .errors import DeviceError, DTypeError, GraphError, IndexingError, ShapeError, TinygradAdamError
 from .scopes import entered_for_each_step
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -177,6 +177,47 @@ def aside(function: Callable[..., Any], *args: Any) -> Any:
     return result
 
 
+def relying_on(output: Any, where: str, **origins: Any) -> Any:
+    """Return `output`, whose backward pass refuses if what it was computed from `aside` was changed since.
+
+    Parameters
+    ----------
+    output : Variable or array
+        Of an operation whose rules keep what was computed aside.
+    where : str
+        The name that the error begins with.
+    **origins
+        Variables, or tuples that may hold some, by the names that the error uses.
+    """
+    node = output.node if isinstance(output, Variable) else None
+    if node is not None:
+        for name, origin in origins.items():
+            for part in origin if isinstance(origin, tuple) else (origin,):
+                if isinstance(part, Variable):
+                    node.versions.append(((where, name), part._version, part._version[0]))
+    return output
+
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
+def _kept(value: Any) -> Any:
+    """Return what a node may keep of a value that is no Variable: of arrays, also within tuples, a copy.
+
+    A raw array has no version that would tell of a change before the backward pass.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, tuple | list):
+        parts = [_kept(part) for part in value]
+        same = all(part is before for part, before in zip(parts, value, strict=True))
+        return parts if isinstance(value, list) else value if same else tuple(parts)
+    if is_array(value):
+        with on_device_of(value, "backward"):
+            return value.copy(order="K")
+    return value
+
+
 class _Provided:
     """What higher rooms provide, so that the engine need not import them.
 
@@ -209,9 +250,9 @@ class Node:
         For each input with a gradient, the node that made it, or the leaf itself; None once freed.
     saved : dict of str to object
         What the rules name.
-    versions : list of (int, list of int, int)
-        For each array kept: the input's position, the counter of in-place changes of its memory,
-        and what that counter said.
+    versions : list of (int or (str, str), list of int, int)
+        For each array kept that a Tensor holds: the input's position, or the names that `relying_on` gave;
+        the counter of in-place changes of its memory, and what that counter said.
     hooks : dict or None
         Functions of the output's gradient.
     retainer : weak reference to Variable, or None
@@ -252,34 +293,48 @@ class Node:
         self.dtype = y.dtype
         self.parents: list[Node | Variable] | None = [args[i].node or args[i] for i, _ in tape.pulls]
         self.saved: dict[str, Any] = {}
-        self.versions: list[tuple[int, list[int], int]] = []
+        self.versions: list[tuple[int | tuple[str, str], list[int], int]] = []
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.retainer: weakref.ref[Variable] | None = None
         saved = self.saved
         for name, position in tape.inputs:
             kept: Sequence[int] = (position,)
             if position == primitive.first_variadic:
-                saved[name] = values[position:]
                 kept = range(position, len(args))
-            elif position < len(args):
-                saved[name] = values[position]
-            else:  # an optional input that was not given
+            elif position >= len(args):  # an optional input that was not given
                 saved[name] = None
                 continue
             for i in kept:
                 if isinstance(args[i], Variable):
                     version_of_input = args[i]._version
                     self.versions.append((i, version_of_input, version_of_input[0]))
+                else:
+                    values[i] = _kept(values[i])
+            saved[name] = values[position:] if position == primitive.first_variadic else values[position]
         for name, position in tape.shapes:
             if position == primitive.first_variadic:
                 saved[name] = [value.shape for value in values[position:]]
             else:
                 saved[name] = values[position].shape if position < len(args) else None
         for name, default in tape.settings:
-            saved[name] = settings.get(name, default)
+            saved[name] = _kept(settings.get(name, default))
         if tape.output:
             saved["y"] = y
             self.versions.append((OUTPUT, version, version[0]))
+
+    def names_of(self, position: int | tuple[str, str]) -> tuple[str, str]:
+        """Name the operation and what it kept, of an entry of `versions`."""
+        if isinstance(position, tuple):
+            return position
+        operation = self.primitive
+        return operation.name, "its output" if position == OUTPUT else operation.name_of(position)
+
+    def __reduce__(self) -> Any:
+        raise GraphError(
+            "pickle",
+            "the result of an operation holds its graph, which cannot be pickled; call .detach() first",
+            made_by=self.primitive.name,
+        )
 
     def free(self) -> None:
         """Drop what was kept; the node cannot be differentiated again."""
@@ -367,6 +422,9 @@ class Primitive:
     A result that is broadcast, or that lacks axes of size one, is summed or spread to the shape
     of its input by the engine, and cast to its dtype.
 
+    Of raw arrays that rules name, inputs or settings, a copy is kept: the caller may change them before the
+    backward pass. A Variable has a version, so it is not copied, and a change of it is an error.
+
     Called with raw arrays only, a primitive returns a raw array.
     """
 
@@ -413,6 +471,9 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}{self.__signature__}>"
+
+    def __reduce__(self) -> str:
+        return self.__name__  # pickled and copied as functions are, by name
 
     def name_of(self, position: int) -> str:
         """Name the input at `position`."""
@@ -496,7 +557,7 @@ class Primitive:
             raise
         except Exception as error:
             self._require_one_device(values)
-            if isinstance(error, ValueError | TypeError | IndexError):
+            if isinstance(error, ValueError | TypeError | IndexError | OverflowError):
                 raise self.explained(error, values, settings) from error
             raise
 
@@ -539,7 +600,7 @@ class Primitive:
             )
         shown.update({name: repr(value) for name, value in settings.items()})
         kind: type[TinygradAdamError] = ShapeError
-        if isinstance(error, TypeError):
+        if isinstance(error, TypeError | OverflowError):  # a number too large for the dtype
             kind = DTypeError
         elif isinstance(error, IndexError) and not isinstance(error, ValueError):
             kind = IndexingError

@@ -144,7 +144,7 @@ class Recording(watching.Watcher):
 
     def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
         """Write the operation down."""
-        inputs = tuple(self._place_of(arg if isinstance(arg, Variable) else operand(arg)) for arg in args)
+        inputs = tuple(self._place_of(arg) if isinstance(arg, Variable) else self._given(arg) for arg in args)
         self._require_same_kernels()
         settings = {
             name: At(self._raw[id(value)]) if id(value) in self._raw else value
@@ -156,6 +156,15 @@ class Recording(watching.Watcher):
             tape = output.node.tape
             self._nodes[id(output.node)] = place
         self.calls.append(Call(primitive, inputs, place, settings, tape))
+
+    def _given(self, arg: Any) -> int:
+        """Return the place of an operand that is no Tensor; a replay makes the array of a list anew."""
+        value = operand(arg)
+        if not isinstance(arg, list | tuple):
+            return self._place_of(value)
+        place = self._enter(value)
+        self.calls.append(Call(operand, (self._place_of(arg),), place, {}))
+        return place
 
     def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
         """Write down what is computed aside; of a tuple, each member too."""

@@ -148,7 +148,9 @@ class Program:
         table = self.backend.tables[chosen_kernels()]
         for call in self.recording.calls:
             if not isinstance(call.does, Primitive):
-                self._step(call.does, call.inputs, call.output)
+                shape = self.recording.forms[call.output][0]
+                made = call.does if shape is None else _of_shape(call.name, shape, call.does)
+                self._step(made, call.inputs, call.output)
                 continue
             lead = self._constant(table if call.does.wants_kernels else self.backend.xp)
             function: Callable[..., Any] = functools.partial(call.does.forward, **call.settings)

@@ -49,7 +49,7 @@ from ..ops import (
 from ..ops import dropout as _dropout
 from ..ops import where as _where
 from ..ops.indexing import add_rows, lookup
-from ..primitive import aside
+from ..primitive import aside, relying_on
 from ..random import random_key
 from ..tensor import Tensor
 
@@ -168,15 +168,19 @@ def embedding(indices: Any, weight: Tensor, sparse: bool = False) -> Tensor:
         a row-sparse gradient raises it, in the backward pass.
     """
     if not isinstance(indices, Tensor):
-        indices = tensor(indices, device=weight.device)
+        indices = aside(_array_of, indices, weight)
     if indices.dtype.kind not in "iu":
         raise DTypeError("embedding", "indices must be integers", indices=indices.dtype)
     return _rows("embedding", weight, indices, sparse)
 
 
+def _array_of(indices: Any, weight: Array) -> Array:
+    return tensor(indices, device=device_of(weight))._data
+
+
 def _rows(op: str, weight: Tensor, indices: Any, sparse: bool) -> Any:
     """Look rows up; those of an index out of range are NaN on a GPU, where an error would have to wait."""
-    rows = lookup(weight, aside(_checked, op, indices, len(weight)), sparse)
+    rows = relying_on(lookup(weight, aside(_checked, op, indices, len(weight)), sparse), op, indices=indices)
     return rows if weight.device == "cpu" else _where(aside(_inside, op, indices, weight), rows, math.nan)
 
 

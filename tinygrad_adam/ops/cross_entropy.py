@@ -9,7 +9,7 @@ from ..backend.device import CPU, backend_of, on_device_of
 from ..backend.kernels import chosen_kernels
 from ..backend.kernels.reference import row_weights
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ..primitive import aside, primitive
+from ..primitive import aside, primitive, relying_on
 from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
 from .indexing import _add_at
@@ -192,7 +192,9 @@ def cross_entropy(
         q, read, counts = aside(
             _smoothed, labels, rows, class_weight, ignore_index, reduction, label_smoothing
         )
-        losses = _summed(_soft_cross_entropy(where(read, rows, 0), q), reduction, counts)
+        losses = _soft_cross_entropy(where(read, rows, 0), q)
+        losses = relying_on(losses, "cross_entropy", target=labels, weight=class_weight)
+        losses = _summed(losses, reduction, counts)
     else:
         losses = _softmax_cross_entropy(
             rows, labels, class_weight, ignore_index=ignore_index, reduction=reduction
@@ -310,7 +312,8 @@ def nll_loss(
             log_probs=shape,
         )
     row, column, counts = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
-    return _summed(_nll(log_probs, column, row), reduction, counts)
+    losses = relying_on(_nll(log_probs, column, row), "nll_loss", target=labels, weight=class_weight)
+    return _summed(losses, reduction, counts)
 
 
 def _picked(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from numbers import Integral
 from typing import Any
 
 from ..backend.device import asarray, backend_of, device_of, is_array
 from ..errors import DeviceError, ShapeError
-from ..primitive import Variable, aside, look_at, primitive
+from ..primitive import Variable, aside, look_at, primitive, relying_on
 from ..rowsparse import RowSparse
 from .reduction import normalize_axes
 
@@ -51,6 +52,14 @@ def _is_basic(index: Any) -> bool:
     )
 
 
+def _fixed(part: slice) -> slice:
+    """Return a slice whose bounds cannot be changed before the backward pass reads them."""
+    bounds = (part.start, part.stop, part.step)
+    if all(bound is None or isinstance(bound, Integral) for bound in bounds):
+        return part
+    return slice(*[operator.index(b) if isinstance(b, Variable) or is_array(b) else b for b in bounds])
+
+
 def raw_index(index: Any, like: Any) -> Any:
     """Turn Tensors, arrays and lists inside an index into raw arrays beside `like`."""
     if isinstance(index, tuple):
@@ -87,10 +96,14 @@ def getitem(a: Any, index: Any) -> Any:
     IndexingError
         If an index is out of range.
     """
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, slice) for part in parts):
+        parts = tuple(_fixed(part) if isinstance(part, slice) else part for part in parts)
+        index = parts if isinstance(index, tuple) else parts[0]
     if _is_basic(index):
         return _slice(a, index=index)
-    parts = index if isinstance(index, tuple) else (index,)
-    return _gather(a, index=aside(_raw_parts, a, isinstance(index, tuple), *parts))
+    y = _gather(a, index=aside(_raw_parts, a, isinstance(index, tuple), *parts))
+    return relying_on(y, "getitem", index=parts)
 
 
 def _raw_parts(like: Any, several: bool, *parts: Any) -> Any:
@@ -129,7 +142,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
         If the number of dimensions differs.
     """
     if not isinstance(indices, Variable):
-        indices = raw_index(indices, a._data if isinstance(a, Variable) else a)
+        indices = aside(_raw_parts, a, False, indices)
     if not hasattr(indices, "ndim") or indices.ndim != a.ndim:
         raise ShapeError(
             "take_along_axis",
@@ -138,7 +151,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
             indices=getattr(indices, "shape", indices),
         )
     (axis,) = normalize_axes(axis, a.ndim)
-    return getitem(a, aside(_grid, a, indices, axis))
+    return relying_on(getitem(a, aside(_grid, a, indices, axis)), "take_along_axis", indices=indices)
 
 
 def _grid(like: Any, indices: Any, axis: int) -> tuple[Any, ...]:

@@ -58,10 +58,13 @@ def beside(where: str, name: str, value: Any, like: Any) -> Any:
     if hasattr(value, "mask"):
         raise DTypeError(where, f"{name} must not be masked; call .filled() first", got=type(value).__name__)
     if not is_array(value):
-        with default_dtype(numpy.float64):  # beside an input of float64 nothing must be lost
-            value = array_of(where, value)
-        value = asarray(value, device=device_of(like._data if isinstance(like, Variable) else like))
+        value = aside(_array_beside, where, value, like)
     return value
+
+
+def _array_beside(where: str, value: Any, like: Any) -> Any:
+    with default_dtype(numpy.float64):  # beside an input of float64 nothing must be lost
+        return asarray(array_of(where, value), device=device_of(like))
 
 
 def as_constant(where: str, name: str, value: Any, like: Any) -> Any:

@@ -80,7 +80,7 @@ class Refused(Check):
         for position, version, kept in node.versions:
             if version[0] == kept:
                 continue
-            name = "y" if position == OUTPUT else node.primitive.name_of(position)
+            name = "y" if position == OUTPUT else node.names_of(position)[1]
             evidence = f"changes of its memory: {kept} when it was kept, {version[0]} now"
             self.doctor.find(
                 ("changed-in-place", node.primitive.name, name), partial(self._words, node, name, evidence)
