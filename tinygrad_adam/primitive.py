@@ -595,9 +595,10 @@ class Primitive:
         """Turn an array library's error into one that names the operation and its arguments."""
         shown = {}
         for position, value in enumerate(values):
-            shown[self._label(position)] = (
-                f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "dtype") else repr(value)
-            )
+            text = f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "dtype") else ""
+            if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write long ones
+                text = f"an integer of {value.bit_length()} bits"
+            shown[self._label(position)] = text or repr(value)
         shown.update({name: repr(value) for name, value in settings.items()})
         kind: type[TinygradAdamError] = ShapeError
         if isinstance(error, TypeError | OverflowError):  # a number too large for the dtype

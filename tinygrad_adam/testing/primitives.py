@@ -168,8 +168,7 @@ def _mutants(student: Primitive, names: list[str]) -> Iterator[tuple[str, str, P
     """Yield an input, what was done to its rule, and a copy of the primitive with the rule so broken."""
     for name in names:
         for kind, change in BREAKS.items():
-            mutant, broken = copy.copy(student), copy.copy(student.rules[name])
-            mutant._tapes = {}
+            mutant, broken = Primitive(student.forward, {}, student.view), copy.copy(student.rules[name])
             mutant.rules = {**student.rules, name: broken}
             broken.function = _changed(student.rules[name], change)
             yield name, kind, mutant
