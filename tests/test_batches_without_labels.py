@@ -194,5 +194,27 @@ def test_on_a_gpu_their_losses_are_left_out_and_seldom_looked_for():
     assert there.step == 5
 
 
+def test_on_a_gpu_an_infinite_loss_is_found_whatever_its_gradient():
+    with strict_cupy.installed():
+        trainer = make(lambda output, target: output.sum() * 0.0 + math.inf, "cuda")
+        with pytest.raises(NonFiniteError, match="go on from a checkpoint"):
+            trainer.fit(loader(device="cuda"), 1)
+
+
+def test_on_a_gpu_losses_that_were_not_read_yet_are_saved(tmp_path):
+    with strict_cupy.installed():
+        whole, first = make(device="cuda"), make(device="cuda", callbacks=[At(stop, step=3)])
+        for trainer in (whole, first):
+            trainer.loss = cross_entropy
+            tg.manual_seed(0)
+            trainer.fit(loader(device="cuda"), 1)
+        first.save(tmp_path / "c")
+        second = make(device="cuda")
+        second.loss = cross_entropy
+        second.load(tmp_path / "c")
+        second.fit(loader(device="cuda"), 1)
+    assert second.history["loss"] == whole.history["loss"]
+
+
 def batch_is_empty(target):
     return bool((target.to("cpu").numpy() == IGNORED).all())
