@@ -15,7 +15,7 @@ import numpy
 
 from ..autograd import grad
 from ..backend.device import backend_of, to_host
-from ..data import DataLoader
+from ..data import DataLoader, TensorDataset
 from ..errors import NonFiniteError, OptionError, StateError, TinygradAdamError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
@@ -156,7 +156,12 @@ class Trainer:
 
     # --- Training ------------------------------------------------------------------------
 
-    def fit(self, loader: Any, epochs: int, validation: Any = None) -> History:
+    def fit(
+        self,
+        loader: DataLoader | TensorDataset | tuple[Any, Any],
+        epochs: int,
+        validation: Iterable[Any] | TensorDataset | None = None,
+    ) -> History:
         """Train until `epochs` epochs are complete, counting those before.
 
         After a stop (Ctrl-C, `stop`) or a `load` it goes on in the middle of the epoch, also where the loader
@@ -411,7 +416,7 @@ class Trainer:
 
     # --- Using the model -----------------------------------------------------------------
 
-    def evaluate(self, batches: Any) -> dict[str, float]:
+    def evaluate(self, batches: Iterable[Any] | TensorDataset) -> dict[str, float]:
         """Return loss and metrics over batches of input and target, in evaluation mode.
 
         Parameters
@@ -460,7 +465,7 @@ class Trainer:
             raise OptionError("Trainer.evaluate", "no batch has a loss: none has a label that counts")
         return {"loss": total.value / count, **results}
 
-    def predict(self, batches: Any) -> numpy.ndarray[Any, Any]:
+    def predict(self, batches: Iterable[Any] | TensorDataset) -> numpy.ndarray[Any, Any]:
         """Return the model's outputs in evaluation mode.
 
         Parameters

@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from .. import random
-from ..data import DataLoader
+from ..data import DataLoader, TensorDataset
 from ..errors import OptionError, optional
 from ..optim import clip_grad_norm_
 from ..tensor import Tensor
@@ -121,7 +121,13 @@ class Sweep:
         return figure
 
 
-def lr_find(trainer: Trainer, loader: Any, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> Sweep:
+def lr_find(
+    trainer: Trainer,
+    loader: DataLoader | TensorDataset | tuple[Any, Any],
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+) -> Sweep:
     """Train with a learning rate that grows exponentially from `low` to `high`, then undo it.
 
     The trainer's model, optimizer and random generator are left as they were, and so is the loader.
