@@ -11,7 +11,7 @@ import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.data import DataLoader, TensorDataset
 from tinygrad_adam.errors import NonFiniteError, OptionError
-from tinygrad_adam.nn.functional import cross_entropy
+from tinygrad_adam.nn.functional import cross_entropy, log_softmax, nll_loss
 from tinygrad_adam.training import Accuracy, Trainer, lr_find
 
 IGNORED = -100
@@ -26,6 +26,9 @@ def by_hand(output, target):
 
 LOSSES = {
     "by hand": by_hand,
+    "cross-entropy": cross_entropy,
+    "smoothed": lambda output, target: cross_entropy(output, target, label_smoothing=0.1),
+    "likelihood": lambda output, target: nll_loss(log_softmax(output), target),
 }
 
 

@@ -264,9 +264,9 @@ def test_a_learning_rate_of_float32_is_saved_and_goes_on(tmp_path):
     )
     first, loader = run(At(stop, step=6))
     first.fit(loader, 3, validating())
-    first.save(tmp_path / "c", {"mine": np.int64(3), "share": np.float32(0.5)})
+    first.save(tmp_path / "c", {"mine": np.int64(3), "share": np.float32(0.5), "well": np.True_})
     second, loader = run()
-    assert second.load(tmp_path / "c") == {"mine": 3, "share": 0.5}
+    assert second.load(tmp_path / "c") == {"mine": 3, "share": 0.5, "well": True}
     second.fit(loader, 3, validating())
     assert (bits(second), rows(second)) == (bits(whole), rows(whole))
 

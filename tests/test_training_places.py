@@ -303,3 +303,17 @@ def test_manual_seed_does_not_reach_the_shuffles():
             [batch.numpy().tolist() for (batch,) in DataLoader(TensorDataset(np.arange(9)), 4, shuffle=True)]
         )
     assert found[0] == found[1] == orders(1, 9, 4, seed=0)[0]
+
+
+def test_a_batch_of_nan_leaves_running_averages_as_they_were():
+    """The message promises it, and the next fit goes on from there."""
+    x, y = examples(48).arrays
+    x = x.copy()
+    trainer, _ = make("plain", max_grad_norm=None)
+    trainer.fit((x[:16], y[:16]), 1)
+    before = {name: value.copy() for name, value in trainer.model.state_dict().items()}
+    x[20] = np.nan
+    with pytest.raises(NonFiniteError, match=r"running averages .* nothing that is not finite"):
+        trainer.fit((x[16:32], y[16:32]), 2)
+    for name, value in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])

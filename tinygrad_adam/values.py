@@ -96,6 +96,14 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
+def plain_number(value: object) -> Any:
+    """Return `plain` of a number of NumPy; `json.dumps` calls this for everything that it does not know."""
+    number = plain(value)
+    if number is value:
+        raise TypeError(f"{type(value).__name__} is no number")
+    return number
+
+
 def read_value(where: str, text: str, pair: str, example: str) -> Any:
     """Read a number, a truth value, None, a word, or several of them with commas.
 
@@ -126,12 +134,3 @@ def read_value(where: str, text: str, pair: str, example: str) -> Any:
         if text.isidentifier():
             return text
         raise OptionError(where, f"write {example}", got=pair) from error
-
-
-def plain_number(value: object) -> int | float:
-    """Return a number of NumPy as one of Python; `json.dumps` calls this as its ``default``."""
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    raise TypeError(f"{type(value).__name__} is no number")
