@@ -12,6 +12,8 @@ import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.data import DataLoader, TensorDataset, moons, random_crop, split
 from tinygrad_adam.errors import DTypeError, OptionError
+from tinygrad_adam.explain.layer_picture import plot_layer
+from tinygrad_adam.explain.race_pictures import RacePicture
 from tinygrad_adam.nn.functional import cross_entropy, mse_loss
 from tinygrad_adam.training import (
     Accuracy,
@@ -22,6 +24,8 @@ from tinygrad_adam.training import (
     Trainer,
     lr_find,
 )
+from tinygrad_adam.training.heatmap import plot_search
+from tinygrad_adam.training.pictures import plot_predictions
 
 # --- Arrays ------------------------------------------------------------------------------
 
@@ -395,6 +399,17 @@ def test_pictures_without_matplotlib_say_how_to_install_it(monkeypatch):
         if name.partition(".")[0] == "matplotlib":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for plot in (History().plot, found.plot):
-        with pytest.raises(OptionError, match=r'plot: needs matplotlib: pip install "tinygrad-adam\[cli\]"'):
+    plots = {
+        "History.plot": History().plot,
+        "Sweep.plot": found.plot,
+        "StepLR.plot": lambda: optim.StepLR(trainer.optimizer, 2).plot(4),
+        "plot_predictions": lambda: plot_predictions(X, Y, X, (), "p.png"),
+        "plot_layer": lambda: plot_layer(None, "p.png"),
+        "plot_search": lambda: plot_search(None, [], "p.png"),
+        "RacePicture": lambda: RacePicture(None),
+    }
+    for name, plot in plots.items():
+        with pytest.raises(
+            OptionError, match=rf'{name}: needs matplotlib: pip install "tinygrad-adam\[cli\]"'
+        ):
             plot()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from ..errors import OptionError
+from ..errors import OptionError, optional
 from ..files import replacing
 from ..optim.ledger import DISTRIBUTED, LayerLedger
 
@@ -38,7 +38,8 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise OptionError("plot_layer", f"the picture must end in {', '.join(SUFFIXES)}", path=target)
-    from matplotlib.figure import Figure
+    with optional("plot_layer", "cli"):
+        from matplotlib.figure import Figure
 
     names = [name for name in ("effective_lr", "snr", "ratio") if name in layer.lines]
     count = len(names) + 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from ..errors import optional
 from ..training.curves import COLORS
 from .dials import Dial, legend_handles
 from .race import Race
@@ -49,7 +50,8 @@ class RacePicture:
     """
 
     def __init__(self, race: Race) -> None:
-        from matplotlib.figure import Figure
+        with optional("RacePicture", "cli"):
+            from matplotlib.figure import Figure
 
         self.race = race
         count = len(race.trajectories)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from ..errors import OptionError
+from ..errors import OptionError, optional
 from .curves import accuracy_axis, errors
 from .search import Search, Trial, rank_trials
 from .space import Range
@@ -35,7 +35,8 @@ def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str
     OptionError
         If there is no trial.
     """
-    from matplotlib.figure import Figure
+    with optional("plot_search", "cli"):
+        from matplotlib.figure import Figure
 
     if not trials:
         raise OptionError("search", "there is no trial to draw")

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy
 
+from ..errors import optional
+
 
 def plot_predictions(
     images: Any,
@@ -34,7 +36,8 @@ def plot_predictions(
     columns, rows : int
         The size of the grid. The last row holds the mistakes made with the most confidence.
     """
-    from matplotlib.figure import Figure
+    with optional("plot_predictions", "cli"):
+        from matplotlib.figure import Figure
 
     answers = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)

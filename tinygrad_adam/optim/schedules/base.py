@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import OptionError, StateError
+from ...errors import OptionError, StateError, optional
 from ...nn.state import require_state
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
@@ -167,8 +167,9 @@ class Schedule(Settled):
         """
         rows = self.preview(steps)
 
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
+        with optional(f"{self._name}.plot", "cli"):
+            from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         panel = figure.subplots()
