@@ -142,6 +142,15 @@ def test_a_dataset_returns_a_tuple_of_arrays(make, kind, prefetch, augment):
     assert [tuple(map(len, batch)) for batch in as_list] == [(2, 2)] * 2
 
 
+@pytest.mark.parametrize(
+    "one", [lambda row: (X[row], int(Y[row])), lambda row: list(zip(X, Y, strict=True))[row]]
+)
+def test_a_dataset_of_single_rows_is_told_that_it_gets_many(one):
+    with pytest.raises(TypeError) as caught:
+        list(DataLoader(Returning(one), 2))
+    assert "a batch at once: dataset[array of row numbers]" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize("dataset", [X, tg.tensor(X), (X, Y), [X, Y], {"x": X}, iter([X]), 3, None])
 def test_arrays_are_no_dataset(dataset):
     with pytest.raises(

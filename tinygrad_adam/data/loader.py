@@ -17,7 +17,7 @@ from ..backend.convert import check_dtype
 from ..backend.device import device_of, get_backend
 from ..backend.feeding import fed
 from ..creation import tensor
-from ..errors import DTypeError, OptionError, StateError
+from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
 from ..tensor import Tensor
 from ..values import integer, is_integer
 from .dataset import Arrays, AugmentedDataset, Dataset, TensorDataset
@@ -242,7 +242,7 @@ class DataLoader:
         def make(number: int) -> Arrays:
             rows = order[number * size : (number + 1) * size]
             if not augmented:
-                return _arrays("dataset[rows]", dataset[rows])
+                return _arrays("dataset[rows]", _rows(dataset, rows))
             # Not `default_rng([seed, epoch, number])`: for batch 0 that is the generator of the order.
             entropy = np.random.SeedSequence(seed, spawn_key=(epoch, number))
             batch = cast(AugmentedDataset, dataset).batch(rows, np.random.default_rng(entropy))
@@ -270,6 +270,17 @@ class DataLoader:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _rows(dataset: Dataset, rows: NDArray[np.intp]) -> Any:
+    try:
+        return dataset[rows]
+    except TypeError as error:
+        if not isinstance(error, TinygradAdamError):  # NumPy's, of a dataset that gives one row
+            error.add_note(
+                "A DataLoader asks its dataset for a batch at once: dataset[array of row numbers]."
+            )
+        raise
 
 
 def _arrays(asked: str, returned: Any) -> Arrays:
