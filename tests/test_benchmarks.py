@@ -132,6 +132,7 @@ def ours():
     process.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PEERS if name not in ("ours", "torch compile")])
 def test_losses_agree_with_ours(name, ours):
     for package in PEERS[name].packages:
@@ -165,6 +166,7 @@ def test_a_slow_peer_may_have_fewer_losses():
     agree([1.0, 2.00005], [1.0, 2.0, 3.0])
 
 
+@pytest.mark.slow
 def test_who_has_computed_long_enough_sits_out(monkeypatch):
     assert measure("A4", ["ours"], 3, "own")["peers"]["ours"]["steps"] == 3 * 400
     monkeypatch.setattr(measuring, "BUDGET", 1e-9)
@@ -281,6 +283,7 @@ def test_the_picture_orders_peers_by_their_speed(tmp_path):
     assert path.stat().st_size < small  # a panel less
 
 
+@pytest.mark.slow
 def test_each_optimizer_has_a_row():
     table = [row.strip("| ").split(" | ") for row in optimizers.rows(copy=1e6, size=1000, calls=3)]
     assert {cells[0].split(",")[0] for cells in table} == set(optim.OPTIMIZERS)
@@ -301,6 +304,7 @@ def test_what_watching_costs_is_told(monkeypatch, capsys):
     assert 15 < watching.looks(watching.train("W1")[0]) < 30
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_step_are_told(monkeypatch, capsys):
     monkeypatch.setattr(parts, "SECONDS", 0.0)
     monkeypatch.setattr(parts, "hold_cores", lambda: None)
@@ -340,6 +344,7 @@ def test_the_rate_of_a_part_by_hand():
 # --- GPUs ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("row", ["W1", "W4"])
 def test_our_steps_on_a_gpu_give_the_losses_of_the_cpu(row):

@@ -451,6 +451,7 @@ def test_bad_files(fails, tmp_path, text, saying):
 # --- Stopping and going on ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_ctrl_c_and_resume(train, call, tmp_path):
     options = [*SMALL, "--epochs", "120", "--model", "mlp:32"]
@@ -714,6 +715,7 @@ def test_as_a_module(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_live_display_on_a_terminal(tmp_path):
     import pty

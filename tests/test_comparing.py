@@ -51,6 +51,7 @@ def without_seconds(rows):
 # --- One training ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_a_trial_is_what_a_run_does(tmp_path, warm):
     config = RunConfig(**TINY, settings={"lr": 0.01}, seed=3)
@@ -199,6 +200,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "orphan.py"

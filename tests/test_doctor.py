@@ -75,11 +75,11 @@ def test_the_example_is_diagnosed_and_mended(monkeypatch, capsys):
     ("script", "arguments"),
     [
         ("01_backprop_by_hand.py", []),
-        ("02_mlp_digits.py", []),
+        pytest.param("02_mlp_digits.py", [], marks=pytest.mark.slow),
         pytest.param("03_mlp_mnist.py", ["--epochs", "1"], marks=[needs_mnist, pytest.mark.slow]),
         pytest.param("04_cnn_mnist.py", ["--epochs", "1"], marks=[needs_mnist, pytest.mark.slow]),
-        ("05_see_the_graph.py", []),
-        ("06_race.py", []),
+        pytest.param("05_see_the_graph.py", [], marks=pytest.mark.slow),
+        pytest.param("06_race.py", [], marks=pytest.mark.slow),
     ],
 )
 def test_the_examples_are_healthy(script, arguments, monkeypatch, tmp_path):

@@ -434,6 +434,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.svg", "new"]
 
 
+@pytest.mark.slow
 def test_the_example_draws_the_pictures_of_the_docs(tmp_path):
     root = Path(__file__).parent.parent
     command = [sys.executable, root / "examples" / "05_see_the_graph.py", "--out", tmp_path]

@@ -166,6 +166,7 @@ def test_the_size_is_bounded(tmp_path):
     assert {0, 6271, 100 * 6272 - 1} <= set(places.reshape(-1).tolist())
 
 
+@pytest.mark.slow
 def test_of_a_very_deep_network_the_end_is_shown(tmp_path):
     tg.manual_seed(0)
     net = nn.Sequential(*(nn.Linear(6, 6) for _ in range(110)))

@@ -302,7 +302,14 @@ def told_apart(kernel):
             yield name, options
 
 
-@pytest.mark.parametrize("kernel", [kernel for kernel in ALGORITHMS if kernel != "sparse_adam"])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        pytest.param(kernel, marks=() if kernel in ("sgd", "lion") else pytest.mark.slow)
+        for kernel in ALGORITHMS
+        if kernel != "sparse_adam"
+    ],
+)
 def test_wrong_lines_are_noticed(kernel):
     function = ALGORITHMS[kernel]
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]

@@ -110,7 +110,13 @@ def test_every_optimizer_that_pytorch_has_is_compared():
     assert {name for name, _, _ in RUNS} == set(PEERS)
 
 
-@pytest.mark.parametrize(("name", "fixed", "table"), RUNS, ids=[f"{name}-{fixed}" for name, fixed, _ in RUNS])
+@pytest.mark.parametrize(
+    ("name", "fixed", "table"),
+    [
+        pytest.param(*run, id=f"{run[0]}-{run[1]}", marks=() if run[0] == "adam" else pytest.mark.slow)
+        for run in RUNS
+    ],
+)
 def test_all_combinations_of_options(name, fixed, table):
     """Each combination is a group with a parameter of its own, all on one noisy quadratic."""
     rng = np.random.default_rng(0)

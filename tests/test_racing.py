@@ -354,6 +354,7 @@ def test_what_the_picture_shows(short):
     assert min(abs(end[0] - x0), abs(end[0] - x1), abs(end[1] - y0), abs(end[1] - y1)) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["gif", "html"])
 def test_an_animation_has_a_frame_a_step(short, tmp_path, ending):
     told = []

@@ -408,7 +408,7 @@ def test_why_no_others_are_measured(monkeypatch, tmp_path):
         ("pass", "results.json"),
         ("import sys; open(sys.argv[-1], 'w').write('{')", "line 1 column 2"),
         ("import sys; open(sys.argv[-1], 'w').write('{\"blas\": {}}')", "list index"),
-        ("import time; time.sleep(60)", "timed out"),
+        pytest.param("import time; time.sleep(60)", "timed out", marks=pytest.mark.slow),
     ],
 )
 def test_a_benchmark_that_fails_ends_nothing_else(line, words, monkeypatch, tmp_path):
@@ -509,6 +509,7 @@ def command(monkeypatch):
     return command
 
 
+@pytest.mark.slow
 def test_the_command_passes_on_the_cpu(command, tmp_path):
     code, text = command("--device", "cpu", "--out", tmp_path)
     assert code == 0, text

@@ -612,6 +612,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("held", [False, True], ids=["", "while another thread convolves"])
 def test_after_a_fork(held):

@@ -983,6 +983,7 @@ def paths_in(value, prefix=()):
         yield from paths_in(value[0], (*prefix, 0))
 
 
+@pytest.mark.slow
 def test_headers_that_lack_keys_or_have_wrong_types(tmp_path, victim, good):
     whole = json.loads(load_tensors(good)[1]["tinygrad_adam"])
     free = {("extra", "user"), *(("optimizer", "groups", 0, name) for name in ("amsgrad", "initial_lr"))}
@@ -1116,6 +1117,7 @@ sys.exit(4)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs setrlimit")
 def test_a_limit_on_file_sizes_keeps_the_old_file(tmp_path):
     done = python(LIMITED, tmp_path / "c")

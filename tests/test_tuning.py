@@ -330,6 +330,7 @@ def command(answer):
     return shlex.split(answer.out.split("The best again:\n")[1].strip())
 
 
+@pytest.mark.slow
 def test_the_best_command_repeats_the_best_trial(call, threads, tmp_path):  # noqa: F811
     folder = tmp_path / "search"
     options = (
@@ -379,6 +380,7 @@ def test_resume(call, at_once, monkeypatch, tmp_path):  # noqa: F811
     assert command(again) == command(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_a_real_ctrl_c(call, at_once, tmp_path):  # noqa: F811
     folder = tmp_path / "search"

@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent.parent / "examples" / "tutorial"
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.py"))
 MEANT = {"06_a_step_size_for_each_weight": ["learning-rate-high"], "08_a_network": ["dead-relu"]}
 """What the doctor finds where a chapter shows what goes wrong."""
+SLOW = {"04_a_line_and_a_curve", "07_adam", "09_digits", "10_a_convolutional_network"}
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,11 @@ def no_pictures_left():
     plt.close("all")
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in CHAPTERS],
+    ids=lambda path: path.stem,
+)
 def test_a_chapter_runs_and_its_pictures_are_labelled(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)

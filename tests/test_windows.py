@@ -351,6 +351,7 @@ def test_avg_pool2d_in_both_kernel_sets(geometry, n, channels, ceil_mode, includ
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["fast", "reference"])
 @small
 @given(
