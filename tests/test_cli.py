@@ -460,7 +460,7 @@ def test_ctrl_c_and_resume(train, call, tmp_path):
     while "/120" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err == ""
     assert f"tinygrad-adam train --resume '{folder}'\n" in out
@@ -702,14 +702,14 @@ def test_predict_refuses(fails, run, tmp_path, monkeypatch):
 def test_as_a_module(tmp_path):
     folder = tmp_path / ("long" * 30)
     process = module("train", *SMALL, "--epochs", "1", "--out", folder)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert "\x1b" not in out
     assert "\r" not in out
     assert f"{folder} holds" in out
     assert re.search(r"^epoch 1/1  loss \d", out, re.MULTILINE)
     process = module("train", "--data", "nothing", cwd=tmp_path)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
     assert err.startswith("OptionError: run: unknown data set 'nothing'")
     assert not (tmp_path / "runs").exists()
@@ -747,7 +747,7 @@ def test_live_display_on_a_terminal(tmp_path):
     except OSError:
         pass  # the other side was closed
     os.close(main)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=300) == 0
     text = shown.decode()
     assert "\x1b[" in text
     assert "epoch 1/1" in text

@@ -845,12 +845,12 @@ def test_threads_do_not_see_each_others_mode():
     def quiet():
         with tg.no_grad():
             inside.set()
-            assert checked.wait(10)
+            assert checked.wait(60)
             seen["quiet"] = tg.is_grad_enabled()
 
     thread = threading.Thread(target=quiet)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     seen["main"] = tg.is_grad_enabled()
     checked.set()
     thread.join()
@@ -1162,7 +1162,7 @@ def test_threads_build_and_differentiate_graphs_at_once():
     got, start = {}, threading.Barrier(4)
 
     def thread(seed):
-        start.wait(10)
+        start.wait(60)
         got[seed] = work(seed)
 
     threads = [threading.Thread(target=thread, args=(seed,)) for seed in range(4)]

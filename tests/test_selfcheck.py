@@ -414,7 +414,7 @@ def test_why_no_others_are_measured(monkeypatch, tmp_path):
 def test_a_benchmark_that_fails_ends_nothing_else(line, words, monkeypatch, tmp_path):
     monkeypatch.setattr(beside, "PEERS", {"one": ("json",)})
     monkeypatch.setattr(beside, "REPOSITORY", a_benchmark(tmp_path, line))
-    monkeypatch.setattr(beside, "_LONGEST", 2 if "sleep" in line else 60)
+    monkeypatch.setattr(beside, "_LONGEST", 2 if "sleep" in line else 300)
     measured, note = beside.measure_beside("cpu")
     assert measured == []
     assert note.startswith("the benchmark failed: ")

@@ -711,7 +711,7 @@ def python(code, *args, **settings):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         **settings,
     )
 
