@@ -342,6 +342,9 @@ def answer_calls(*things: Any) -> None:
             if not ours or name.startswith("_") or name == "forward":
                 continue
             if inspect.isfunction(member):
-                setattr(thing, name, answering(member))
+                call = answering(member)
+                if member.__module__.startswith(f"{thing.__name__}."):
+                    call.__module__ = thing.__name__  # where pickle finds it, for worker processes
+                setattr(thing, name, call)
             elif inspect.isclass(member) and inspect.ismodule(thing) and "__init__" in vars(member):
                 setattr(member, "__init__", answering(vars(member)["__init__"]))  # noqa: B010
