@@ -177,6 +177,7 @@ def test_who_has_computed_long_enough_sits_out(monkeypatch):
 # --- those who fail ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failure_is_noted_and_ends_nothing():
     result = measure("A4", ["ours", "nobody", "ours (reference)"], 1, "own")
     assert result["notes"] == {"nobody": "failed: KeyError: 'nobody'"}

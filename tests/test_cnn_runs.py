@@ -122,6 +122,7 @@ def shapes(model, *shape):
     return {name: p.shape for name, p in model.named_parameters()}, seen
 
 
+@pytest.mark.slow
 def test_the_network_of_the_paper():
     model = build_model("cnn:paper", (3, 32, 32), 10)
     assert repr(model[5]) == "MaxPool2d(kernel_size=3, stride=2, padding=1)"

@@ -135,6 +135,7 @@ def test_the_table_runs_every_kernel():
     assert declared - set().union(*seen.values()) == set()
 
 
+@pytest.mark.slow
 def test_64_bit_counts_for_very_large_arrays(monkeypatch):
     first = {case.op: case for case in reversed(TABLE)}
     monkeypatch.setattr(cuda, "_NARROW", 0)

@@ -43,6 +43,7 @@ def test_a_chain_of_100_000_operations_differentiates():
     close(x.grad, [1, 1])
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_operations_is_freed_without_a_backward_pass():
     y = leaf(1.0)
     first = weakref.ref((y := y * 1.0).node)
@@ -1305,6 +1306,7 @@ def test_no_cycles_are_left(no_gc, finish):
     assert gc.collect() == 0
 
 
+@pytest.mark.slow
 def test_20_000_steps_leave_memory_flat(older_objects_aside):
     x, w, b = leaf(1.0, 2.0), leaf(0.5, 0.5), leaf(0.1)
 

@@ -172,7 +172,9 @@ def test_pictures_of_all_shapes(shape, suffix, tmp_path):
     assert (tmp_path / f"a.{suffix}").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("name", ["adam", "sgd", "lion", "adadelta"])
+@pytest.mark.parametrize(
+    "name", ["adam", *(pytest.param(n, marks=pytest.mark.slow) for n in ("sgd", "lion", "adadelta"))]
+)
 def test_pictures_show_what_the_optimizer_has(name, tmp_path, monkeypatch):
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")  # letters, not their outlines
     layer = stepped(optim.OPTIMIZERS[name], (3, 4))

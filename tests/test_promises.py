@@ -324,6 +324,7 @@ def test_a_target_is_followed_if_it_is_slower_than_lr(kernels):
     np.testing.assert_allclose(fast, 0.005 * np.arange(1, 1001), rtol=1e-6)
 
 
+@pytest.mark.slow
 @each_kernel_set
 def test_smaller_gradients_wait_until_the_large_ones_are_forgotten(kernels):
     """v is beta2^k + 1e-4 (1 - beta2^k) after k steps, from which AMSGrad keeps the greatest."""
@@ -467,6 +468,7 @@ def test_the_counterexample_with_period_three(C, bias_correction, kernels):
     assert small < regret / 10
 
 
+@pytest.mark.slow
 @each_kernel_set
 def test_the_counterexample_of_their_section_5(kernels):
     """1010 x in one step of 101 and -10 x in the others, with betas 0.9 and 0.99."""

@@ -386,6 +386,7 @@ def test_a_film(short, tmp_path):
     assert (tmp_path / "race.mp4").read_bytes()[4:8] == b"ftyp"
 
 
+@pytest.mark.slow
 def test_a_frame_is_what_a_whole_drawing_would_be(short):
     frames = list(race_files._draw_frames(RacePicture(short), [1, 4, 9]))
     picture = RacePicture(short)

@@ -15,7 +15,10 @@ from tinygrad_adam import cuda, data, errors, explain, nn, optim, testing, train
 
 FOLDER = pages.ROOT / "docs" / "reference"
 ROOMS = (tg, cuda, data, errors, explain, nn, nn.functional, nn.init, optim, testing, training, watching)
-INTERNAL = {"apart", "near_names", "optional", "unknown_name", "tell", "unwatched"}
+INTERNAL = {
+    "answer_attributes", "answer_calls", "apart", "missing", "near_names", "optional", "tell", "unknown_name",
+    "unwatched",
+}  # fmt: skip
 """What the rooms of the package call, and nobody else."""
 
 

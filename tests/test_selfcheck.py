@@ -268,6 +268,7 @@ class CountingHold:
         return strict_cupy.host_reads() > before
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_waits_of_the_host_are_found_and_named(gpu, monkeypatch):
     monkeypatch.setattr(waits, "Hold", CountingHold)
@@ -284,6 +285,7 @@ def test_waits_of_the_host_are_found_and_named(gpu, monkeypatch):
     assert re.search(r", at .*test_selfcheck\.py:\d+ > tensor\.py:\d+$", check.failures[0].problem)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_gpu_is_checked_from_beginning_to_end(gpu, few, monkeypatch):
     monkeypatch.setattr(waits, "Hold", CountingHold)

@@ -18,7 +18,10 @@ FOLDER = Path(__file__).parent.parent / "examples" / "tutorial"
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.py"))
 MEANT = {"06_a_step_size_for_each_weight": ["learning-rate-high"], "08_a_network": ["dead-relu"]}
 """What the doctor finds where a chapter shows what goes wrong."""
-SLOW = {"04_a_line_and_a_curve", "07_adam", "09_digits", "10_a_convolutional_network"}
+SLOW = {
+    "04_a_line_and_a_curve", "06_a_step_size_for_each_weight", "07_adam", "09_digits",
+    "10_a_convolutional_network",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
