@@ -319,10 +319,16 @@ for _name, _expected, _torch in [
     ("logsumexp", _logsumexp, _torch_reduction("logsumexp")),
 ]:
     oracle(_name, _expected, _torch)
-oracle("var: 0-d", np.var, _torch_spread("var"), gradient=lambda x: [0.0])
-oracle("std: 0-d", np.std, _torch_spread("std"), smooth=1, gradient=lambda x: [0.0])
-oracle("sum: 0-d, axis 0", np.sum, "NumPy is the reference")
-oracle("max: 0-d, axis 0", np.max, "NumPy is the reference")
+oracle("var: 0-d | var: 0-d, axis 0 | var: 0-d, axis -1", lambda x, axis=None: np.zeros(()),
+       _torch_spread("var"), gradient=lambda x, axis=None: [0.0])  # fmt: skip
+oracle("std: 0-d | std: 0-d, axis 0 | std: 0-d, axis -1", lambda x, axis=None: np.zeros(()),
+       _torch_spread("std"), smooth=1, gradient=lambda x, axis=None: [0.0])  # fmt: skip
+for _name, _torch in [
+    *((name, _torch_reduction(name)) for name in ("sum", "mean", "logsumexp")),
+    *((name, _torch_reduction(f"a{name}")) for name in ("max", "min")),
+    ("prod", named("prod", axis="dim")),
+]:  # a number has an axis 0 here, as in PyTorch
+    oracle(f"{_name}: 0-d, axis 0 | {_name}: 0-d, axis -1", lambda x, axis: x, _torch)
 oracle("mean: no rows | max: no rows | prod: no rows | logsumexp: no rows", _nothing,
        "NumPy is enough for nothing")  # fmt: skip
 oracle("std: of equal elements", lambda x: np.zeros(()), named("std"), smooth=0,
@@ -340,8 +346,8 @@ oracle("logsumexp: with minus infinity", _logsumexp, lambda torch, x: torch.logs
 
 
 def _norm(x: np.ndarray, ord: float = 2, axis: Any = None, keepdims: bool = False) -> np.ndarray:
-    if ord == math.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+    if math.isinf(ord):
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
     return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
@@ -350,12 +356,16 @@ def _torch_norm(torch: Any, x: Any, ord: float = 2, axis: Any = None, keepdims: 
 
 
 oracle("norm", _norm, _torch_norm)
-oracle("norm: at zero", lambda x: np.zeros(()), named("norm"), smooth=0, gradient=lambda x: [[0, 0]])
+oracle(" | ".join(f"norm: order {order}, at zero" for order in (2, 3, 1.5, 0.5)),
+       lambda x, ord: np.zeros(()), _torch_norm, smooth=0, gradient=lambda x, ord: [[0, 0]])  # fmt: skip
+oracle("norm: order 3, beside zeros", lambda x, ord, axis: np.array([3.0, 4.0]), _torch_norm, smooth=1)
+oracle("norm: order 0", lambda x, ord, axis: np.array([1.0, 2.0]), NO_GRADIENT)
 oracle("norm: order inf, ties", lambda x, ord: np.array(2.0), _torch_norm, smooth=0,
        gradient=lambda x, ord: [[0.5, -0.5, 0]])  # fmt: skip
 oracle("cumsum", np.cumsum,
        lambda torch, x, axis: torch.cumsum(x.flatten() if axis is None else x, axis or 0))  # fmt: skip
-oracle("cumsum: 0-d", lambda x: x[None], lambda torch, x: torch.cumsum(x.flatten(), 0))
+oracle("cumsum: 0-d | cumsum: 0-d, axis 0", lambda x, axis=None: x[None],
+       lambda torch, x, axis=None: torch.cumsum(x.flatten(), 0))  # fmt: skip
 oracle("cumsum: no elements", lambda x: x, lambda torch, x: torch.cumsum(x, 0))
 oracle("argmax", np.argmax, NO_GRADIENT)
 oracle("argmin", np.argmin, NO_GRADIENT)

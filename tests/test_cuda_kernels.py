@@ -51,7 +51,7 @@ OPERATIONS = [
     "_max_pool2d_vjp", "_standardize_vjp", "_sum_pool2d", "_sum_pool2d_input", "avg_pool2d",
     "batch_norm", "channel_products", "channel_sums", "conv1d", "conv2d", "conv_transpose2d",
     "cross_entropy", "diagonal", "dropout", "einsum", "erf", "gelu", "getitem", "group_norm",
-    "interpolate", "layer_norm", "linear", "max_pool2d", "nll_loss", "relu", "repeat", "scale_channels",
+    "layer_norm", "linear", "max_pool2d", "nll_loss", "relu", "repeat", "scale_channels",
     "take_along_axis", "trace", "unfold",
 ]  # fmt: skip
 """Operations that launch kernels, forward or backward."""

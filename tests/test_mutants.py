@@ -182,6 +182,8 @@ NO_SLOPE = "the gradient is zero, whatever its sign"
 TIE = "a tie is dealt with before this comparison"
 ROWS = "the logits of this primitive are always two-dimensional, so axis 1 is axis -1"
 FACTOR = "what divides a zero does not matter, as long as it is none itself"
+INFINITE = "differs for an infinite gradient only; test_nonfinite.py checks those"
+NOT_A_NUMBER = "differs for NaN only; test_nonfinite.py checks it"
 POWER = "it is multiplied by b, which is zero wherever this number is used"
 SCALAR = "the branch for numbers saves time only; the other one gives the same for them"
 DTYPE = "the engine casts the gradient to the dtype of its input anyway"
@@ -258,18 +260,32 @@ EQUIVALENT = {
     ("_nll_rule", "len(column): column -> row"): LENGTH,
     ("_nll_rule", "(column,): column -> g"): LENGTH,
     ("_nll_rule", "(column,): column -> row"): LENGTH,
+    ("_mantissas", "xp.zeros_like(x) -> x"): "of Tensors, exponents are not read",
+    **{
+        (rule, label): reason
+        for rule in ("_std_rule", "_norm_rule")
+        for label, reason in [
+            ("xp.where(y == 0, 1, y): 1 -> 2", FACTOR),
+            ("xp.where(y == 0, 0, g) -> g", INFINITE),
+            ("xp.where(y == 0, 0, g): 0 -> 1", FACTOR),
+            ("y == 0: y -> g", INFINITE),
+            ("y == 0: 0 -> 1", INFINITE),
+        ]
+    },
+    ("_norm_rule", "xp.where(ratio == 0, 1, xp.abs(ratio)): 1 -> 2"): FACTOR,
+    ("_extremum_rule", "ties == 0: 0 -> 1"): NOT_A_NUMBER,
+    ("_extremum_rule", "xp.where(ties == 0, 1, ties) -> ties"): NOT_A_NUMBER,
+    ("_extremum_rule", "xp.where(ties == 0, 1, ties): 1 -> 2"): NOT_A_NUMBER,
+    ("_extremum_rule", "xp.where(extremum == extremum, 0, math.nan) -> 0"): NOT_A_NUMBER,
     ("_nll_rule", "xp.where(row == 0, 0, -g) -> -g"): BEYOND,
     ("_nll_rule", "xp.where(row == 0, 0, -g): 0 -> 1"): "it is multiplied by the row, which is 0 there",
     ("_nll_rule", "row == 0: row -> g"): "where g is 0, so is the product",
     ("_kl_div.input", "xp.where(target == 0, 0, -g) -> -g"): BEYOND,
     ("_kl_div.input", "xp.where(target == 0, 0, -g): 0 -> 1"): "it is multiplied by the target, 0 there",
     ("_kl_div.input", "target == 0: target -> g"): "where g is 0, so is the product",
-    ("std.a", "xp.where(y == 0, 1, y): 1 -> 2"): FACTOR,
-    ("_norm_rule", "xp.where(length == 0, 1, length): 1 -> 2"): FACTOR,
     ("_cumsum_rule", "0 if axis is None else axis -> axis"): "a flat array has one axis: None is 0",
     ("_cumsum_rule", "axis is None: axis -> _moved(axis)"): "a flat array has one axis: None is 0",
     ("_kept", "keepdims or not shape -> not shape"): "what kept its axes is reshaped to its own shape",
-    ("_products_of_others", "return shifted -> return -shifted"): "of two such products, the signs cancel",
     ("_shift", "(by, 0): 0 -> 1"): "what is added at the end is cut off",
     ("_transpose_rule", "len(axes): axes -> _moved(axes)"): "as many axes as before",
     ("_crop", "strict=True: True -> False"): "both have one entry for each axis",
@@ -409,8 +425,8 @@ def check_engine() -> None:
 
 ENGINE_MUTANTS = {
     "a broadcast gradient is cut to shape, not summed": (
-        "return xp.reshape(xp.sum(g, axis=axes), shape)",
-        "return xp.reshape(g[tuple(slice(1) if i in axes else slice(None) for i in range(g.ndim))], shape)",
+        "added = sums.total(xp, g, axes)",
+        "added = g[tuple(slice(1) if i in axes else slice(None) for i in range(g.ndim))]",
     ),
     "versions are not compared": ("version[0] != kept", "False"),
     "the second share overwrites the first": ("= sum_so_far + share", "= share"),

@@ -41,7 +41,8 @@ def starts(size: int, kernel: int, stride: int, pad: Pair, dilation: int, ceil_m
         found.append(start)
         start += stride
     # The one after the last whole window is wanted if it begins before the image has ended.
-    if ceil_mode and start < size and found[-1] + dilation * (kernel - 1) < size + pad[1] - 1:
+    last = start - stride  # the last whole window; before the first, where it would have been
+    if ceil_mode and start < size and last + dilation * (kernel - 1) < size + pad[1] - 1:
         found.append(start)
     return found
 
@@ -190,6 +191,7 @@ oracle("conv2d: one array twice", lambda a, padding: conv2d(a, a, padding=paddin
 oracle("conv2d: no channels", conv2d, "PyTorch refuses images without channels")
 oracle("conv1d", conv1d, functional("conv1d"))
 oracle("conv_transpose2d", conv_transpose2d, functional("conv_transpose2d"))
+oracle("conv_transpose2d: all of it cut off", conv_transpose2d, "PyTorch refuses an output without elements")
 oracle("channel_sums", lambda x: x.sum((0, 2, 3)), lambda torch, x: x.sum((0, 2, 3)))
 oracle("channel_products", lambda a, b: (a * b).sum((0, 2, 3)), lambda torch, a, b: (a * b).sum((0, 2, 3)))
 
@@ -401,6 +403,22 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: Any) -> np.ndarray:
     return y
 
 
+def mixing(n: int, taps: Any) -> np.ndarray:
+    """Return the matrix that the places and weights of `taps` are short for."""
+    matrix = np.zeros((len(taps), n))
+    for row, pairs in zip(matrix, taps, strict=True):
+        for place, weight in pairs:
+            row[place] += weight
+    return matrix
+
+
+def mixed(x: Any, axis: int, matrix: Any) -> Any:
+    return (x.swapaxes(axis, 3) @ matrix.T).swapaxes(axis, 3)
+
+
+oracle("_mixed", lambda x, axis, taps: mixed(x, axis, mixing(x.shape[axis], taps)),
+       lambda torch, x, axis, taps: mixed(
+           x, axis, torch.tensor(mixing(x.shape[axis], taps), dtype=x.dtype)))  # fmt: skip
 oracle("adaptive_avg_pool2d", adaptive_avg_pool2d, functional("adaptive_avg_pool2d"))
 
 # --- Resizing and taking apart ---------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import watching
+from .backend import sums
 from .backend.device import Array, asarray, backend_of, device_of, on_device_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, GradMode, Node, Variable, provided
@@ -51,9 +52,14 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
     spread = [axis for axis, n in enumerate(shape, extra) if axis >= 0 and n == 1 and g.shape[axis] != 1]
     if extra > 0 or spread:
         axes = (*range(extra), *spread)
-        if out is not None and not spread:
-            return g.sum(axis=axes, out=out)  # an array: numpy.sum takes twice as long to begin
-        return xp.reshape(xp.sum(g, axis=axes), shape)
+        in_place = out is not None and not spread
+        if in_place and g.size <= sums.BLOCK * out.size:
+            return g.sum(axis=axes, out=out)  # few terms, in an array: numpy.sum takes twice as long to begin
+        added = sums.total(xp, g, axes)
+        if in_place:
+            out[...] = added
+            return out
+        return xp.reshape(added, shape)
     return xp.broadcast_to(g, shape)
 
 

@@ -319,7 +319,8 @@ class ufunc:
         more = {} if dtype is None else {"dtype": dtype}
         with np.errstate(all="ignore"):
             if out is None:
-                return own(self._function(*inside, casting=casting, **more))
+                result = self._function(*inside, casting=casting, **more)
+                return tuple(map(own, result)) if isinstance(result, tuple) else own(result)
             self._function(*inside, out=raw(out), casting=casting, **more)
             return out
 
@@ -336,9 +337,9 @@ UFUNCS = [
     "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "cbrt", "ceil", "copysign", "cos",
     "cosh", "deg2rad", "degrees", "divide", "equal", "exp", "exp2", "expm1", "fabs", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite",
-    "isinf", "isnan", "ldexp", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "floor_divide", "fmax", "fmin", "fmod", "frexp", "greater", "greater_equal", "hypot", "invert",
+    "isfinite", "isinf", "isnan", "ldexp", "left_shift", "less", "less_equal", "log", "log10", "log1p",
+    "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
     "minimum", "mod", "multiply", "negative", "nextafter", "not_equal", "positive", "power", "rad2deg",
     "radians", "reciprocal", "remainder", "right_shift", "rint", "sign", "signbit", "sin", "sinh",
     "sqrt", "square", "subtract", "tan", "tanh", "true_divide", "trunc",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend.sums import total as sum
 from ..errors import OptionError
 from ..primitive import primitive
 from .arithmetic import erf
@@ -125,18 +126,23 @@ def gelu(a: Any, approximate: str = "none") -> Any:
     raise OptionError("gelu", "approximate must be 'none' or 'tanh'", approximate=repr(approximate))
 
 
-@primitive(a=lambda xp, g, y, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)))
+def _below_greatest(xp: Any, a: Any, axis: int) -> Any:
+    """Subtract the greatest element along `axis`, if there is any, so that no exponential overflows."""
+    return a - xp.max(a, axis=axis, keepdims=True) if a.size else a
+
+
+@primitive(a=lambda xp, g, y, axis: y * (g - sum(xp, g * y, axis=axis, keepdims=True)))
 def softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Exponentials along `axis`, divided by their sum."""
-    e = xp.exp(a - xp.max(a, axis=axis, keepdims=True))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    e = xp.exp(_below_greatest(xp, a, axis))
+    return e / sum(xp, e, axis=axis, keepdims=True)
 
 
-@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True))
+@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * sum(xp, g, axis=axis, keepdims=True))
 def log_softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Logarithm of `softmax`, without its underflow."""
-    shifted = a - xp.max(a, axis=axis, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    shifted = _below_greatest(xp, a, axis)
+    return shifted - xp.log(sum(xp, xp.exp(shifted), axis=axis, keepdims=True))
 
 
 # A linear map that is its own adjoint: the same key gives the same mask, so none is kept.

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import OptionError, ShapeError
 from ..primitive import Primitive, primitive
+from ..values import integer
 from .activation import choose_activation, relu_vjp
 from .channels import channel_sums
 from .indexing import getitem
@@ -207,6 +208,7 @@ def _filtered(
     weight_shape = tuple(weight.shape)
     steps = pair(where, "stride", stride)
     spread = pair(where, "dilation", dilation)
+    groups = integer(where, "groups", groups, least=1)
     _check_groups(where, groups, x.shape[1], weight_shape)
     around = sides(where, padding, weight_shape[2:], steps, spread)
     output_size(where, tuple(x.shape[2:]), weight_shape[2:], steps, around, spread)
@@ -216,8 +218,6 @@ def _filtered(
 
 
 def _check_groups(where: str, groups: int, channels: int, weight_shape: tuple[int, ...]) -> None:
-    if not isinstance(groups, int) or groups < 1:
-        raise OptionError(where, "groups must be a positive integer", groups=groups)
     if len(weight_shape) != 4 or channels != weight_shape[1] * groups or weight_shape[0] % groups:
         raise ShapeError(
             where,
@@ -311,8 +311,7 @@ def conv_transpose2d(
     steps, spread = pair(where, "stride", stride), pair(where, "dilation", dilation)
     around = sides(where, pair(where, "padding", padding, least=0), weight_shape[2:], steps, spread)
     more = pair(where, "output_padding", output_padding, least=0)
-    if not isinstance(groups, int) or groups < 1:
-        raise OptionError(where, "groups must be a positive integer", groups=groups)
+    groups = integer(where, "groups", groups, least=1)
     if len(weight_shape) != 4 or x.shape[1] != weight_shape[0] or weight_shape[0] % groups:
         raise ShapeError(
             where, "weight must be (C, O // groups, KH, KW), C the channels of x, and groups must divide C",
@@ -328,8 +327,10 @@ def conv_transpose2d(
             x.shape[2:], steps, around, spread, weight_shape[2:], more, strict=True
         )
     )
-    if min(size) < 1:
-        raise ShapeError(where, "the output would be empty; lower the padding", x=tuple(x.shape), output=size)
+    if min(size) < 0:
+        raise ShapeError(
+            where, "the output would have a negative size; lower the padding", x=tuple(x.shape), output=size
+        )
     _check_bias(where, bias, weight_shape[1] * groups)
     y = _conv2d_input(x, weight, size=size, stride=steps, padding=around, dilation=spread, groups=groups)
     return y if bias is None else y + expand_dims(bias, (1, 2))

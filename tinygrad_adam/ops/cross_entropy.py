@@ -14,6 +14,7 @@ from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
 from .indexing import _add_at
 from .loss import (
+    _cast,
     as_constant,
     as_target,
     beside,
@@ -213,7 +214,8 @@ def _flat_labels(op: str, labels: Any) -> Any:
     """Return integer labels with one axis."""
     if labels.dtype.kind not in "iu":
         raise DTypeError(op, "labels must be integers", labels=labels.dtype)
-    return labels if labels.ndim == 1 else reshape(labels, shape=(-1,))
+    labels = labels if labels.ndim == 1 else reshape(labels, shape=(-1,))
+    return labels if labels.dtype == "int64" else _cast(labels, "int64")  # one type for all kernels
 
 
 def _require_in_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:

@@ -150,7 +150,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
             a=a.shape,
             indices=getattr(indices, "shape", indices),
         )
-    (axis,) = normalize_axes(axis, a.ndim)
+    (axis,) = normalize_axes(axis, a.ndim, "take_along_axis")
     return relying_on(getitem(a, aside(_grid, a, indices, axis)), "take_along_axis", indices=indices)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend import sums
 from ..backend.device import asarray, device_of, on_device_of
 from ..errors import OptionError, ShapeError, unknown_name
 from ..primitive import Variable, primitive
+from ..values import is_number
 from .indexing import getitem
-from .linalg import matmul
 from .reduction import mean
 from .shaping import pad, reshape
 from .windows import Pair, Sides, check_images, output_size, pair, sides
@@ -198,7 +199,15 @@ def avg_pool2d(
     kernel, steps, padded, _, count, around = _geometry(
         "avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode
     )
-    total = _sum_pool2d(x, kernel=kernel, stride=steps, padding=padded, count=count)
+    if math.prod(kernel) <= sums.BLOCK:
+        total = _sum_pool2d(x, kernel=kernel, stride=steps, padding=padded, count=count)
+    else:  # sums of rows, then of those: fewer additions, and they round less
+        (k, across), (s, s_across), (rows, columns) = kernel, steps, padded
+        width, none = x.shape[3], (0, 0)
+        lines = _sum_pool2d(x, kernel=(k, 1), stride=(s, 1), padding=(rows, none), count=(count[0], width))
+        total = _sum_pool2d(
+            lines, kernel=(1, across), stride=(1, s_across), padding=(none, columns), count=count
+        )
     members = []  # how many elements count in each window, along each axis
     for n, k, s, (before, after), c in zip(x.shape[2:], kernel, steps, around, count, strict=True):
         low, high = (-before, n + after) if count_include_pad else (0, n)
@@ -234,21 +243,34 @@ def adaptive_avg_pool2d(x: Any, output_size: Pair) -> Any:
     """
     check_images("adaptive_avg_pool2d", x)
     counts = pair("adaptive_avg_pool2d", "output_size", output_size)
-    weights = []
-    for n, count in zip(x.shape[2:], counts, strict=True):
-        rows = []
-        for p in range(count):
-            start, stop = p * n // count, -(-(p + 1) * n // count)
-            rows.append([1 / (stop - start) if start <= i < stop else 0.0 for i in range(n)])
-        weights.append(rows)
-    return _separable(x, weights)
+    size = tuple(x.shape[2:])
+    if counts == (1, 1):
+        return global_avg_pool2d(x)
+    if all(n % count == 0 for n, count in zip(size, counts, strict=True)):
+        return avg_pool2d(x, (size[0] // counts[0], size[1] // counts[1]))
+    for axis, (n, count) in enumerate(zip(size, counts, strict=True), 2):
+        windows = [range(p * n // count, -(-(p + 1) * n // count)) for p in range(count)]
+        x = _mixed(x, axis=axis, taps=[[(i, 1 / len(window)) for i in window] for window in windows])
+    return x
 
 
-def _separable(x: Any, weights: list[list[list[float]]]) -> Any:
-    """Apply one matrix along the height and one along the width."""
-    raw = x._data if isinstance(x, Variable) else x
-    rows, columns = (asarray(w, raw.dtype, device_of(raw)) for w in weights)
-    return matmul(matmul(rows, x), columns.T)
+Taps = list[list[tuple[int, float]]]
+"""For each element of a result: the elements that it is made of, by place, with their weights."""
+
+
+def _transposed(taps: Taps, size: int) -> Taps:
+    """Return, for each of `size` elements, the sums that it is part of."""
+    turned: Taps = [[] for _ in range(size)]
+    for place, pairs in enumerate(taps):
+        for i, weight in pairs:
+            turned[i].append((place, weight))
+    return turned
+
+
+@primitive(x=lambda g, x_shape, axis, taps: _mixed(g, axis=axis, taps=_transposed(taps, x_shape[axis])))
+def _mixed(kernels: Any, x: Any, *, axis: int, taps: Taps) -> Any:
+    """Weighted sums of a few elements each, along the height or the width."""
+    return kernels.mixed(x, axis, taps)
 
 
 def interpolate(
@@ -267,7 +289,9 @@ def interpolate(
     size : int or two of them, optional
         H' and W'. Either this or `scale_factor`.
     scale_factor : float or two of them, optional
-        What to multiply the sizes by, rounding down.
+        What to multiply the sizes by, rounding down. A pixel is looked up by this factor, and not by the
+        ratio of sizes; in nearest mode the two agree where the size stays or doubles, in bilinear mode where
+        it stays, as in PyTorch.
     mode : {"nearest", "bilinear"}
         Take the nearest element, or the weighted mean of four.
     align_corners : bool
@@ -295,44 +319,43 @@ def interpolate(
         targets = pair("interpolate", "size", size)
         scales = tuple(n / m for n, m in zip(lengths, targets, strict=True))
     else:
-        factors: Any = scale_factor if isinstance(scale_factor, tuple) else (scale_factor, scale_factor)
-        if len(factors) != 2 or not all(isinstance(f, int | float) and 0 < f < math.inf for f in factors):
+        factors: Any = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor,) * 2
+        if len(factors) != 2 or not all(is_number(f) and f > 0 for f in factors):
             raise OptionError(
                 "interpolate", "scale_factor must be one or two positive numbers", scale_factor=scale_factor
             )
-        targets = tuple(math.floor(n * f) for n, f in zip(lengths, factors, strict=True))
+        targets = tuple(math.floor(n * float(f)) for n, f in zip(lengths, factors, strict=True))
         if min(targets) < 1:
             raise ShapeError(
                 "interpolate", "the result would be empty", x=tuple(x.shape), scale_factor=scale_factor
             )
-        scales = tuple(1 / f for f in factors)
-    if mode == "nearest":
-        rows, columns = (
-            [min(int(p * scale), n - 1) if size is None else p * n // m for p in range(m)]
-            for n, m, scale in zip(lengths, targets, scales, strict=True)
-        )
-        return getitem(getitem(x, (slice(None), slice(None), rows)), (Ellipsis, columns))
-    return _separable(
-        x,
-        [_bilinear(n, m, scale, align_corners) for n, m, scale in zip(lengths, targets, scales, strict=True)],
-    )
+        scales = tuple(1 / float(f) for f in factors)
+    for axis in (3, 2):  # lines are short before they multiply
+        n, m, scale = lengths[axis - 2], targets[axis - 2], scales[axis - 2]
+        if mode == "bilinear":
+            taps = _bilinear(n, m, scale, align_corners)
+        else:
+            # By a factor that changes nothing, or doubles, as PyTorch: exactly.
+            exact = size is not None or m in (n, 2 * n)
+            taps = [[(p * n // m if exact else min(int(p * scale), n - 1), 1.0)] for p in range(m)]
+        x = _mixed(x, axis=axis, taps=taps)
+    return x
 
 
-def _bilinear(n: int, m: int, scale: float, align_corners: bool) -> list[list[float]]:
-    """Return the matrix that maps n elements to m, each a weighted mean of two neighbors."""
-    rows = []
+def _bilinear(n: int, m: int, scale: float, align_corners: bool) -> Taps:
+    """Return how n elements become m, each a weighted mean of two neighbors, or one where it lies on it."""
+    taps = []
     for p in range(m):
-        if align_corners:
+        if n == m:
+            position = float(p)
+        elif align_corners:
             position = p * (n - 1) / (m - 1) if m > 1 else 0.0
         else:
-            position = max(0.0, (p + 0.5) * scale - 0.5)
-        low = min(int(position), n - 1)
-        high = min(low + 1, n - 1)
-        row = [0.0] * n
-        row[low] += 1 - (position - low)
-        row[high] += position - low
-        rows.append(row)
-    return rows
+            position = min(max(0.0, (p + 0.5) * scale - 0.5), n - 1.0)
+        low = int(position)
+        share = position - low
+        taps.append([(low, 1 - share), (low + 1, share)] if share else [(low, 1.0)])
+    return taps
 
 
 def unfold(x: Any, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Any:

@@ -5,22 +5,44 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ShapeError
-from ..primitive import primitive
+from ..backend import sums
+from ..errors import OptionError, ShapeError
+from ..primitive import Variable, primitive
+from ..values import is_integer, is_number
 from .activation import softmax
-from .arithmetic import abs, power
+from .arithmetic import abs, astype, not_equal
 
 Axis = int | tuple[int, ...] | None
 
 
-def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """Return `axis` as a tuple of non-negative axes; None stands for all of them."""
+def normalize_axes(axis: Axis, ndim: int, where: str = "axis") -> tuple[int, ...]:
+    """Return `axis` as a tuple of non-negative axes; None stands for all of them.
+
+    Raises
+    ------
+    OptionError
+        If they are no integers, in the name of the operation `where`.
+    ShapeError
+        If one is out of range or named twice.
+    """
     if axis is None:
         return tuple(range(ndim))
-    axes = tuple(a + ndim if a < 0 else a for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+    given = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if not all(is_integer(a) for a in given):
+        raise OptionError(where, "axis must be an integer, or a tuple of them", axis=repr(axis))
+    axes = tuple(int(a) + ndim if a < 0 else int(a) for a in given)
     if any(not 0 <= a < ndim for a in axes) or len(set(axes)) < len(axes):
-        raise ShapeError("axis", f"axes must be distinct and within {ndim} dimensions", axis=axis)
+        raise ShapeError(where, f"axes must be distinct and within {ndim} dimensions", axis=axis)
     return axes
+
+
+def _reduced(where: str, axis: Axis, ndim: int) -> tuple[int, ...] | None:
+    """Return the axes of a reduction, None for all: for a number also 0 and -1, as in PyTorch."""
+    if axis is None or (not ndim and axis in (0, -1)):
+        return None
+    if type(axis) is int and -ndim <= axis < ndim:  # the usual case, without detours
+        return (axis % ndim,)
+    return normalize_axes(axis, ndim, where)
 
 
 def _kept(xp: Any, reduced: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
@@ -32,13 +54,17 @@ def _kept(xp: Any, reduced: Any, shape: tuple[int, ...], axis: Axis, keepdims: b
 
 
 def _count(shape: tuple[int, ...], axis: Axis) -> int:
-    return math.prod(shape[a] for a in normalize_axes(axis, len(shape)))
+    axes = _reduced("axis", axis, len(shape))
+    return math.prod(shape if axes is None else (shape[a] for a in axes))
+
+
+# Forward rules add by `sums`, which is exact along any axis; the rules of the way back by these operations.
 
 
 @primitive(a=lambda xp, g, a_shape, axis, keepdims: _kept(xp, g, a_shape, axis, keepdims))
 def sum(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Sum over `axis`."""
-    return xp.sum(a, axis=axis, keepdims=keepdims)
+    return sums.total(xp, a, _reduced("sum", axis, a.ndim), keepdims)
 
 
 @primitive(
@@ -46,85 +72,104 @@ def sum(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
 )
 def mean(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean over `axis`."""
-    return xp.mean(a, axis=axis, keepdims=keepdims)
+    return sums.mean(xp, a, _reduced("mean", axis, a.ndim), keepdims)
 
 
-def _deviation(xp: Any, a: Any, axis: Axis, ddof: int) -> Any:
+def _deviation(a: Any, axis: Axis, ddof: int) -> Any:
     """Deviation from the mean, over the number of degrees of freedom."""
-    return (a - xp.mean(a, axis=axis, keepdims=True)) / (_count(a.shape, axis) - ddof)
+    return (a - mean(a, axis=axis, keepdims=True)) / (_count(a.shape, axis) - ddof)
 
 
 @primitive(
     a=lambda xp, g, a, axis, ddof, keepdims: (
-        2 * _kept(xp, g, a.shape, axis, keepdims) * _deviation(xp, a, axis, ddof)
+        2 * _kept(xp, g, a.shape, axis, keepdims) * _deviation(a, axis, ddof)
     )
 )
 def var(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """Variance over `axis`; ``ddof=1`` divides by n - 1 instead of n."""
-    return xp.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
+    return sums.variance(xp, a, _reduced("var", axis, a.ndim), ddof, keepdims)
 
 
-@primitive(
-    a=lambda xp, g, a, y, axis, ddof, keepdims: (
-        # Where all elements are equal, every direction would do: take 0.
-        _kept(xp, g / xp.where(y == 0, 1, y), a.shape, axis, keepdims) * _deviation(xp, a, axis, ddof)
-    )
-)
+def _std_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, ddof: int, keepdims: bool) -> Any:
+    """Where all elements are equal, every direction would do: take 0, even if `g` is infinite there."""
+    slope = xp.where(y == 0, 0, g) / xp.where(y == 0, 1, y)
+    return _kept(xp, slope, a.shape, axis, keepdims) * _deviation(a, axis, ddof)
+
+
+@primitive(a=_std_rule)
 def std(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """Standard deviation over `axis`; ``ddof=1`` divides by n - 1 instead of n."""
-    return xp.std(a, axis=axis, ddof=ddof, keepdims=keepdims)
+    return xp.sqrt(sums.variance(xp, a, _reduced("std", axis, a.ndim), ddof, keepdims))
 
 
 def _extremum_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
-    """Share the gradient equally among all elements that attain the extremum, as PyTorch's amax does."""
-    attained = a == _kept(xp, y, a.shape, axis, keepdims)
-    ties = xp.sum(attained, axis=axis, keepdims=True)
-    return xp.where(attained, _kept(xp, g, a.shape, axis, keepdims) / ties, 0)
+    """Share the gradient equally among all elements that attain the extremum, as PyTorch's amax does.
+
+    Where the extremum is NaN no element equals it, and the gradient of all of them is NaN.
+    """
+    extremum = _kept(xp, y, a.shape, axis, keepdims)
+    attained = a == extremum
+    ties = sum(attained, axis=axis, keepdims=True)
+    share = _kept(xp, g, a.shape, axis, keepdims) / xp.where(ties == 0, 1, ties)
+    return xp.where(attained, share, xp.where(extremum == extremum, 0, math.nan))
 
 
 @primitive(a=_extremum_rule)
 def max(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Greatest element over `axis`."""
-    return xp.max(a, axis=axis, keepdims=keepdims)
+    return xp.max(a, axis=_reduced("max", axis, a.ndim), keepdims=keepdims)
 
 
 @primitive(a=_extremum_rule)
 def min(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Least element over `axis`."""
-    return xp.min(a, axis=axis, keepdims=keepdims)
+    return xp.min(a, axis=_reduced("min", axis, a.ndim), keepdims=keepdims)
 
 
 def _products_of_others(xp: Any, a: Any, axis: Axis) -> Any:
     """For each element, the product of all others over `axis`, zeros among them or not.
 
     Dividing the whole product by the element fails at zero. The product of all before it times
-    that of all after it does not, and it differentiates again. Both come from a scan that
-    doubles its reach each round (Hillis & Steele, 1986): log2(n) rounds.
+    that of all after it does not, and it differentiates again.
     """
     shape = a.shape
-    axes = normalize_axes(axis, len(shape))
+    axes = normalize_axes(axis, len(shape)) if shape else ()
     others = tuple(i for i in range(len(shape)) if i not in axes)
     order = others + axes
     flat = xp.reshape(xp.transpose(a, order), (*(shape[i] for i in others), _count(shape, axis)))
-
-    def before(x: Any) -> Any:
-        n = x.shape[-1]
-        shifted = _shift(xp, x, 1)
-        reach = 1
-        while reach < n:
-            shifted = shifted * _shift(xp, shifted, reach)
-            reach *= 2
-        return shifted
-
-    products = before(flat) * xp.flip(before(xp.flip(flat, axis=-1)), axis=-1)
+    before, exponent = _products_before(xp, flat)
+    after, exponent_after = (xp.flip(each, axis=-1) for each in _products_before(xp, xp.flip(flat, axis=-1)))
+    products = before * after
+    if not isinstance(products, Variable):
+        products = xp.ldexp(products, exponent + exponent_after)
     inverse = tuple(order.index(i) for i in range(len(order)))
     return xp.transpose(xp.reshape(products, tuple(shape[i] for i in order)), inverse)
 
 
-def _shift(xp: Any, x: Any, by: int) -> Any:
-    """Move elements `by` places towards the end of the last axis, and fill up with ones."""
+def _products_before(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Return, for each element of the last axis, the product of all before it, and an exponent of two to it.
+
+    A scan that doubles its reach each round (Hillis & Steele, 1986): log2(n) rounds. Some of its products
+    could overflow and others underflow, so exponents are kept apart, except on Tensors, where they stay 0.
+    """
+    products, exponents = _mantissas(xp, _shift(xp, x, 1, 1))
+    reach = 1
+    while reach < x.shape[-1]:
+        exponents = exponents + _shift(xp, exponents, reach, 0)
+        products, more = _mantissas(xp, products * _shift(xp, products, reach, 1))
+        exponents = exponents + more
+        reach *= 2
+    return products, exponents
+
+
+def _mantissas(xp: Any, x: Any) -> Any:
+    return (x, xp.zeros_like(x)) if isinstance(x, Variable) else xp.frexp(x)
+
+
+def _shift(xp: Any, x: Any, by: int, fill: int) -> Any:
+    """Move elements `by` places towards the end of the last axis, and put `fill` into the places left."""
     widths = [(0, 0)] * (x.ndim - 1) + [(by, 0)]
-    return xp.pad(x, widths, constant_values=1)[..., : x.shape[-1]]
+    return xp.pad(x, widths, constant_values=fill)[..., : x.shape[-1]]
 
 
 @primitive(
@@ -134,40 +179,57 @@ def _shift(xp: Any, x: Any, by: int) -> Any:
 )
 def prod(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """Product over `axis`; the gradient is right also where factors are zero."""
-    return xp.prod(a, axis=axis, keepdims=keepdims)
+    return xp.prod(a, axis=_reduced("prod", axis, a.ndim), keepdims=keepdims)
 
 
 # Not exp(a - y): a large y is rounded, and all of it would be an error of the exponent.
 @primitive(a=lambda xp, g, a, axis, keepdims: _kept(xp, g, a.shape, axis, keepdims) * softmax(a, axis=axis))
 def logsumexp(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Logarithm of the sum of exponentials over `axis`, without overflow."""
-    top = xp.max(a, axis=axis, keepdims=True)
+    """Logarithm of the sum of exponentials over `axis`, without overflow; of no elements it is -inf."""
+    axes = _reduced("logsumexp", axis, a.ndim)
+    if not _count(a.shape, axis):
+        return sums.total(xp, a, axes, keepdims) - math.inf
+    top = xp.max(a, axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
-    total = xp.log(xp.sum(xp.exp(a - top), axis=axis, keepdims=True)) + top
-    return total if keepdims else xp.squeeze(total, axis=normalize_axes(axis, a.ndim))
+    total = xp.log(sums.total(xp, xp.exp(a - top), axes, keepdims=True)) + top
+    return total if keepdims else xp.squeeze(total, axis=axes)
 
 
-def _norm_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
-    """Point along `a`; at 0, where every direction would do, take 0."""
-    length = _kept(xp, y, a.shape, axis, keepdims)
-    return _kept(xp, g, a.shape, axis, keepdims) * a / xp.where(length == 0, 1, length)
+def _norm_rule(xp: Any, g: Any, a: Any, y: Any, ord: float, axis: Axis, keepdims: bool) -> Any:
+    """Point along ``sign(a) * abs(a) ** (ord - 1)``; at 0, where every direction would do, take 0."""
+    slope = _kept(xp, xp.where(y == 0, 0, g), a.shape, axis, keepdims)
+    ratio = a / _kept(xp, xp.where(y == 0, 1, y), a.shape, axis, keepdims)
+    if ord == 2:
+        return slope * ratio
+    return slope * xp.sign(ratio) * xp.where(ratio == 0, 1, xp.abs(ratio)) ** (ord - 1)
 
 
 @primitive(a=_norm_rule)
-def _euclidean_norm(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Square root of the sum of squares."""
-    return xp.sqrt(xp.sum(xp.square(a), axis=axis, keepdims=keepdims))
+def _norm(xp: Any, a: Any, *, ord: float, axis: Axis = None, keepdims: bool = False) -> Any:
+    """``sum(abs(a) ** ord) ** (1 / ord)``, of ratios to the element that counts most: no power overflows."""
+    axes = _reduced("norm", axis, a.ndim)
+    size = xp.abs(a)
+    if not size.size and ord > 0:
+        return sums.total(xp, size, axes, keepdims)
+    scale = (xp.max if ord > 0 else xp.min)(size, axis=axes, keepdims=True)
+    scale = xp.where((scale > 0) & (scale < math.inf), scale, 1)
+    y = scale * sums.total(xp, (size / scale) ** ord, axes, keepdims=True) ** (1 / ord)
+    return y if keepdims else xp.squeeze(y, axis=axes)
 
 
 def norm(a: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Vector norm of the elements over `axis`.
+    """Vector norm of the elements over `axis`, as ``torch.linalg.vector_norm``.
+
+    Small and large elements count in full: a square that is no float any more spoils nothing.
 
     Parameters
     ----------
     a : Tensor or array
         Any shape; with several axes its elements count as one vector.
     ord : float
-        ``sum(abs(a) ** ord) ** (1 / ord)``; ``inf`` is the greatest absolute value.
+        ``sum(abs(a) ** ord) ** (1 / ord)``, also for fractions and negative numbers; ``inf`` and ``-inf`` are
+        the greatest and the least absolute value, 0 counts the elements that are not 0. Where the norm is 0
+        its gradient is 0.
     axis : int or tuple of int, optional
         The axes to reduce; all by default.
     keepdims : bool
@@ -175,39 +237,54 @@ def norm(a: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> A
 
     Raises
     ------
+    OptionError
+        If `ord` is no number.
     ShapeError
-        If `ord` is not positive.
+        If there are no elements, and `ord` is infinite or negative.
     """
-    if not ord > 0:
-        raise ShapeError("norm", "ord must be positive", ord=ord)
-    if ord == 2:
-        return _euclidean_norm(a, axis=axis, keepdims=keepdims)
+    if not is_number(ord) and ord not in (math.inf, -math.inf):
+        raise OptionError("norm", "ord must be a number", ord=repr(ord))
+    if ord == 0:
+        return sum(astype(not_equal(a, 0), dtype=a.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(abs(a), axis=axis, keepdims=keepdims)
-    if ord == math.inf:
-        return max(abs(a), axis=axis, keepdims=keepdims)
-    return power(sum(power(abs(a), ord), axis=axis, keepdims=keepdims), 1 / ord)
+    if math.isinf(ord):
+        return (max if ord > 0 else min)(abs(a), axis=axis, keepdims=keepdims)
+    return _norm(a, ord=float(ord), axis=axis, keepdims=keepdims)
 
 
 def _cumsum_rule(xp: Any, g: Any, a_shape: tuple[int, ...], axis: int | None) -> Any:
     """Sum from the end: element i reaches every partial sum from the i-th on."""
     along = 0 if axis is None else axis
-    return xp.reshape(xp.flip(xp.cumsum(xp.flip(g, axis=along), axis=along), axis=along), a_shape)
+    return xp.reshape(xp.flip(cumsum(xp.flip(g, axis=along), axis=along), axis=along), a_shape)
 
 
 @primitive(a=_cumsum_rule)
 def cumsum(xp: Any, a: Any, *, axis: int | None = None) -> Any:
-    """Partial sums along `axis`, or of the flattened array if it is None."""
-    return xp.cumsum(a, axis=axis)
+    """Partial sums along `axis`, or of the flattened array if it is None.
+
+    Those of float32 are added up in float64, as in PyTorch.
+    """
+    if a.ndim == 0:
+        a = xp.reshape(a, (1,))  # as NumPy does; CuPy refuses an axis
+    if a.dtype != xp.float32:
+        return xp.cumsum(a, axis=axis)
+    return xp.cumsum(a, axis=axis, dtype=xp.float64).astype(a.dtype)
 
 
 @primitive()
 def argmax(xp: Any, a: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the greatest element; the first of equals."""
-    return xp.argmax(a, axis=axis, keepdims=keepdims)
+    return xp.argmax(a, axis=_along("argmax", axis, a.ndim), keepdims=keepdims)
 
 
 @primitive()
 def argmin(xp: Any, a: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the least element; the first of equals."""
-    return xp.argmin(a, axis=axis, keepdims=keepdims)
+    return xp.argmin(a, axis=_along("argmin", axis, a.ndim), keepdims=keepdims)
+
+
+def _along(where: str, axis: int | None, ndim: int) -> int | None:
+    """Return the one axis of a search, or None for all."""
+    axes = None if axis is None else _reduced(where, axis, ndim)
+    return axes[0] if axes else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..primitive import primitive
+from ..values import is_integer
 from .indexing import getitem
 from .reduction import normalize_axes
 
@@ -56,14 +57,14 @@ def roll(xp: Any, a: Any, *, shift: int | tuple[int, ...], axis: int | tuple[int
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """Exchange two axes."""
-    (first, second), order = _axes((axis1, axis2), a.ndim), list(range(a.ndim))
+    (first, second), order = _axes("swapaxes", (axis1, axis2), a.ndim), list(range(a.ndim))
     order[first], order[second] = second, first
     return transpose(a, axes=tuple(order))
 
 
 def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Move axes to new positions; the others keep their order."""
-    sources, destinations = _axes(source, a.ndim), _axes(destination, a.ndim)
+    sources, destinations = (_axes("moveaxis", each, a.ndim) for each in (source, destination))
     if len(sources) != len(destinations):
         raise ShapeError(
             "moveaxis",
@@ -77,9 +78,13 @@ def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[in
     return transpose(a, axes=tuple(order))
 
 
-def _axes(axes: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+def _axes(where: str, axes: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """Return non-negative axes; unlike for a reduction, they may repeat (``swapaxes(a, 0, 0)``)."""
-    return tuple(normalize_axes(axis, ndim)[0] for axis in ((axes,) if isinstance(axes, int) else axes))
+    return tuple(normalize_axes(axis, ndim, where)[0] for axis in _listed(axes))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if hasattr(value, "__iter__") else [value]
 
 
 def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
@@ -92,7 +97,7 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     """
     if axis is None:
         return reshape(a, shape=tuple(n for n in a.shape if n != 1))
-    axes = normalize_axes(axis, a.ndim)
+    axes = normalize_axes(axis, a.ndim, "squeeze")
     if any(a.shape[i] != 1 for i in axes):
         raise ShapeError("squeeze", "only axes of size one can be dropped", a=a.shape, axis=axis)
     return reshape(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes))
@@ -100,8 +105,8 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 
 def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Any:
     """Insert axes of size one at the positions that `axis` names in the result."""
-    count = 1 if isinstance(axis, int) else len(axis)
-    axes = normalize_axes(axis, a.ndim + count)
+    count = len(axis) if isinstance(axis, tuple | list) else 1
+    axes = normalize_axes(axis, a.ndim + count, "expand_dims")
     sizes = iter(a.shape)
     return reshape(a, shape=tuple(1 if i in axes else next(sizes) for i in range(a.ndim + count)))
 
@@ -148,17 +153,17 @@ def split(a: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     ShapeError
         If the size is not a multiple of the number of parts.
     """
-    (along,) = normalize_axes(axis, a.ndim)
+    (along,) = normalize_axes(axis, a.ndim, "split")
     size = a.shape[along]
-    if isinstance(indices_or_sections, int):
-        parts = indices_or_sections
+    parts: Any = indices_or_sections
+    if is_integer(parts):
         if parts < 1 or size % parts:
             raise ShapeError(
                 "split", f"a.shape[{along}] must be a multiple of the number of parts", a=a.shape, parts=parts
             )
         cuts = list(range(0, size + 1, size // parts)) if size else [0] * (parts + 1)
     else:
-        cuts = [0, *indices_or_sections, size]
+        cuts = [0, *parts, size]
     before = (slice(None),) * along
     return [getitem(a, (*before, slice(start, stop))) for start, stop in itertools.pairwise(cuts)]
 
@@ -168,11 +173,9 @@ PadWidth = int | Sequence[int] | Sequence[Sequence[int]]
 
 def _pairs(pad_width: PadWidth, ndim: int) -> list[tuple[int, int]]:
     """Return (before, after) for every axis, from any of NumPy's shorthands."""
-    if isinstance(pad_width, int):
-        return [(pad_width, pad_width)] * ndim
-    widths: list[Any] = list(pad_width)
-    if len(widths) == 2 and all(isinstance(w, int) for w in widths):
-        return [(widths[0], widths[1])] * ndim
+    widths = _listed(pad_width)
+    if len(widths) <= 2 and all(is_integer(w) for w in widths):
+        return [(widths[0], widths[-1])] * ndim
     if len(widths) == 1:
         widths *= ndim
     if len(widths) != ndim:
@@ -210,10 +213,11 @@ def repeat(a: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
     """
     if axis is None:
         a, axis = reshape(a, shape=-1), 0
-    (along,) = normalize_axes(axis, a.ndim)
+    (along,) = normalize_axes(axis, a.ndim, "repeat")
     size = a.shape[along]
-    times = [repeats] * size if isinstance(repeats, int) else list(repeats)
-    if len(times) != size or any(t < 0 for t in times):
+    times = _listed(repeats)
+    times = times * size if len(times) == 1 else times
+    if len(times) != size or not all(is_integer(t, 0) for t in times):
         raise ShapeError(
             "repeat", f"repeats must be {size} counts, none negative", a=a.shape, repeats=repeats
         )
@@ -223,7 +227,7 @@ def repeat(a: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
 
 def tile(a: Any, reps: int | Sequence[int]) -> Any:
     """Lay copies of the whole of `a` side by side, `reps` of them along each axis."""
-    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    counts = tuple(_listed(reps))
     ndim = max(a.ndim, len(counts))
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - a.ndim) + tuple(a.shape)

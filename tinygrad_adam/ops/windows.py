@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 from ..errors import DTypeError, OptionError, ShapeError
+from ..values import is_integer
 
 Pair = int | Sequence[int]
 Padding = int | Sequence[int] | str
@@ -22,10 +22,8 @@ def pair(where: str, name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     OptionError
         If it is not one or two integers, none below `least`.
     """
-    values = (
-        (value, value) if isinstance(value, Integral) else tuple(value) if isinstance(value, Sequence) else ()
-    )
-    if len(values) != 2 or not all(isinstance(v, Integral) and int(v) >= least for v in values):
+    values = (value, value) if is_integer(value) else tuple(value) if isinstance(value, Sequence) else ()
+    if len(values) != 2 or not all(is_integer(v, least) for v in values):
         raise OptionError(where, f"{name} must be one or two integers >= {least}", **{name: repr(value)})
     return int(values[0]), int(values[1])
 
@@ -69,7 +67,8 @@ def output_size(
     Raises
     ------
     ShapeError
-        If there is none, because the kernel is larger than the padded input.
+        If there is none, because the kernel is larger than the padded input. With `ceil_mode` a single window
+        may be.
     """
     counts = []
     for n, k, s, (before, after), d in zip(size, kernel, stride, padding, dilation, strict=True):
@@ -77,7 +76,7 @@ def output_size(
         count = (-(-room // s) if ceil_mode else room // s) + 1
         if ceil_mode and (count - 1) * s >= n + before:
             count -= 1  # a window that would begin beyond the input has nothing to look at
-        if room < 0 or count < 1:
+        if count < 1:
             raise ShapeError(
                 where,
                 "the kernel is larger than the padded input: "

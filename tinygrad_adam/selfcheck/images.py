@@ -107,6 +107,7 @@ TRANSPOSED: list[tuple[str, Size, Size, Settings]] = [
     ("depthwise", (1, 3, 2, 3), (3, 1, 2, 2), {"groups": 3, "stride": 2}),
     ("1x1", (2, 3, 2, 3), (3, 2, 1, 1), {}),
     ("one pixel", (2, 2, 1, 1), (2, 2, 3, 2), {}),
+    ("all of it cut off", (1, 2, 2, 3), (2, 2, 1, 2), {"padding": (1, 0)}),
     ("no images", (0, 2, 2, 3), (2, 3, 2, 2), {"stride": 2}),
     (
         "everything",
@@ -201,6 +202,8 @@ POOLS: list[tuple[str, Size, Settings]] = [
         (1, 1, 3, 5),
         {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": True},
     ),
+    ("ceil_mode, larger than the image", (1, 2, 2, 3), {"kernel_size": 4, "stride": 3, "ceil_mode": True}),
+    ("a large window", (1, 1, 13, 13), {"kernel_size": (12, 11), "stride": (1, 2), "padding": (0, 3)}),
     ("no images", (0, 2, 4, 3), {"kernel_size": 2, "padding": 1}),
     ("no channels", (2, 0, 4, 3), {"kernel_size": 2}),
 ]
@@ -254,6 +257,9 @@ def pools() -> Iterator[Call]:
             yield call("_sum_pool2d_input", label, of_windows, size=x[2:], **window)
     for x in [(2, 3, 2, 3), (1, 2, 1, 1), (0, 2, 2, 2)]:
         yield call("global_avg_pool2d", f"{x}", normal(*x))
+    for axis, n in [(2, 3), (3, 4)]:
+        taps = [[(0, 0.5), (n - 1, -1.0)], [], [(1, 2.0)], [(1, 1.0), (0, 3.0), (2, -0.5)], [(2, 1.0)]]
+        yield call("_mixed", f"axis {axis}", normal(2, 2, 3, 4), axis=axis, taps=taps)
     to: Any
     for x, to in [
         ((2, 2, 4, 6), 2),

@@ -116,8 +116,8 @@ def reductions() -> Iterator[Call]:
         for axis, keep in itertools.product(axes, (False, True)):
             yield call(op, f"axis {axis}{', kept' * keep}", draw(2, 3, 4), axis=axis, keepdims=keep)
         yield call(op, "0-d", draw())
-    for op in ("sum", "max"):
-        yield call(op, "0-d, axis 0", normal(), axis=0)
+        for axis in (0, -1):
+            yield call(op, f"0-d, axis {axis}", draw(), axis=axis)
     for op in ("sum", "prod"):
         yield call(op, "no elements", normal(0, 3))
         yield call(op, "no elements along the axis", normal(0, 3), axis=0)
@@ -137,16 +137,22 @@ def reductions() -> Iterator[Call]:
     yield call("prod", "seven elements", away(7))
     yield call("logsumexp", "large", fixed([900.0, 901.0]))
     yield call("logsumexp", "with minus infinity", fixed([-np.inf, 1.0, 2.0]))
-    for order in (1, 2, 3, 1.5, math.inf):
+    for order in (1, 2, 3, 1.5, 0.5, -1, -2.5, math.inf, -math.inf):
         for axis, keep in [(None, False), (1, False), ((0, -1), True)]:
-            yield call("norm", f"order {order}, axis {axis}", distinct(2, 3, 2),
+            yield call("norm", f"order {order}, axis {axis}", away(2, 3, 2),
                        ord=order, axis=axis, keepdims=keep)  # fmt: skip
-    yield call("norm", "at zero", fixed([0.0, 0.0]))
+    for order in (2, 3, 1.5, 0.5):
+        yield call("norm", f"order {order}, at zero", fixed([0.0, 0.0]), ord=order)
+    yield call("norm", "order 3, beside zeros", fixed([[0.0, -3.0], [0.0, 4.0]]), ord=3, axis=1)
+    yield call("norm", "order 0", fixed([[0.0, -3.0], [2.0, 4.0]]), ord=0, axis=1, differentiable=False)
     yield call("norm", "order inf, ties", fixed([2.0, -2.0, 1.0]), ord=math.inf)
     for axis in (None, 0, 1, -1):
         yield call("cumsum", f"axis {axis}", normal(3, 4), axis=axis)
     yield call("cumsum", "0-d", normal())
     yield call("cumsum", "no elements", normal(0))
+    yield call("cumsum", "0-d, axis 0", normal(), axis=0)
+    for op in ("argmax", "argmin"):
+        yield call(op, "0-d, axis 0", normal(), differentiable=False, keeps_dtype=False, axis=0)
     several: list[dict[str, Any]] = [{}, {"axis": 0}, {"axis": -1, "keepdims": True}]
     for op, settings in itertools.product(("argmax", "argmin"), several):
         yield call(op, str(settings), distinct(3, 4), differentiable=False, keeps_dtype=False, **settings)

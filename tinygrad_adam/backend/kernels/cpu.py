@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from .. import memory
+from .. import memory, sums
 from . import reference
 from .layout import flat_alike
 from .loops import compiled, in_flat_pieces
@@ -62,7 +62,7 @@ def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, loss
         top = logits[i, 0]
         for j in range(1, logits.shape[1]):
             top = max(top, logits[i, j])
-        total = logits.dtype.type(0)
+        total = 0.0
         for j in range(logits.shape[1]):
             total += math.exp(logits[i, j] - top)
         loss = weight * (math.log(total) - (logits[i, labels[i]] - top))
@@ -92,12 +92,12 @@ def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean,
         top = logits[i, 0]
         for j in range(1, logits.shape[1]):
             top = max(top, logits[i, j])
-        total = kind(0)
+        total = 0.0
         for j in range(logits.shape[1]):
             out[i, j] = math.exp(logits[i, j] - top)
             total += out[i, j]
         factor = kind(weight) * g[i if g.size > 1 else 0]
-        per_total = factor / total
+        per_total = kind(factor / total)
         for j in range(logits.shape[1]):
             out[i, j] *= per_total
         out[i, labels[i]] -= factor
@@ -198,10 +198,17 @@ def _add_rows(values, index, total):  # type: ignore[no-untyped-def]
 
 def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Add at an index; rows picked by one integer array, as of an embedding, go in one pass."""
+    if reference.is_basic(index):  # nothing repeats
+        total = numpy.zeros(shape, values.dtype)
+        total[index] = values
+        return total
     rows = isinstance(index, numpy.ndarray) and index.dtype.kind in "iu" and len(shape) == 2
-    if not rows:
+    if not rows or values.dtype.kind != "f":
         return reference.add_at(numpy, values, index, shape)
-    total = numpy.zeros(shape, values.dtype)
-    flat = index.reshape(-1)
-    _add_rows(numpy.ascontiguousarray(values).reshape(flat.size, shape[1]), flat % shape[0], total)
-    return total
+    # An index of a byte cannot hold every number of rows, so it is widened before it meets that.
+    flat = index.reshape(-1).astype(numpy.int64, copy=False) % shape[0]
+    # A row that gets many terms needs more than their precision.
+    many = flat.size > sums.BLOCK and numpy.bincount(flat).max() > sums.BLOCK
+    total = numpy.zeros(shape, numpy.float64 if many else values.dtype)
+    _add_rows(numpy.ascontiguousarray(values).reshape(flat.size, shape[1]), flat, total)
+    return total.astype(values.dtype, copy=False)

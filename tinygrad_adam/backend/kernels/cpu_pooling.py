@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -167,3 +168,34 @@ def sum_pool2d_input(gy: Any, size: Any, kernel: Any, stride: Any, padding: Any)
     windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
     shape = (gy.shape[0], *size, gy.shape[1])
     return _backward(_sum_back, (channels_last(gy),), windows, shape, gy.dtype)
+
+
+@compiled
+def _mix(x, starts, places, weights, first, last, y):  # type: ignore[no-untyped-def]
+    """Write the sums of `first` to `last` of x, shape (outer, n, inner)."""
+    for o in range(first, last):
+        for p in range(y.shape[1]):
+            for c in range(numpy.uint64(y.shape[2])):
+                y[o, p, c] = 0
+            for k in range(starts[p], starts[p + 1]):
+                i, weight = places[k], weights[k]
+                for c in range(numpy.uint64(y.shape[2])):
+                    y[o, p, c] += weight * x[o, i, c]
+
+
+def mixed(x: Any, axis: int, taps: list[list[tuple[int, float]]]) -> Any:
+    """Weighted sums of a few elements along an axis of images; see `reference_windows.mixed`."""
+    images = channels_last(x)
+    before, (n, *after) = images.shape[: axis - 1], images.shape[axis - 1 :]
+    y = memory.empty((*before, len(taps), *after), x.dtype)
+    outer, inner = math.prod(before), math.prod(after)
+    starts = numpy.cumsum([0, *map(len, taps)])
+    places = numpy.array([place for pairs in taps for place, _ in pairs])
+    weights = numpy.array([weight for pairs in taps for _, weight in pairs], x.dtype)
+    source, target = images.reshape(outer, n, inner), y.reshape(outer, len(taps), inner)
+    in_pieces(
+        lambda start, stop: _mix(source, starts, places, weights, start, stop, target),
+        outer,
+        1 + _LEAST // max(1, len(places) * inner),
+    )
+    return channels_first(y)

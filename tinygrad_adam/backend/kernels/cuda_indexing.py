@@ -8,7 +8,6 @@ is added up from its beginning to its end.
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 from . import reference
@@ -54,17 +53,6 @@ extern "C" __global__ void add_runs(
 """)
 
 
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        p is None
-        or p is Ellipsis
-        or isinstance(p, slice)
-        or (isinstance(p, Integral) and not isinstance(p, bool))
-        for p in parts
-    )
-
-
 def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Add at an index, in an order that is always the same; see `reference.add_at`.
 
@@ -74,7 +62,7 @@ def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
     if not has_kernels(values.dtype):
         return reference.add_at(cupy, values, index, shape)
-    if _is_basic(index):  # nothing repeats
+    if reference.is_basic(index):  # nothing repeats
         total = cupy.zeros(shape, values.dtype)
         total[index] = values
         return total

@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...values import is_integer
+from .. import sums
+
 
 def matmul(xp: Any, a: Any, b: Any, into: Any = None) -> Any:
     """Product of matrices, or of batches of them."""
@@ -114,11 +117,20 @@ def dropout(xp: Any, x: Any, p: float, key: int) -> Any:
 # --- Indexing --------------------------------------------------------------------------------
 
 
+def is_basic(index: Any) -> bool:
+    """Tell whether an index is one of slices and single places, which picks no element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is Ellipsis or isinstance(p, slice) or is_integer(p) for p in parts)
+
+
 def add_at(xp: Any, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Return zeros of `shape` with `values` added at `index`, repeated indices included."""
-    total = xp.zeros(shape, dtype=values.dtype)
-    xp.add.at(total, index, values)
-    return total
+    """Return zeros of `shape` with `values` added at `index`, repeated indices included.
+
+    A place may get millions of terms, so they are added up in float64.
+    """
+    total = xp.zeros(shape, xp.float64)
+    xp.add.at(total, index, values.astype(total.dtype))
+    return total.astype(values.dtype)
 
 
 def labels_in_range(xp: Any, labels: Any, classes: int, ignore_index: int) -> bool:
@@ -190,12 +202,12 @@ def _all_but_channels(x: Any) -> tuple[int, ...]:
 
 def channel_sums(xp: Any, x: Any) -> Any:
     """Sum of each channel of x, shape (N, C, ...)."""
-    return xp.sum(x, axis=_all_but_channels(x))
+    return sums.total(xp, x, _all_but_channels(x))
 
 
 def channel_products(xp: Any, a: Any, b: Any) -> Any:
     """Sum of ``a * b`` over each channel, shapes (N, C, ...)."""
-    return xp.sum(a * b, axis=_all_but_channels(a))
+    return sums.total(xp, a * b, _all_but_channels(a))
 
 
 def scale_channels(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
@@ -208,11 +220,11 @@ def scale_channels(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
 def channel_moments(xp: Any, x: Any) -> tuple[Any, Any]:
     """Mean and variance of each channel of x, shape (N, C, ...)."""
     axes = _all_but_channels(x)
-    return xp.mean(x, axis=axes), xp.var(x, axis=axes)
+    return sums.mean(xp, x, axes), sums.variance(xp, x, axes)
 
 
 def _moments(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    return xp.mean(x, axis=axes, keepdims=True), xp.var(x, axis=axes, keepdims=True)
+    return sums.mean(xp, x, axes, keepdims=True), sums.variance(xp, x, axes, keepdims=True)
 
 
 def standardize(xp: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
@@ -226,5 +238,5 @@ def standardize_vjp(xp: Any, g: Any, x: Any, axes: tuple[int, ...], eps: float, 
     mean, variance = moments or _moments(xp, x, axes)
     r = (variance + eps) ** -0.5
     x_hat = (x - mean) * r
-    g_mean = xp.mean(g, axis=axes, keepdims=True)
-    return r * (g - g_mean - x_hat * xp.mean(g * x_hat, axis=axes, keepdims=True))
+    g_mean = sums.mean(xp, g, axes, keepdims=True)
+    return r * (g - g_mean - x_hat * sums.mean(xp, g * x_hat, axes, keepdims=True))

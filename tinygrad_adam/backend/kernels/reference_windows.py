@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .. import sums
+
 # Each place (i, j) in the window is a tap: one slice of the padded images holds what all windows have
 # there.
 
@@ -97,7 +99,7 @@ def conv2d_weight(
     w = xp.zeros((groups, out // groups, inner, *size), xp.result_type(x, gy))
     for i, j, place in _taps(x.shape[2:], size, count, stride, dilation):
         patch = _grouped(x[place], 1, groups).reshape(n, groups, inner, count[0] * count[1])
-        w[..., i, j] = xp.sum(g @ xp.swapaxes(patch, -1, -2), axis=0)
+        w[..., i, j] = sums.total(xp, g @ xp.swapaxes(patch, -1, -2), (0,))
     return w.reshape(out, inner, *size)
 
 
@@ -166,3 +168,19 @@ def sum_pool2d_input(xp: Any, gy: Any, size: Any, kernel: Any, stride: Any, padd
     for _, _, place in _taps(full, kernel, gy.shape[2:], stride, (1, 1)):
         x[place] += gy
     return xp.ascontiguousarray(_cropped(x, padding, size))
+
+
+def mixed(xp: Any, x: Any, axis: int, taps: list[list[tuple[int, float]]]) -> Any:
+    """For each entry of `taps`, sum ``weight * x[place]`` along `axis`, over its (place, weight) pairs.
+
+    This is a product with a matrix that is mostly zeros, without them: an element that is NaN or infinite
+    reaches only the sums that hold it.
+    """
+    y = xp.zeros((*x.shape[:axis], len(taps), *x.shape[axis + 1 :]), x.dtype)
+    before, after = (slice(None),) * axis, (1,) * (x.ndim - 1 - axis)
+    for k in range(max(len(pairs) for pairs in taps)):
+        held = [p for p, pairs in enumerate(taps) if len(pairs) > k]
+        places, weights = zip(*(taps[p][k] for p in held), strict=True)
+        part = xp.take(x, xp.asarray(places), axis=axis) * xp.asarray(weights, x.dtype).reshape(-1, *after)
+        y[(*before, xp.asarray(held))] += part
+    return y
