@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import inspect
 import pickle
 import re
 
@@ -95,7 +96,6 @@ def test_tensors_are_still_probed_copied_and_pickled():
     for twin in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         assert twin.tolist() == [1.0, 2.0]
     model = pickle.loads(pickle.dumps(nn.Linear(2, 1)))
-    assert pickle.loads(pickle.dumps(training.run_trial)) is training.run_trial  # as worker processes need
     assert not hasattr(copy.deepcopy(model), "cuda")
 
 
@@ -118,3 +118,10 @@ def test_the_cheat_sheet_shows_the_table():
     words = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(words)
     assert words.PAGE.read_text("utf-8") == words.page(), "run: python docs/words.py"
+
+
+@pytest.mark.parametrize("room", [tg, data, nn, F, optim, training], ids=lambda room: room.__name__)
+def test_what_answers_calls_can_be_given_to_other_processes(room):
+    for name, member in vars(room).items():
+        if not name.startswith("_") and (inspect.isfunction(member) or inspect.isclass(member)):
+            assert pickle.loads(pickle.dumps(member)) is member

@@ -341,10 +341,11 @@ def answer_calls(*things: Any) -> None:
             ours = (getattr(member, "__module__", None) or "").partition(".")[0] == __package__
             if not ours or name.startswith("_") or name == "forward":
                 continue
-            if inspect.isfunction(member):
-                call = answering(member)
-                if member.__module__.startswith(f"{thing.__name__}."):
-                    call.__module__ = thing.__name__  # where pickle finds it, for worker processes
-                setattr(thing, name, call)
+            if inspect.isfunction(member) and inspect.isclass(thing):
+                setattr(thing, name, answering(member))
+            elif inspect.isfunction(member) and f"{member.__module__}.".startswith(f"{thing.__name__}."):
+                answers = answering(member)
+                answers.__module__ = thing.__name__  # where pickle finds it, for other processes
+                setattr(thing, name, answers)
             elif inspect.isclass(member) and inspect.ismodule(thing) and "__init__" in vars(member):
                 setattr(member, "__init__", answering(vars(member)["__init__"]))  # noqa: B010
