@@ -422,7 +422,12 @@ def test_compare(call, at_once, tmp_path):  # noqa: F811
     folder = tmp_path / "results"
     answer = call("compare", *OPTIONS, *THREE, "--seeds", 2, "--seed", 7, "--out", folder)
     assert (answer.code, answer.err) == (0, "")
-    assert sorted(p.name for p in folder.iterdir()) == ["comparison.png", "results.json", "table.md"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "comparison.png",
+        "results.json",
+        "table.md",
+        "trials.jsonl",
+    ]
     assert (folder / "comparison.png").read_bytes()[:8] == PNG
     values = json.loads((folder / "results.json").read_text())
     assert values["config"]["model"] == "mlp:6"
@@ -460,7 +465,7 @@ def test_compare_names_what_diverged(call, at_once, tmp_path):  # noqa: F811
     assert "1 of 1 diverged" in (tmp_path / "none" / "table.md").read_text()
 
 
-def test_compare_stopped_by_ctrl_c_leaves_nothing(call, monkeypatch, tmp_path):  # noqa: F811
+def test_a_comparison_stopped_by_ctrl_c_goes_on(call, monkeypatch, tmp_path):  # noqa: F811
     class Pool:
         def __enter__(self):
             return Inline(interrupt_before=1)
@@ -471,8 +476,12 @@ def test_compare_stopped_by_ctrl_c_leaves_nothing(call, monkeypatch, tmp_path): 
     monkeypatch.setattr(training, "process_pool", lambda *counts: Pool())
     answer = call("compare", *OPTIONS, *THREE, "--out", tmp_path / "results")
     assert answer.code == 130
-    assert "Stopped" in answer.out
-    assert not (tmp_path / "results").exists()
+    assert f"tinygrad-adam compare --resume {tmp_path / 'results'}" in answer.out
+    monkeypatch.setattr(training, "process_pool", inline_pool)
+    answer = call("compare", "--resume", tmp_path / "results")
+    assert answer.code == 0
+    assert "9/9" not in answer.out  # the first was done
+    assert "8/9" in answer.out
 
 
 @pytest.mark.parametrize(

@@ -409,9 +409,7 @@ def test_tied_weights_survive_a_file(tmp_path):
     assert same_state(a.state_dict(), b.state_dict())
 
 
-@pytest.mark.parametrize(
-    "kind", ["missing", "empty", "text", "pickle", "truncated", "header cut", "folder", "npz"]
-)
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "pickle", "truncated", "header cut", "folder"])
 def test_files_that_are_not_whole_are_refused(tmp_path, kind):
     net, path = Net(), tmp_path / "net.safetensors"
     before = net.state_dict()
@@ -421,9 +419,6 @@ def test_files_that_are_not_whole_are_refused(tmp_path, kind):
         path = tmp_path / "absent"
     elif kind == "folder":
         path = tmp_path
-    elif kind == "npz":
-        with open(path, "wb") as file:
-            np.savez(file, **before)
     else:
         path.write_bytes(
             {
@@ -437,8 +432,8 @@ def test_files_that_are_not_whole_are_refused(tmp_path, kind):
     with pytest.raises(errors.CheckpointError) as caught:
         net.load(path)
     assert str(path) in str(caught.value)
-    expected = "there is no such file" if kind == "missing" else "not a whole safetensors file"
-    assert expected in str(caught.value)
+    expected = {"missing": "there is no such file", "folder": "it is a folder"}
+    assert expected.get(kind, "not a whole safetensors or .npz file") in str(caught.value)
     assert same_state(net.state_dict(), before)
 
 

@@ -429,8 +429,8 @@ def test_an_error_leaves_the_old_file(short, tmp_path, monkeypatch):
     [
         ("race.jpg", r"unknown file ending '.jpg'; did you mean '.png'\?\s+known  .gif, .html, .mp4, .png"),
         ("race", r"unknown file ending 'race'"),
-        ("file/race.png", r"cannot write to the folder: .*; choose another[\s\S]*file"),
-        ("there.png", r"there is a folder of that name"),
+        ("file/race.png", r"cannot write there: .*; choose another[\s\S]*file"),
+        ("there.png", r"cannot write there: it is a folder"),
     ],
 )
 def test_bad_files(short, tmp_path, name, saying):

@@ -22,14 +22,16 @@ import importlib.util
 import itertools
 import os
 import threading
-from collections.abc import Callable
-from contextvars import copy_context
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar, copy_context
 from queue import SimpleQueue
 from typing import Any
 
 import numpy
 
 from ..errors import OptionError
+from ..values import integer
 
 _workers: list[_Worker] = []
 _lock = threading.Lock()
@@ -41,12 +43,44 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_count = _usable_cores()
+def _asked_for(variable: str) -> int | None:
+    """Return the number that an environment variable holds, the first of several, or None."""
+    first = os.environ.get(variable, "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+_count = _asked_for("OMP_NUM_THREADS") or _usable_cores()
+_scopes = 0  # how many blocks of `num_threads` are open now; while there is none, nobody looks for one
+_scoped: ContextVar[int] = ContextVar("num_threads")
 
 
 def get_num_threads() -> int:
-    """Return how many threads compute at most; at first as many as there are usable cores."""
-    return _count
+    """Return how many threads compute at most.
+
+    At first they are as many as the environment variable ``TINYGRAD_ADAM_NUM_THREADS`` says, else
+    ``OMP_NUM_THREADS``, else as there are usable cores.
+    """
+    return _scoped.get(_count) if _scopes else _count
+
+
+@contextmanager
+def num_threads(count: int) -> Iterator[None]:
+    """Compute with at most `count` threads inside the ``with`` block; other threads keep their number.
+
+    With one, the BLAS library is held to one thread as well, and that in the whole program: products that
+    others make with NumPy meanwhile may take longer.
+    """
+    global _scopes
+    token = _scoped.set(integer("num_threads", "count", count, 1))
+    with _lock:
+        _scopes += 1
+    try:
+        with one_blas_thread if count == 1 else nullcontext():
+            yield
+    finally:
+        _scoped.reset(token)
+        with _lock:
+            _scopes -= 1
 
 
 def set_num_threads(count: int) -> None:
@@ -235,7 +269,7 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
     list
         What each piece returned, in order. If one raises, so does this, once all have ended.
     """
-    wanted = min(_count, size // max(least, 1))
+    wanted = min(_scoped.get(_count) if _scopes else _count, size // max(least, 1))
     workers = _workers_for(wanted - 1) if wanted > 1 else []
     if not workers:
         return [work(0, size)]
@@ -266,7 +300,17 @@ def products_in_pieces(work: Callable[[int, int], Any], size: int, least: int) -
 
     Each product has one thread of the BLAS library; where that cannot be had, there is but one piece.
     """
-    if _count == 1:
+    if (_scoped.get(_count) if _scopes else _count) == 1:
         return [work(0, size)]
     with one_blas_thread as possible:
         return in_pieces(work, size, least if possible else max(size, 1))
+
+
+if "TINYGRAD_ADAM_NUM_THREADS" in os.environ:  # the BLAS library follows; OMP_NUM_THREADS it reads itself
+    _asked = _asked_for("TINYGRAD_ADAM_NUM_THREADS")
+    if _asked is None:
+        raise OptionError(
+            "TINYGRAD_ADAM_NUM_THREADS", "it must be a positive integer, or not be set at all",
+            value=os.environ["TINYGRAD_ADAM_NUM_THREADS"],
+        )  # fmt: skip
+    set_num_threads(_asked)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+try:
+    import rich
+    import typer
+except ImportError:
+    sys.exit('the command line needs some packages more: pip install "tinygrad-adam[cli]"')
 
 from ..errors import TinygradAdamError
 from .checking import selfcheck
@@ -11,7 +18,6 @@ from .diagnosing import devices
 from .explaining import explain
 from .racing import race
 from .runs import datasets, evaluate, predict, train
-from .shared import typer
 from .sweeping import lr_find
 from .tuning import tune
 
@@ -30,10 +36,16 @@ for command in (
 
 def main() -> None:
     """Run the command line; what a user can mend ends in a message, not in a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, with >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         app()
     except (TinygradAdamError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        print(f'{error.name} is missing: pip install "tinygrad-adam[cli]"', file=sys.stderr)
         sys.exit(1)
     except MemoryError as error:
         print(f"MemoryError: {error}; a smaller model or batch needs less", file=sys.stderr)

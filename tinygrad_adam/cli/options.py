@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from ..optim import OPTIMIZERS, SCHEDULES
-from .shared import read_settings, typer
+from .shared import read_settings
 
 if TYPE_CHECKING:
     from ..training import RunConfig

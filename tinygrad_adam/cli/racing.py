@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError, unknown_name
-from .shared import given, say, say_table
+from .shared import given, picture_file, say, say_table
 
 SURFACES = "beale, himmelblau, noisy, plateau, ravine, rosenbrock, saddle"
 PLANES = ("through", "around")
@@ -51,7 +51,6 @@ def race(
     from ..explain import race as run_race
     from ..explain.race import read_optimizers, split_names
     from ..explain.race_files import check_path
-    from ..training.run import free_path
 
     others = given(context)
     if run is None and "--plane" in others:
@@ -69,20 +68,18 @@ def race(
         from ..training import Run
 
         chosen = of_run(Run.open(run), plane, seed)
-    file = out or free_path(f"race-{'network' if run is not None else surface}", ".png")
-    if file.exists():
-        raise OptionError("race", "the file exists; choose another with --out", file=file)
-    check_path(file)
     if steps is None:
         steps = 200 if run is None else 60
-    say(f"{chosen.name}: {chosen.formula}; {steps} steps from {chosen.start}")
-    if run is not None and lr is None:
-        say("Each optimizer first looks for its learning rate; with --lr it need not.")
-    result = run_race(chosen, names, steps, lr, seed)
-    columns, rows = result.table()
-    say_table(columns, rows, wrapped="settings")
-    for t in result.trajectories:
-        if result.note(t):
-            say(f"{t.entry.label} {result.note(t)}")
-    save_race(result, file)
+    with picture_file("race", out, f"race-{'network' if run is not None else surface}") as file:
+        check_path(file)
+        say(f"{chosen.name}: {chosen.formula}; {steps} steps from {chosen.start}")
+        if run is not None and lr is None:
+            say("Each optimizer first looks for its learning rate; with --lr it need not.")
+        result = run_race(chosen, names, steps, lr, seed)
+        columns, rows = result.table()
+        say_table(columns, rows, wrapped="settings")
+        for t in result.trajectories:
+            if result.note(t):
+                say(f"{t.entry.label} {result.note(t)}")
+        save_race(result, file)
     say(f"\n{file} shows the paths, and what each step is made of.")

@@ -12,10 +12,10 @@ import typer
 from ..backend.kernels.compiling import told_of_compilation
 from ..backend.threads import set_num_threads
 from ..data import DATASETS
-from ..errors import OptionError, TinygradAdamError
+from ..errors import TinygradAdamError
 from . import options
 from .doctoring import watched_by_doctor
-from .shared import given, read_settings, say
+from .shared import check_resumed, given, read_settings, say
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
 LEARNED = 2  # times the accuracy of guessing
@@ -74,12 +74,7 @@ def train(
 
         check_path(film)  # before there is a folder of the run
     if resume is not None:
-        others = given(context) - {"--resume", "--threads", "--film", "--doctor", "--device"}
-        if others:
-            raise OptionError(
-                "--resume", "a run goes on as it was set up; leave out the other options",
-                given=", ".join(sorted(others)),
-            )  # fmt: skip
+        check_resumed(context, "run", "--threads", "--film", "--doctor", "--device")
         run = Run.open(resume, device if "--device" in given(context) else None)
         run.resume()
         trainer = run.trainer
@@ -105,7 +100,7 @@ def train(
             seed=seed,
             device=device,
         )
-        run = Run.start(config, out, overwrite)
+        run = Run.start(config, out, overwrite, film)
     training, validation = (len(loader.dataset) for loader in run.loaders())
     say(
         f"{run.config.model} ({run.trainer.model.parameter_count():,} parameters) on {run.config.data}: "

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ..errors import OptionError
 from ..values import read_value
 
-try:
-    import typer
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-except ImportError:
-    sys.exit('the command line needs some packages more: pip install "tinygrad-adam[cli]"')
+if TYPE_CHECKING:
+    from ..training import RunConfig
+
+if not os.environ.get("COLUMNS", "").strip("0"):
+    os.environ.pop("COLUMNS", None)  # rich would take 0 for no room at all, and print nothing
 
 console = Console(highlight=False)
 
@@ -60,8 +64,50 @@ def given(context: typer.Context) -> set[str]:
     return {option for option, source in sources if source is not None and source.name == "COMMANDLINE"}
 
 
-def new_folder(command: str, path: Path) -> Path:
-    """Return a folder that does not exist or is empty, or refuse it."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise OptionError(command, "the folder exists; choose another with --out", folder=path)
-    return path
+def check_resumed(context: typer.Context, thing: str, *allowed: str) -> None:
+    """Refuse options that a thing that goes on as it was set up does not take."""
+    others = given(context) - {"--resume", *allowed}
+    if others:
+        raise OptionError(
+            "--resume", f"a {thing} goes on as it was set up; leave out the other options",
+            given=", ".join(sorted(others)),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def results_folder(command: str, path: Path | None, config: RunConfig) -> Iterator[Path]:
+    """Give a folder for results inside a ``with`` block: `path`, or a new one in ``runs/``.
+
+    No other command has it. If nothing was put into it, it is gone afterwards.
+    """
+    from ..training.run import default_name, new_folder
+
+    folder = path or new_folder(default_name(f"{command}-", config))
+    if path is not None:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            if not path.is_dir() or any(path.iterdir()):
+                raise OptionError(
+                    command, "the folder exists; choose another with --out", folder=path
+                ) from error
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # it holds something
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def picture_file(command: str, path: Path | None, name: str) -> Iterator[Path]:
+    """Give a path for a picture inside a ``with`` block: `path`, or a new one in ``runs/``."""
+    from ..training.run import new_file
+
+    if path is not None and path.exists():
+        raise OptionError(command, "the file exists; choose another with --out", file=path)
+    file = path or new_file(name, ".png")
+    try:
+        yield file
+    finally:
+        if path is None and not file.stat().st_size:
+            file.unlink()

@@ -10,7 +10,7 @@ import typer
 from ..backend.threads import set_num_threads
 from ..errors import OptionError
 from . import options
-from .shared import read_settings, say
+from .shared import picture_file, read_settings, say
 
 
 def lr_find(
@@ -36,7 +36,7 @@ def lr_find(
     """Raise the learning rate batch by batch until the loss diverges, and suggest one to train with."""
     from ..training import Experiment, RunConfig
     from ..training import lr_find as sweep_learning_rates
-    from ..training.run import next_path
+    from ..training.run import default_name
 
     if threads is not None:
         set_num_threads(threads)
@@ -52,13 +52,10 @@ def lr_find(
         seed=seed,
         device=device,
     )
-    picture = out or next_path("lr-find-", config, ".png")
-    if picture.exists():
-        raise OptionError("lr-find", "the file exists; choose another with --out", file=picture)
     experiment = Experiment(config)
-    sweep = sweep_learning_rates(experiment.trainer, experiment.loaders()[0], low, high, steps)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    sweep.plot(picture)
+    with picture_file("lr-find", out, default_name("lr-find-", config)) as picture:
+        sweep = sweep_learning_rates(experiment.trainer, experiment.loaders()[0], low, high, steps)
+        sweep.plot(picture)
     say(
         f"{config.optimizer}, {model} on {data}: {len(sweep.lrs)} steps, with learning rates from "
         f"{sweep.lrs[0]:.2g} to {sweep.lrs[-1]:.2g}" + (", where the loss diverged" if sweep.diverged else "")

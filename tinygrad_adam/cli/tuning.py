@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from ..errors import OptionError
 from . import options
-from .shared import given, new_folder, read_settings, say, say_table
+from .shared import check_resumed, given, read_settings, results_folder, say, say_table
 
 if TYPE_CHECKING:
     from ..training import Trial
@@ -63,17 +64,10 @@ def tune(
     goes on with --resume. The folder also holds heatmap.png.
     """
     from ..training import Experiment, RunConfig, Search, parse_space, plot_search, process_pool, rank_trials
-    from ..training.run import next_path
 
     if resume is not None:
-        others = given(context) - {"--resume", "--trials", "--workers", "--threads"}
-        if others:
-            raise OptionError(
-                "--resume", "a search goes on as it was set up; leave out the other options",
-                given=", ".join(sorted(others)),
-            )  # fmt: skip
-        folder = resume
-        search = Search.open(folder / "trials.jsonl", trials)
+        check_resumed(context, "search", "--trials", "--workers", "--threads")
+        search = Search.open(resume / "trials.jsonl", trials)
     else:
         if trials is not None and "--points" in given(context):
             raise OptionError("--points", "they are of a grid; leave them out, or leave out --trials")
@@ -94,21 +88,21 @@ def tune(
             device=device,
         )
         search = Search(config, parse_space(space), trials, points)
-        folder = new_folder("tune", out or next_path("tune-", config))
     config = search.config
     example = Experiment(search.configs[0])  # what cannot be trained is refused here, not by each trial
     total = len(search.configs)
-    say(
-        f"{config.optimizer}, {config.model} ({example.trainer.model.parameter_count():,} parameters) on "
-        f"{config.data}: {total} {'points of a grid' if search.trials is None else 'random trials'} over "
-        f"{', '.join(search.space)}; {config.epochs} epochs each"
-    )
 
     def report(trial: Trial) -> None:
         say(f"trial {trial.trial + 1:>{len(str(total))}}/{total}  {_settings(trial)}: {_result(trial)}")
 
+    place = results_folder("tune", out, config) if resume is None else contextlib.nullcontext(resume)
     try:
-        with process_pool(workers, threads) as pool:
+        with place as folder, process_pool(workers, threads) as pool:
+            say(
+                f"{config.optimizer}, {config.model} ({example.trainer.model.parameter_count():,} parameters) on "
+                f"{config.data}: {total} {'points of a grid' if search.trials is None else 'random trials'} "
+                f"over {', '.join(search.space)}; {config.epochs} epochs each"
+            )
             found = search.run(folder / "trials.jsonl", pool, report)
     except KeyboardInterrupt:
         more = f" --trials {trials}" if trials is not None else ""

@@ -7,7 +7,6 @@ import io
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy
 
 from ..errors import OptionError, unknown_name
-from ..files import replacing
+from ..files import check_writable, replacing
 from .race import Race
 from .race_pictures import RacePicture
 from .surfaces import Array
@@ -48,16 +47,11 @@ def check_path(path: str | os.PathLike[str]) -> Path:
                 "race", "matplotlib writes MP4 with the program ffmpeg, which is not there; install it, "
                 "or choose .gif or .html", file=target,
             )  # fmt: skip
-    if target.is_dir():
-        raise OptionError("race", "there is a folder of that name; choose another with --out", file=target)
-    folder = target.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(target)
     except OSError as error:
         raise OptionError(
-            "race", f"cannot write to the folder: {error.strerror}; choose another with --out", folder=folder
+            "race", f"cannot write there: {error.strerror}; choose another with --out", file=target
         ) from error
     return target
 

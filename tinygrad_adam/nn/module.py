@@ -398,13 +398,26 @@ class Module:
         return Unmatched(missing, unexpected)
 
     def save(self, path: Any) -> None:
-        """Write the `state_dict` to a safetensors file, which PyTorch can load; see `load`."""
+        """Write the `state_dict` to a safetensors file, which PyTorch can load, or to a ``.npz`` of NumPy.
+
+        Parameters
+        ----------
+        path : path
+            Where to write. The ending ``.npz`` makes an archive for `numpy.load`, any other a safetensors
+            file; endings of other formats (``.pt``, ``.onnx``, ``.h5``, ...) are refused.
+
+        Raises
+        ------
+        CheckpointError
+            If the ending belongs to another format, or the file cannot be written; an old one stays as it
+            was.
+        """
         from ..serialization import save_tensors  # only those who use files wait for it
 
         save_tensors(path, self.state_dict())
 
     def load(self, path: Any, strict: bool = True) -> Self:
-        """Read parameters and buffers from a safetensors file, and return this module.
+        """Read parameters and buffers from a safetensors file or a ``.npz``, and return this module.
 
         `load_state_dict` says more, and returns the names that do not match.
 

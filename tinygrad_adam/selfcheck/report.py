@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import write_text
+
 
 @dataclass
 class Failure:
@@ -295,9 +297,8 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write ``selfcheck.json`` and ``selfcheck.md`` into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "selfcheck.json").write_text(self.json())
-        (folder / "selfcheck.md").write_text(self.markdown())
+        write_text(folder / "selfcheck.json", self.json())
+        write_text(folder / "selfcheck.md", self.markdown())
 
 
 CHECK_COLUMNS = ("check", "result", "cases", "largest error", "tolerance", "seconds", "where the largest is")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy
 
-from ..errors import OptionError, unknown_name
+from .._version import __version__
+from ..errors import OptionError, StateError, unknown_name
 from ..optim import OPTIMIZERS
 from ..values import read_value
+from .results import append_result, differences, read_results
 from .run import RunConfig
 from .space import optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -197,6 +202,7 @@ def compare(
     seeds: Sequence[int] = (0, 1, 2),
     executor: Executor | None = None,
     report: Callable[[Entry, int, Outcome], None] | None = None,
+    path: str | os.PathLike[str] | None = None,
 ) -> list[Result]:
     """Train a model with several optimizers.
 
@@ -216,6 +222,9 @@ def compare(
         has a core of its own.
     report : callable, optional
         Called with entry, seed and outcome of each training as it ends.
+    path : path, optional
+        A file that keeps each training as soon as it ends; made if it does not exist. Those that it holds are
+        not done again, unless they failed; `read_comparison` tells what it is of.
 
     Returns
     -------
@@ -226,9 +235,18 @@ def compare(
     ------
     OptionError
         If there is no optimizer or seed, or two labels are the same.
+    StateError
+        If the file is of another comparison.
+    CheckpointError
+        If it is not a results file, or damaged.
+    TinygradAdamError
+        If the executor fails, with the names of the trainings that are done.
     """
     check_entries(entries, seeds)
     results = {entry.label: Result(entry) for entry in entries}
+    if path is not None:
+        for label, seed, outcome in _finished(Path(path), config, entries, seeds):
+            results[label].outcomes[seed] = outcome
     # Seed by seed: what a machine does meanwhile falls on all optimizers alike.
     jobs = {
         (entry.label, seed): dataclasses.replace(
@@ -236,16 +254,82 @@ def compare(
         )
         for seed in dict.fromkeys(seeds)
         for entry in entries
+        if (old := results[entry.label].outcomes.get(seed)) is None or old.status == "failed"
     }
-    with process_pool() if executor is None else nullcontext(executor) as pool:
-        for (label, seed), outcome in as_they_finish(pool, run_trial, jobs, warm=True, test=True):
-            results[label].outcomes[seed] = outcome
-            if report is not None:
-                report(results[label].entry, seed, outcome)
+    if jobs:
+        with process_pool() if executor is None else nullcontext(executor) as pool:
+            ended = as_they_finish(pool, run_trial, jobs, Outcome.of_a_death, warm=True, test=True)
+            for (label, seed), outcome in ended:
+                results[label].outcomes[seed] = outcome
+                if path is not None:
+                    line = {"optimizer": label, "seed": seed, **_finite(dataclasses.asdict(outcome))}
+                    append_result(Path(path), line)
+                if report is not None:
+                    report(results[label].entry, seed, outcome)
     return sorted(
         results.values(),
         key=lambda result: -result.last("val_accuracy")[0] if result.ended else math.inf,
     )
+
+
+def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry], list[int]]:
+    """Return configuration, optimizers and seeds of the comparison that a file is of.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a results file of a comparison, or damaged.
+    """
+    header, _ = _read(Path(path))
+    entries = [
+        Entry(**{**entry, "settings": {name: _frozen(value) for name, value in entry["settings"].items()}})
+        for entry in header["entries"]
+    ]
+    return RunConfig(**header["config"]), entries, header["seeds"]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _finished(
+    path: Path, config: RunConfig, entries: Sequence[Entry], seeds: Sequence[int]
+) -> list[tuple[str, int, Outcome]]:
+    """Return the trainings in the file, and make it ready for more."""
+    here = {
+        "version": __version__,
+        "config": dataclasses.asdict(config),
+        "entries": [dataclasses.asdict(entry) for entry in entries],
+        "seeds": list(seeds),
+    }
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        append_result(path, {"comparison": here})
+        return []
+    there, lines = _read(path)
+    differing = differences(*({**json.loads(json.dumps(one)), "version": ""} for one in (there, here)))
+    if differing:
+        raise StateError(
+            "compare",
+            "the results file is of another comparison; name a new one",
+            file=path,
+            differing=differing,
+        )
+    return lines
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, int, Outcome]]]:
+    return read_results(path, "comparison", {"config", "entries", "seeds"}, _training)
+
+
+def _training(header: dict[str, Any], line: dict[str, Any]) -> tuple[str, int, Outcome]:
+    label, seed = line.pop("optimizer"), line.pop("seed")
+    if label not in {entry["label"] for entry in header["entries"]} or seed not in header["seeds"]:
+        raise ValueError("a training that is not of the comparison")
+    outcome = Outcome(**line)
+    for row in (*outcome.rows, outcome.test):
+        row.update({name: math.nan for name, value in row.items() if value is None})
+    return label, seed, outcome
 
 
 def table(results: Sequence[Result]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..errors import OptionError, optional
+from ..files import save_figure
 from .comparison import Result
 from .run import RunConfig
 
@@ -100,4 +101,4 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
         + (f"mean of {seeds} seeds, shaded from the least to the greatest" if seeds > 1 else "one seed")
     )
     figure.legend(loc="outside right upper", frameon=False, title="best first")
-    figure.savefig(path, dpi=130)
+    save_figure(figure, path)

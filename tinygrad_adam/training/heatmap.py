@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from ..errors import OptionError, optional
+from ..files import save_figure
 from .curves import accuracy_axis, errors
 from .search import Search, Trial, rank_trials
 from .space import Range
@@ -56,7 +57,7 @@ def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str
     if len(search.space) > 2 and search.trials is None:
         title += f"\neach cell is the best over {', '.join(list(search.space)[2:])}"
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=130)
+    save_figure(figure, path)
 
 
 class _Axis:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import optional
+from ..files import save_figure
 from ..values import plain_number
 
 
@@ -81,5 +81,5 @@ class History:
             panel.spines[["top", "right"]].set_visible(False)
             panel.legend(frameon=False)
         if path is not None:
-            figure.savefig(Path(path), dpi=130)
+            save_figure(figure, path)
         return figure

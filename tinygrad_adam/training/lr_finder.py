@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -16,6 +15,7 @@ import numpy
 from .. import random
 from ..data import DataLoader, TensorDataset
 from ..errors import OptionError, optional
+from ..files import save_figure
 from ..optim import clip_grad_norm_
 from ..tensor import Tensor
 from ..values import integer, is_number
@@ -117,7 +117,7 @@ class Sweep:
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(frameon=False, fontsize=9)
         if path is not None:
-            figure.savefig(Path(path), dpi=130)
+            save_figure(figure, path)
         return figure
 
 

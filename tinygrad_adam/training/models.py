@@ -102,7 +102,7 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
     OptionError
         If the text cannot be understood, with the nearest name that is known.
     """
-    name, _, rest = spec.partition(":")
+    name, rest = read_spec(spec)
     if name.endswith(".py"):
         return _from_file(Path(name), rest, input_shape, classes)
     if name not in FAMILIES:
@@ -120,6 +120,21 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
             "model", "sizes of hidden layers must be positive integers, as in mlp:256,128", model=spec
         )
     return mlp(input_shape, classes, hidden, dropout)
+
+
+def read_spec(spec: str) -> tuple[str, str]:
+    r"""Return the two parts of the text that describes a model: its family or file, and the rest.
+
+    Examples
+    --------
+    >>> read_spec("mlp:256,128"), read_spec(r"C:\models\net.py:small")
+    (('mlp', '256,128'), ('C:\\models\\net.py', 'small'))
+    """
+    file, ending, function = spec.rpartition(".py:")  # a path on Windows has a colon of its own
+    if ending:
+        return f"{file}.py", function
+    name, _, rest = (spec, "", "") if spec.endswith(".py") else spec.partition(":")
+    return name, rest
 
 
 def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes: int) -> Module:

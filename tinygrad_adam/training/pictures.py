@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from ..errors import optional
+from ..files import save_figure
 
 
 def plot_predictions(
@@ -61,4 +62,4 @@ def plot_predictions(
         f"of {len(wrong)} mistakes",
         fontsize=10,
     )
-    figure.savefig(path, dpi=130)
+    save_figure(figure, path)

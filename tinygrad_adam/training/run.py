@@ -8,14 +8,16 @@
     last.safetensors    the newest checkpoint, to go on from
     curves.png          loss and accuracy over the epochs
     predictions.png     test images and what the model takes them for
+    film.html           the film of the training, where one was recorded into the folder
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,18 +30,20 @@ from ..backend.device import device
 from ..creation import tensor
 from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
 from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
+from ..files import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .loop import Trainer
 from .metrics import Accuracy
-from .models import build_model
+from .models import build_model, read_spec
 from .pictures import plot_predictions
 
 DEFAULT_EPOCHS = {"digits": 40, "cifar10": 10}
 FILES = {
-    "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png"
+    "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png",
+    "film.html",
 }  # fmt: skip
 KINDS: dict[str, Any] = {
     **dict.fromkeys(("data", "model", "optimizer", "schedule", "schedule_per", "device"), str),
@@ -230,16 +234,26 @@ class Run(Experiment):
         What of it is kept.
     """
 
-    def __init__(self, folder: Path, config: RunConfig) -> None:
-        self.folder = folder
-        self.checkpoints = Checkpoints(folder, monitor="val_accuracy", mode="max")
-        super().__init__(config, [_Metrics(folder / "metrics.jsonl"), self.checkpoints])
+    def __init__(self, folder: Path | None, config: RunConfig) -> None:
+        super().__init__(config)  # what cannot be trained is refused before there is a folder
+        self.folder = new_folder(default_name("", config)) if folder is None else folder
+        self.checkpoints = Checkpoints(self.folder, monitor="val_accuracy", mode="max")
+        measured = _Metrics(self.folder / "metrics.jsonl")
+        self.trainer.callbacks = [
+            measured,
+            *self.trainer.callbacks,
+            self.checkpoints,
+        ]  # saved when all is done
 
     @classmethod
     def start(
-        cls, config: RunConfig, folder: str | os.PathLike[str] | None = None, overwrite: bool = False
+        cls,
+        config: RunConfig,
+        folder: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        film: str | os.PathLike[str] | None = None,
     ) -> Run:
-        """Make a new run in a new folder.
+        """Make a new run in a folder that no other run takes, also one that starts at the same time.
 
         Parameters
         ----------
@@ -249,36 +263,43 @@ class Run(Experiment):
             Where; by default a new folder in ``runs/`` with a name that tells.
         overwrite : bool
             Whether an older run in `folder` may be deleted.
+        film : path, optional
+            Where a film will be recorded; an older one there, in `folder`, may be deleted with the run.
 
         Raises
         ------
         OptionError
             If the folder exists and `overwrite` is not set, or something in it is not of a run.
         """
-        path = next_path("", config) if folder is None else Path(folder)
-        old = path.exists() and any(path.iterdir()) if path.is_dir() else path.exists()
-        if old and not overwrite:
+        path = None if folder is None else Path(folder)
+        old = [] if path is None else _old_run(path, overwrite, film)
+        run = cls(path, config)  # everything is checked before anything is touched
+        for entry in old:
+            entry.unlink(missing_ok=True)
+        run._claim()
+        return run
+
+    def _claim(self) -> None:
+        """Write ``config.json``, which only one of several processes can."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "config.json"
+        text = json.dumps({"version": __version__, **dataclasses.asdict(self.config)}, indent=2)
+        try:
+            file = path.open("x", encoding="utf-8")
+        except FileExistsError as error:
             raise OptionError(
                 "train",
-                "the folder exists; choose another with --out, go on with --resume, or allow --overwrite",
-                folder=path,
-            )
-        if old and not (path / "config.json").is_file():
-            raise OptionError("train", "the folder holds no run; it is not overwritten", folder=path)
-        entries = list(path.iterdir()) if old else []
-        foreign = sorted(p.name for p in entries if p.name not in FILES and p.suffix != ".partial")
-        if foreign:
-            raise OptionError(
-                "train", "the folder holds more than a run; it is not overwritten",
-                folder=path, foreign=", ".join(foreign),
-            )  # fmt: skip
-        run = cls(path, config)  # everything is checked before anything is touched
-        for entry in entries:
-            entry.unlink()
-        path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"version": __version__, **dataclasses.asdict(config)}, indent=2)
-        (path / "config.json").write_text(text + "\n")
-        return run
+                "another run began in the folder just now; choose another with --out",
+                folder=path.parent,
+            ) from error
+        try:
+            with file:
+                file.write(text + "\n")
+        except BaseException:
+            path.unlink()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+            raise
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], device: str | None = None) -> Run:
@@ -314,12 +335,14 @@ class Run(Experiment):
                 else "there is no such folder; 'tinygrad-adam train' leaves its runs in runs/"
             )
             raise CheckpointError(f"opening {path}", problem) from error
+        except OSError as error:
+            raise CheckpointError(f"opening {path}", f"config.json cannot be read: {error}") from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"opening {path}", f"config.json is damaged: {error}") from error
         return cls(path, config)
 
     def resume(self) -> None:
-        """Take over the newest checkpoint; `train` goes on from there.
+        """Take over the newest checkpoint, and clean up after a process that was killed; `train` goes on.
 
         Raises
         ------
@@ -331,6 +354,9 @@ class Run(Experiment):
                 f"resuming {self.folder}", "the run has no checkpoint yet; start it anew with --overwrite"
             )
         self.trainer.load(self.checkpoints.last)
+        for entry in self.folder.iterdir():
+            if is_partial(entry.name, FILES):  # the process before was killed while it wrote
+                entry.unlink()
 
     def load_best(self) -> None:
         """Take over the weights of the best epoch.
@@ -399,6 +425,30 @@ class Run(Experiment):
         plot_predictions(shown, y, probabilities, self.data.classes, self.folder / "predictions.png")
 
 
+def _old_run(path: Path, overwrite: bool, film: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the files of the run that is in a folder, or refuse to replace what is there."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return []
+    if not overwrite:
+        raise OptionError(
+            "train",
+            "the folder exists; choose another with --out, go on with --resume, or allow --overwrite",
+            folder=path,
+        )
+    if not (path / "config.json").is_file():
+        raise OptionError("train", "the folder holds no run; it is not overwritten", folder=path)
+    filmed = film is not None and Path(film).parent.resolve() == path.resolve()
+    known = {*FILES, Path(film).name} if film is not None and filmed else FILES
+    entries = list(path.iterdir())
+    foreign = [p.name for p in entries if p.is_dir() or not (p.name in known or is_partial(p.name, known))]
+    if foreign:
+        raise OptionError(
+            "train", "the folder holds more than a run; it is not overwritten",
+            folder=path, foreign=", ".join(sorted(foreign)),
+        )  # fmt: skip
+    return entries
+
+
 class _Metrics(Callback):
     """Keeps ``metrics.jsonl`` up to date."""
 
@@ -407,29 +457,37 @@ class _Metrics(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         # Whole, so that a resumed run drops lines of epochs that were never checkpointed.
-        self.path.write_text(trainer.history.to_jsonl())
+        write_text(self.path, trainer.history.to_jsonl())
 
 
-def next_path(kind: str, config: RunConfig, suffix: str = "") -> Path:
-    """Return the first name in ``runs/`` that is free.
-
-    Parameters
-    ----------
-    kind : str
-        What the name begins with, besides data set and model.
-    config : RunConfig
-        Names data set and model.
-    suffix : str
-        What it ends in, for a file.
-    """
-    model = config.model.partition(":")[0].removesuffix(".py").split("/")[-1]
-    return free_path(f"{kind}{config.data}-{model}", suffix)
+def default_name(kind: str, config: RunConfig) -> str:
+    """Return what the names in ``runs/`` begin with: a kind, the data set and the model."""
+    model = read_spec(config.model)[0]
+    return f"{kind}{config.data}-{Path(model).stem if model.endswith('.py') else model}"
 
 
-def free_path(name: str, suffix: str = "") -> Path:
-    """Return the first of ``runs/name-1``, ``runs/name-2`` and so on, each with the suffix, that is free."""
+def new_folder(name: str) -> Path:
+    """Make the first of ``runs/name-1``, ``runs/name-2`` and so on that nobody else has, and return it."""
+    return _first_free(name, lambda path: path.mkdir(parents=True))
+
+
+def new_file(name: str, suffix: str) -> Path:
+    """Make the first of ``runs/name-1.suffix`` and so on that nobody else has, empty, and return it."""
+
+    def make(path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.open("x").close()
+
+    return _first_free(name, make, suffix)
+
+
+def _first_free(name: str, make: Callable[[Path], None], suffix: str = "") -> Path:
+    # To look for a free name first, and to make it then, would give one name to two who look at once.
     for number in range(1, 10**6):
         path = Path("runs") / f"{name}-{number}{suffix}"
-        if not path.exists():
-            return path
+        try:
+            make(path)
+        except FileExistsError:
+            continue
+        return path
     raise OptionError("runs", "there are too many of that name; choose another with --out")

@@ -5,9 +5,7 @@ The file is JSON Lines. Its first line names the search, each line below it is a
     {"search": {"version": "0.1.0", "config": {"data": "digits", ...}, "space": {"lr": ...}, ...}}
     {"trial": 0, "settings": {"lr": 0.001}, "status": "ok", "val_accuracy": 0.97, ...}
 
-A trial is one write of a whole line by the process that searches, and on the disk before the next. Whatever
-ends the search, all lines but perhaps a last one without its end are whole; that one is cut off and its trial
-repeated.
+See `results`, which writes and reads it.
 """
 
 from __future__ import annotations
@@ -23,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import CheckpointError, OptionError, StateError
+from ..errors import OptionError, StateError
+from .results import append_result, differences, read_results
 from .run import RunConfig
 from .space import Range, Space, draw, grid, optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -206,9 +205,9 @@ class Search:
         if todo:
             with process_pool() if executor is None else nullcontext(executor) as pool:
                 jobs = {number: self.configs[number] for number in todo}
-                for number, outcome in as_they_finish(pool, run_trial, jobs):
+                for number, outcome in as_they_finish(pool, run_trial, jobs, Outcome.of_a_death):
                     trial = Trial.of(number, self.settings[number], outcome)
-                    _append(target, dataclasses.asdict(trial))
+                    append_result(target, dataclasses.asdict(trial))
                     trials[_key(trial.settings)] = trial
                     if report is not None:
                         report(trial)
@@ -218,7 +217,7 @@ class Search:
         """Return the trials in the file, and make it ready for more."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _append(path, {"search": self.header()})
+            append_result(path, {"search": self.header()})
             return []
         header, trials = _read(path)
         mine = json.loads(json.dumps(self.header()))
@@ -232,7 +231,7 @@ class Search:
                 file=path,
                 **{
                     name: f"{header[name]} there, {mine[name]} here" if name != "config" else
-                    _differences(header[name], mine[name])
+                    differences(header[name], mine[name])
                     for name in differing
                 },
             )  # fmt: skip
@@ -263,44 +262,12 @@ def _key(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _append(path: Path, record: dict[str, Any]) -> None:
-    line = json.dumps(record, allow_nan=False) + "\n"
-    with path.open("ab", buffering=0) as file:
-        file.write(line.encode())
-        os.fsync(file.fileno())
-
-
 def _read(path: Path) -> tuple[dict[str, Any], list[Trial]]:
-    """Return the header and the trials; cut off a last line that was not finished."""
-    where = f"opening {path}"
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError(where, "there is no such results file of a search") from error
-    whole = content[: content.rfind(b"\n") + 1]
-    number = 1
-    try:
-        lines = [json.loads(line) for line in whole.splitlines()]
-        header = lines[0]["search"]
-        missing = {"config", "space", "trials", "points"} - set(header)
-        if missing:
-            raise KeyError(*missing)
-        trials = []
-        for number, line in enumerate(lines[1:], 2):
-            trial = Trial(**line)
-            if set(trial.settings) != set(header["space"]):
-                raise ValueError(f"line {number} has other hyper-parameters than the search")
-            trials.append(trial)
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise CheckpointError(
-            where, f"not a results file of a search, or damaged at line {number}; start the search anew",
-            problem=f"{type(error).__name__}: {error}",
-        ) from error  # fmt: skip
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
-    return header, trials
+    return read_results(path, "search", {"config", "space", "trials", "points"}, _trial)
 
 
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    return "; ".join(f"{name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
+def _trial(header: dict[str, Any], line: dict[str, Any]) -> Trial:
+    trial = Trial(**line)
+    if set(trial.settings) != set(header["space"]):
+        raise ValueError("other hyper-parameters than those of the search")
+    return trial

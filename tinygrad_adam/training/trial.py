@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from .. import random
-from ..backend.threads import get_num_threads, set_num_threads
+from ..backend.threads import get_num_threads, num_threads, set_num_threads
 from ..errors import NonFiniteError, OptionError, TinygradAdamError
 from .callbacks import Callback
 from .loop import Trainer
@@ -25,6 +27,14 @@ from .run import Experiment, RunConfig
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+
+_threads = 1
+"""How many threads compute a trial here: one, so that its numbers are the same in any process and thread; in
+the workers of `process_pool` as many as it was asked for."""
+
+DEATHS = 3
+"""So many processes may die before the first job is done; then all will."""
+DIED = "a worker process died; it may have run out of memory: try fewer --workers"
 
 
 @dataclass
@@ -48,6 +58,11 @@ class Outcome:
     test: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
+    @classmethod
+    def of_a_death(cls, problem: str) -> Outcome:
+        """Return that of a training whose process died."""
+        return cls("failed", error=problem)
+
     @property
     def best(self) -> dict[str, float]:
         """The epoch with the highest validation accuracy; the later of equals, which a run keeps as well."""
@@ -57,7 +72,8 @@ class Outcome:
 def run_trial(config: RunConfig, warm: bool = False, test: bool = False) -> Outcome:
     """Train as `config` says and as a `Run` would, step by step the same, but leave no file.
 
-    It can be called in any process or thread.
+    It can be called in any process or thread, and gives the same numbers in each: it computes with one thread
+    wherever it runs, but in the workers of a `process_pool` that was asked for more.
 
     Parameters
     ----------
@@ -76,7 +92,7 @@ def run_trial(config: RunConfig, warm: bool = False, test: bool = False) -> Outc
     """
     rows: list[dict[str, float]] = []
     try:
-        with random.fork_rng(config.seed):
+        with num_threads(_threads), random.fork_rng(config.seed):
             if warm:
                 _fit(Experiment(config, [_OneStep()]))
             experiment = Experiment(config)
@@ -107,10 +123,45 @@ def _fit(experiment: Experiment) -> None:
 # --- Side by side ------------------------------------------------------------------------
 
 
+class Workers(ProcessPoolExecutor):
+    """The processes of `process_pool`: when one of them dies, there can be new ones.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    threads : int
+        How many threads each of them computes with.
+    lifeline : Connection
+        They end when its other end is closed.
+    """
+
+    def __init__(self, count: int, threads: int, lifeline: Connection) -> None:
+        self.count, self.settings = count, (count, threads, lifeline)
+        super().__init__(
+            count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(threads, lifeline),
+        )
+
+    def again(self) -> Workers:
+        """Return new processes in place of these, which are broken."""
+        self.shutdown(wait=False, cancel_futures=True)
+        return Workers(*self.settings)
+
+
 def as_they_finish(
-    executor: Executor, function: Callable[..., Result], jobs: Mapping[Key, Any], **settings: Any
+    executor: Executor,
+    function: Callable[..., Result],
+    jobs: Mapping[Key, Any],
+    died: Callable[[str], Result] | None = None,
+    **settings: Any,
 ) -> Iterator[tuple[Key, Result]]:
     """Call a function with each job, in parallel, and yield the results as they come.
+
+    When a process of a `process_pool` dies, others take its place. The jobs that were under way are done
+    again, one at a time, which shows of which one it died.
 
     Parameters
     ----------
@@ -120,6 +171,8 @@ def as_they_finish(
         Called with a job and the settings.
     jobs : mapping
         What to work on, by name or number.
+    died : callable, optional
+        Makes the result of a job that a process died of twice, from a text. Without it, that is an error.
     **settings
         More arguments of `function`.
 
@@ -131,34 +184,71 @@ def as_they_finish(
     Raises
     ------
     TinygradAdamError
-        If a worker process dies.
+        If the executor fails, with the names of the jobs that are done.
     """
+    pool, todo, finished, deaths = executor, deque(jobs), list[Key](), 0
+    suspects: set[Key] = set()  # they were under way when a process died
     waiting: dict[Future[Result], Key] = {}
     # Not `concurrent.futures.wait`, which locks all futures one by one: Ctrl-C amid that would leave some of
     # them locked, and the end of the pool would wait for them forever.
     done: SimpleQueue[Future[Result]] = SimpleQueue()
     try:
-        for key, job in jobs.items():
-            future = executor.submit(function, job, **settings)
-            waiting[future] = key
-            future.add_done_callback(done.put)
-            while not done.empty():  # one that works at once is ready
+        while todo or waiting:
+            try:
+                if todo and len(waiting) < _room(pool, suspects.intersection({todo[0], *waiting.values()})):
+                    future = pool.submit(function, jobs[todo[0]], **settings)
+                    waiting[future] = todo.popleft()
+                    future.add_done_callback(done.put)
+                    if done.empty():
+                        continue  # with the next; of one that works at once, the result is there
                 ready = done.get()
-                yield waiting.pop(ready), ready.result()
-        while waiting:
-            ready = done.get()
-            yield waiting.pop(ready), ready.result()
-    except BrokenProcessPool as error:
-        raise TinygradAdamError(
-            "parallel", "a worker process died; it may have run out of memory: try fewer --workers"
-        ) from error
+                result = ready.result()
+            except BrokenProcessPool as error:
+                lost, deaths = list(waiting.values()), deaths + 1
+                again = suspects.intersection(lost)
+                hopeless = (again and died is None) or (deaths > DEATHS and not finished)
+                if hopeless or not isinstance(pool, Workers):
+                    raise _stopped(DIED, finished, jobs) from error
+                pool, done = pool.again(), SimpleQueue()
+                waiting.clear()
+                if again and died is not None:
+                    suspects -= again
+                    yield lost[0], died(DIED)
+                else:
+                    suspects.update(lost)
+                    todo.extendleft(reversed(lost))
+            except (Exception, asyncio.CancelledError) as error:  # the executor's; `function` raises none
+                problem = f"the executor failed: {type(error).__name__}: {error}".rstrip(": ")
+                raise _stopped(problem, finished, jobs) from error
+            else:
+                finished.append(waiting.pop(ready))
+                suspects.discard(finished[-1])
+                yield finished[-1], result
     finally:
         for future in waiting:
             future.cancel()
+        if pool is not executor:
+            pool.shutdown(cancel_futures=True)
+
+
+def _room(pool: Executor, suspects: Collection[Any]) -> float:
+    """Return how many jobs may be under way: one if it is a suspect, of processes of ours one each."""
+    if suspects:
+        return 1
+    return pool.count if isinstance(pool, Workers) else math.inf
+
+
+def _stopped(problem: str, finished: list[Any], jobs: Collection[Any]) -> TinygradAdamError:
+    shown = [", ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in finished]
+    return TinygradAdamError(
+        "parallel",
+        problem,
+        done=f"{len(finished)} of {len(jobs)}" + (": " if shown else "") + "; ".join(shown),
+    )
 
 
 @contextmanager
-def process_pool(workers: int | None = None, threads: int = 1) -> Iterator[ProcessPoolExecutor]:
+def process_pool(workers: int | None = None, threads: int = 1) -> Iterator[Workers]:
     """Make worker processes; they end with the ``with`` block, at once if it ends by an exception.
 
     Each is started afresh ("spawn"), so a script that uses them needs ``if __name__ == "__main__":``.
@@ -179,14 +269,8 @@ def process_pool(workers: int | None = None, threads: int = 1) -> Iterator[Proce
     for name, count in {"workers": workers, "threads": threads}.items():
         if count is not None and count < 1:
             raise OptionError("parallel", f"{name} must be positive", **{name: count})
-    context = multiprocessing.get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        workers or max(1, get_num_threads() // threads),
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(threads, reader),
-    )
+    reader, writer = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    pool = Workers(workers or max(1, get_num_threads() // threads), threads, reader)
     try:
         yield pool
     except BaseException:
@@ -200,6 +284,8 @@ def process_pool(workers: int | None = None, threads: int = 1) -> Iterator[Proce
 
 def _start_worker(threads: int, lifeline: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which hangs up
+    global _threads
+    _threads = threads
     set_num_threads(threads)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 

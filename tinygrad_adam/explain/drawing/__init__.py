@@ -11,7 +11,7 @@ from typing import Any
 
 from ...chain_rule import Explanation, explain
 from ...errors import DTypeError, OptionError, unknown_name
-from ...files import replacing
+from ...files import write_text
 from ...tensor import Tensor
 from .faces import call_title
 from .layout import arrange, place
@@ -57,8 +57,7 @@ class Drawing:
         if Path(path).suffix.lower() != ".svg":
             raise OptionError("draw", "the picture is SVG, so the name must end in .svg", path=Path(path))
         try:
-            with replacing(path) as partial:
-                partial.write_text(self.svg, encoding="utf-8")
+            write_text(path, self.svg)
         except OSError as error:
             raise OptionError(
                 "draw", f"the picture cannot be written: {error}; nothing was left behind", path=Path(path)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import OptionError
-from ...files import replacing
+from ...files import check_writable, replacing, write_text
 from ...scopes import scope
 from ...watching import watch
 from .page import page
@@ -66,20 +65,14 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Rec
 
 
 def check_path(target: Path) -> None:
-    """Refuse a path that a film cannot be written to; its folder is made."""
+    """Refuse a path that a film cannot be written to."""
     if target.suffix not in (".html", ".htm"):
         raise OptionError("film", "the name of the file must end in .html", path=str(target))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-        if target.is_dir():
-            raise IsADirectoryError("it is a folder")
+        check_writable(target)
     except OSError as error:
         raise OptionError("film", f"cannot write there: {error}", path=str(target)) from error
 
 
 def _write(target: Path, recorder: Recorder, title: str | None) -> None:
-    text = page(recorder, title or target.stem)
-    with replacing(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(target, page(recorder, title or target.stem))

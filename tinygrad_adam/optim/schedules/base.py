@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ...errors import OptionError, StateError, optional
+from ...files import save_figure
 from ...nn.state import require_state
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
@@ -183,7 +183,7 @@ class Schedule(Settled):
         if len(rows[0]) > 1:
             panel.legend(frameon=False)
         if path is not None:
-            figure.savefig(Path(path), dpi=130)
+            save_figure(figure, path)
         return figure
 
     # --- State ---------------------------------------------------------------------------
