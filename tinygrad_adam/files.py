@@ -69,7 +69,10 @@ def is_partial(name: str, files: Iterable[str]) -> bool:
     True
     """
     ends = ((re.escape(Path(file).stem), re.escape(Path(file).suffix)) for file in files)
-    return any(re.fullmatch(rf"\.{stem}\.[a-z0-9_]{{8}}{suffix}", name) for stem, suffix in ends)
+    ours = any(re.fullmatch(rf"\.{stem}\.[a-z0-9_]{{8}}{suffix}", name) for stem, suffix in ends)
+    return (
+        ours or re.fullmatch(r"\.tmp[A-Za-z0-9]{6}", name) is not None
+    )  # that of safetensors, inside of ours
 
 
 def check_regular(path: str | os.PathLike[str]) -> os.stat_result:

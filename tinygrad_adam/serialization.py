@@ -147,7 +147,8 @@ def _save_npz(path: Path, tensors: dict[str, Any]) -> None:
 
 
 def _load_npz(path: Path) -> dict[str, Any]:
-    with numpy.load(path, allow_pickle=False) as archive:
+    # numpy.load would leave the file of a damaged archive open.
+    with path.open("rb") as file, numpy.load(file, allow_pickle=False) as archive:
         others = [name for name in archive.zip.namelist() if not name.endswith(".npy")]
         if others:
             raise ValueError(f"an archive that holds {others[0]}")

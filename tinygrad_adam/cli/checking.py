@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..files import check_writable
 from . import options
 from .shared import console, say
 
@@ -32,6 +33,8 @@ def selfcheck(
     from ..selfcheck import selfcheck as check_device
     from ..selfcheck.report import SPEED_COLUMNS
 
+    if out is not None:
+        check_writable(out / "selfcheck.json")  # before the long work
     with _shown() as told:
         report = check_device(device, quick, told)
     device_line, *rest = report.title()

@@ -48,7 +48,9 @@ OtherDevice = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="How many trainings run at once, each in a process.  \\[default: one a core]"),
+    typer.Option(
+        min=1, max=1000, help="How many trainings run at once, each in a process.  \\[default: one a core]"
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="How many threads compute in each of them.")]
 

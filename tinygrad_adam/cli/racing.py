@@ -36,7 +36,8 @@ def race(
         typer.Option(help="Learning rate of those that name none.  \\[default: the best for each]"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="How many each takes.  \\[default: 200, on a network 60]")
+        int | None,
+        typer.Option(min=1, max=10**6, help="How many each takes.  \\[default: 200, on a network 60]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of noise and random directions.")] = 0,
     out: Annotated[

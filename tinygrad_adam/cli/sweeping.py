@@ -19,7 +19,7 @@ def lr_find(
     optimizer: options.Optimizer = "adam",
     low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option(help="The last one.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="How many, at equal ratios; one a batch.")] = 100,
+    steps: Annotated[int, typer.Option(max=10**6, help="How many, at equal ratios; one a batch.")] = 100,
     weight_decay: options.WeightDecay = None,
     set_: options.Set = [],  # noqa: B006
     batch_size: options.BatchSize = 64,

@@ -92,17 +92,19 @@ def tune(
     example = Experiment(search.configs[0])  # what cannot be trained is refused here, not by each trial
     total = len(search.configs)
 
+    kind = "points of a grid" if search.trials is None else "random trials"
+    title = (
+        f"{config.optimizer}, {config.model} ({example.trainer.model.parameter_count():,} parameters) on "
+        f"{config.data}: {total} {kind} over {', '.join(search.space)}; {config.epochs} epochs each"
+    )
+
     def report(trial: Trial) -> None:
         say(f"trial {trial.trial + 1:>{len(str(total))}}/{total}  {_settings(trial)}: {_result(trial)}")
 
     place = results_folder("tune", out, config) if resume is None else contextlib.nullcontext(resume)
     try:
         with place as folder, process_pool(workers, threads) as pool:
-            say(
-                f"{config.optimizer}, {config.model} ({example.trainer.model.parameter_count():,} parameters) on "
-                f"{config.data}: {total} {'points of a grid' if search.trials is None else 'random trials'} "
-                f"over {', '.join(search.space)}; {config.epochs} epochs each"
-            )
+            say(title)
             found = search.run(folder / "trials.jsonl", pool, report)
     except KeyboardInterrupt:
         more = f" --trials {trials}" if trials is not None else ""

@@ -33,6 +33,7 @@ from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
 from ..files import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
+from ..values import integer, is_number
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .loop import Trainer
@@ -45,15 +46,10 @@ FILES = {
     "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png",
     "film.html",
 }  # fmt: skip
-KINDS: dict[str, Any] = {
-    **dict.fromkeys(("data", "model", "optimizer", "schedule", "schedule_per", "device"), str),
-    **dict.fromkeys(("dropout", "validation"), int | float),
-    **dict.fromkeys(("batch_size", "seed"), int),
-    **dict.fromkeys(("epochs", "patience"), int | None),
-    "max_grad_norm": int | float | None,
-    "augment": bool | None,
-    **dict.fromkeys(("settings", "schedule_settings"), dict),
-}
+WORDS = ("data", "model", "optimizer", "schedule", "schedule_per", "device")
+NUMBERS = ("dropout", "validation", "max_grad_norm")
+COUNTS = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0}
+"""The whole numbers of a configuration, and the least that each may be."""
 
 
 @dataclass
@@ -117,9 +113,21 @@ class RunConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, kind in KINDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise OptionError("run", f"{name} is of the wrong type", **{name: repr(getattr(self, name))})
+        right = {name: isinstance(getattr(self, name), str) for name in WORDS}
+        right |= {name: isinstance(getattr(self, name), dict) for name in ("settings", "schedule_settings")}
+        right["augment"] = self.augment is None or isinstance(self.augment, bool | numpy.bool_)
+        for name in [name for name, good in right.items() if not good]:
+            raise OptionError("run", f"{name} is of the wrong type", **{name: repr(getattr(self, name))})
+        for name in NUMBERS:
+            value = getattr(self, name)
+            if not is_number(value) and not (name == "max_grad_norm" and value is None):
+                raise OptionError("run", f"{name} must be a finite number", **{name: repr(value)})
+        for name, least in COUNTS.items():
+            if name not in ("epochs", "patience") or getattr(self, name) is not None:
+                setattr(self, name, integer("run", name, getattr(self, name), least))
+        # NumPy's numbers become Python's, which JSON can hold.
+        for name in ("augment", *NUMBERS, "settings", "schedule_settings"):
+            setattr(self, name, _plain(getattr(self, name)))
         if self.data not in DATASETS:
             raise unknown_name("run", "data set", self.data, DATASETS)
         if self.schedule not in SCHEDULES:
@@ -132,12 +140,15 @@ class RunConfig:
             self.epochs = DEFAULT_EPOCHS.get(self.data, 5 if self.model.startswith("cnn") else 10)
         if self.augment is None:
             self.augment = self.data == "cifar10"
-        if self.epochs < 1 or self.batch_size < 1 or self.seed < 0:
-            raise OptionError(
-                "run", "epochs and batch_size must be positive, seed not negative",
-                epochs=self.epochs, batch_size=self.batch_size, seed=self.seed,
-            )  # fmt: skip
         self.device = device(self.device)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, numpy.generic) else value
 
 
 class Experiment:

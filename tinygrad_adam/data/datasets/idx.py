@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_AXES = 64
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -36,9 +37,12 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the file is not in the idx format, is cut short, or goes on after its last value.
+        If the file cannot be read, is not in the idx format, is cut short, or goes on after its last value.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError("read_idx", "the file cannot be read", file=path, reason=error) from error
     if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
@@ -63,6 +67,10 @@ def parse_idx(content: bytes, source: str) -> NDArray[Any]:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES or content[3] == 0:
         raise DataError("read_idx", "not an idx file", file=source, magic=content[:4].hex(" "))
     dtype, ndim = np.dtype(DTYPES[content[2]]), content[3]
+    if ndim > MOST_AXES:
+        raise DataError(
+            "read_idx", f"an array of NumPy has at most {MOST_AXES} axes", file=source, dimensions=ndim
+        )
     start = 4 + 4 * ndim
     if len(content) < start:
         raise DataError(
