@@ -317,7 +317,7 @@ else:
 
 @posix
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
-    pytest.importorskip("matplotlib").font_manager  # its cache is made  # noqa: B018
+    pytest.importorskip("matplotlib.font_manager")  # its cache is made now
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(Path(tg.__file__).parents[1]), str(Path(__file__).parent)]),
