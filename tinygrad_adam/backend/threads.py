@@ -306,7 +306,7 @@ def products_in_pieces(work: Callable[[int, int], Any], size: int, least: int) -
         return in_pieces(work, size, least if possible else max(size, 1))
 
 
-if "TINYGRAD_ADAM_NUM_THREADS" in os.environ:  # the BLAS library follows; OMP_NUM_THREADS it reads itself
+if os.environ.get("TINYGRAD_ADAM_NUM_THREADS"):  # the BLAS library follows; OMP_NUM_THREADS it reads itself
     _asked = _asked_for("TINYGRAD_ADAM_NUM_THREADS")
     if _asked is None:
         raise OptionError(
