@@ -78,11 +78,9 @@ def test_closed_streams(tmp_path, closed):
     assert (tmp_path / "runs" / "digits-mlp-1" / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize("columns", ["0", ""])
-def test_a_terminal_without_a_width(tmp_path, columns):
+def test_a_terminal_without_a_width(tmp_path):
     answers = [
-        python(command(*words), tmp_path, env={"COLUMNS": columns}).stdout
-        for words in (["datasets"], ["--help"])
+        python(command(*words), tmp_path, env={"COLUMNS": "0"}).stdout for words in (["datasets"], ["--help"])
     ]
     assert "fashion-mnist: 70,000 pictures of clothes" in answers[0]
     assert "Train a model" in answers[1]
