@@ -543,6 +543,9 @@ GOOD = idx(np.arange(6, dtype=np.uint8).reshape(2, 3))
         (GOOD + b"\0", "found +19 bytes"),
         (struct.pack(">HBB4I", 0, 8, 4, *[2**16] * 4), "do not fill"),  # 2**64 values: 0 in 64 bits
         (b"<html>404</html>", "not an idx file"),
+        (struct.pack(">HBB65I", 0, 8, 65, *[1] * 65) + b"x", "no array of the shape in the header"),
+        (struct.pack(">HBB255I", 0, 8, 255, *[0] * 255), "no array of the shape in the header"),
+        (struct.pack(">HBB4I", 0, 8, 4, 0, *[2**32 - 1] * 3), "no array of the shape in the header"),
     ],
 )
 def test_idx_refuses(content, words, tmp_path):
@@ -551,6 +554,12 @@ def test_idx_refuses(content, words, tmp_path):
     with pytest.raises(DataError, match=words) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [".", "absent"])
+def test_idx_refuses_what_is_no_file(tmp_path, name):
+    with pytest.raises(DataError, match="read_idx: the file cannot be read"):
+        read_idx(tmp_path / name)
 
 
 @pytest.mark.parametrize(

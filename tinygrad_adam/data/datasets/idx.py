@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ...errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_AXES = 64
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -67,10 +66,6 @@ def parse_idx(content: bytes, source: str) -> NDArray[Any]:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES or content[3] == 0:
         raise DataError("read_idx", "not an idx file", file=source, magic=content[:4].hex(" "))
     dtype, ndim = np.dtype(DTYPES[content[2]]), content[3]
-    if ndim > MOST_AXES:
-        raise DataError(
-            "read_idx", f"an array of NumPy has at most {MOST_AXES} axes", file=source, dimensions=ndim
-        )
     start = 4 + 4 * ndim
     if len(content) < start:
         raise DataError(
@@ -88,5 +83,10 @@ def parse_idx(content: bytes, source: str) -> NDArray[Any]:
             expected=f"{expected} bytes",
             found=f"{len(content)} bytes",
         )
-    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    try:
+        values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # of a forged header: more than 64 axes, or none long and the others too long
+        raise DataError(
+            "read_idx", "NumPy has no array of the shape in the header", file=source, axes=ndim, reason=error
+        ) from error
     return values.astype(dtype.newbyteorder("="))
