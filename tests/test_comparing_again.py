@@ -166,7 +166,7 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path, cut):
     if cut:
         path.write_bytes(path.read_bytes()[:-cut])
     rest, reported = Inline(), []
-    assert comparison.read_comparison(path) == (TINY, TWO, [0, 1])
+    assert comparison.read_comparison(path) == (TINY, TWO, [0, 1], 2 if cut else 3)
     found = compare(TINY, TWO, [0, 1], rest, lambda *each: reported.append(each[:2]), path)
     assert summary(found)[0] == whole[0]
     assert len(rest.calls) == len(reported) == (2 if cut else 1)

@@ -62,7 +62,7 @@ def compare(
 
     if resume is not None:
         check_resumed(context, "comparison", "--workers", "--threads")
-        config, entries, all_seeds = read_comparison(resume / "trials.jsonl")
+        config, entries, all_seeds, done = read_comparison(resume / "trials.jsonl")
     else:
         config = RunConfig(
             data=data,
@@ -79,10 +79,10 @@ def compare(
             device=device,
         )
         entries = [Entry.parse(text) for text in optimizer or STANDARD]
-        all_seeds = list(range(seed, seed + seeds))
+        all_seeds, done = list(range(seed, seed + seeds)), 0
     check_entries(entries, all_seeds)
     example = Experiment(config)  # what cannot be trained is refused here, not by each training
-    total, done = len(entries) * len(all_seeds), 0
+    total = len(entries) * len(all_seeds)
 
     def report(entry: Entry, seed: int, outcome: Outcome) -> None:
         nonlocal done

@@ -272,20 +272,29 @@ def compare(
     )
 
 
-def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry], list[int]]:
-    """Return configuration, optimizers and seeds of the comparison that a file is of.
+def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry], list[int], int]:
+    """Return configuration, optimizers and seeds of the comparison that a file is of, and how much is done.
+
+    Returns
+    -------
+    config, entries, seeds
+        What `compare` was given.
+    done : int
+        How many trainings need not be done again.
 
     Raises
     ------
     CheckpointError
         If it is not a results file of a comparison, or damaged.
     """
-    header, _ = _read(Path(path))
+    header, lines = _read(Path(path))
+    last = {(label, seed): outcome.status for label, seed, outcome in lines}
     entries = [
         Entry(**{**entry, "settings": {name: _frozen(value) for name, value in entry["settings"].items()}})
         for entry in header["entries"]
     ]
-    return RunConfig(**header["config"]), entries, header["seeds"]
+    done = sum(status != "failed" for status in last.values())
+    return RunConfig(**header["config"]), entries, header["seeds"], done
 
 
 def _frozen(value: Any) -> Any:
