@@ -71,7 +71,7 @@ def check_path(target: Path) -> None:
     try:
         check_writable(target)
     except OSError as error:
-        raise OptionError("film", f"cannot write there: {error}", path=str(target)) from error
+        raise OptionError("film", f"cannot write there: {error.strerror}", path=str(target)) from error
 
 
 def _write(target: Path, recorder: Recorder, title: str | None) -> None:
