@@ -282,7 +282,7 @@ def test_a_folder_that_cannot_be_made(fails, tmp_path):
         (["--set", "eps={[]:1}"], "name=value"),
         (["--set", "betas=0.9"], "betas must be two numbers"),
         (["--set", "betas=0.9,1"], r"betas must be two numbers in \[0, 1\).*\(0\.9, 1\)"),
-        (["--epochs", "0"], "epochs.*must be positive"),
+        (["--epochs", "0"], "epochs must be an integer >= 1"),
         (["--batch-size", "0"], "batch_size"),
         (["--seed", "-1"], "seed"),
         (["--lr", "-1"], "lr.*-1"),

@@ -227,8 +227,8 @@ def as_they_finish(
     finally:
         for future in waiting:
             future.cancel()
-        if pool is not executor:
-            pool.shutdown(cancel_futures=True)
+        if pool is not executor:  # waiting is for `process_pool`, which hangs up first
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _room(pool: Executor, suspects: Collection[Any]) -> float:
