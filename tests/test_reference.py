@@ -49,7 +49,7 @@ def public(room):
     for name, thing in {**vars(room), **late}.items():
         if name.startswith("_") or name in INTERNAL or isinstance(thing, types.ModuleType):
             continue
-        home = getattr(thing, "__module__", "") or ""
+        home = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__module__", "") or ""
         defined = home == room.__name__ or room.__file__.endswith("__init__.py")
         if home.startswith("tinygrad_adam") and defined and callable(thing):
             yield name, thing
