@@ -192,6 +192,9 @@ oracle("elu: at zero, alpha", lambda x, alpha: np.array([1.5 * math.expm1(-1), 0
        smooth=0, gradient=lambda x, alpha: [[1.5 * math.exp(-1), 1.5, 1]])  # fmt: skip
 oracle("elu: far out", lambda x: np.array([-1.0, 800.0]), functional("elu"))
 oracle("astype", lambda x, dtype: x, lambda torch, x, dtype: x.to(torch.float64))
+oracle("round", np.round, named("round"))
+oracle("round: halves", lambda x: np.array([-2.0, 0, 0, 2, 2]), named("round"), smooth=0,
+       gradient=lambda x: [[0, 0, 0, 0, 0]])  # fmt: skip
 oracle("isfinite", lambda x: np.array([True, False, False, False]), NO_GRADIENT)
 oracle("clip", lambda x, min, max: np.fmin(np.fmax(x, np.array(min, float)), np.array(max, float)),
        named("clamp"))  # fmt: skip
@@ -259,6 +262,14 @@ oracle("where: by comparison", lambda a: np.where(a > 0, a, a**2),
        lambda torch, a: torch.where(a > 0, a, a * a))  # fmt: skip
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
     oracle(_name, getattr(np, _name), NO_GRADIENT)
+
+for _kind in (np.bool_, np.int64):
+    for _name in ("bitwise_and", "bitwise_or", "bitwise_xor", "invert"):
+        oracle(
+            f"{_name}: {_kind.__name__}",
+            lambda *arrays, name=_name, kind=_kind: getattr(np, name)(*[a.astype(kind) for a in arrays]),
+            NO_GRADIENT,
+        )
 
 # --- Softmax and its relatives ---------------------------------------------------------------
 

@@ -215,6 +215,8 @@ EQUIVALENT = {
     ("floor_divide.b", "zero"): NO_SLOPE,
     ("relu_vjp.output", "negated"): NO_SLOPE,
     ("relu_vjp.output", "zero"): NO_SLOPE,
+    ("round.a", "negated"): NO_SLOPE,
+    ("round.a", "zero"): NO_SLOPE,
     ("sign.a", "negated"): NO_SLOPE,
     ("sign.a", "zero"): NO_SLOPE,
     ("zeros_like.a", "negated"): NO_SLOPE,

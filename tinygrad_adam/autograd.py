@@ -16,7 +16,8 @@ from typing import Any
 
 from . import watching
 from .backend import sums
-from .backend.device import Array, asarray, backend_of, device_of, on_device_of
+from .backend.convert import assignable
+from .backend.device import Array, backend_of, on_device_of
 from .errors import DTypeError, GraphError, ShapeError
 from .primitive import OUTPUT, GradMode, Node, Variable, provided
 from .rowsparse import RowSparse, alike
@@ -296,7 +297,7 @@ def _first_gradient(root: Variable, gradient: Any, where: str, create_graph: boo
             )
         gradient = xp.ones(shape, dtype)
     elif not isinstance(gradient, Variable):
-        gradient = asarray(gradient, dtype=dtype, device=device_of(root._data))
+        gradient = assignable(where, gradient, root._data)
     elif not create_graph:
         gradient = gradient._data
     if gradient.shape != shape:

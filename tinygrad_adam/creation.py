@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from numbers import Integral
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from .backend.convert import array_of, check_dtype, get_default_dtype
+from .backend.convert import array_of, check_dtype, get_default_dtype, known_dtype, require_numbers
 from .backend.device import Array, backend_of, device_of, get_backend, on_device_of, to_device
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
 from .methods import unpacked
 from .primitive import look_at
 from .random import generator
 from .tensor import Tensor
+from .values import integer, is_integer
 from .words import answer_calls
 
 
@@ -53,10 +55,10 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     (1, 2)
     """
     data = look_at(data, "tensor")
-    here = device_of(data)
-    if here == "cpu":
+    if device_of(data) == "cpu":
         array = array_of("tensor", data, dtype)
     else:
+        require_numbers("tensor", data)
         with on_device_of(data, "tensor"):
             array = backend_of((data,)).xp.array(data, dtype=dtype)
     return _leaf(array if device is None else to_device(array, device), requires_grad)
@@ -64,62 +66,92 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
 def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     shape = tuple(unpacked(sizes))
-    if not all(isinstance(size, Integral) and int(size) >= 0 for size in shape):
+    if not all(is_integer(size, 0) for size in shape):
         raise ShapeError(where, "sizes must be non-negative integers", shape=shape)
-    return shape
+    return tuple(map(int, shape))
 
 
 def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of zeros; `shape` as sizes or as one tuple."""
-    return full(_shape("zeros", shape), 0, dtype, device, requires_grad)
+    return _full("zeros", _shape("zeros", shape), 0, dtype, device, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of ones; `shape` as sizes or as one tuple."""
-    return full(_shape("ones", shape), 1, dtype, device, requires_grad)
+    return _full("ones", _shape("ones", shape), 1, dtype, device, requires_grad)
 
 
 def full(
     shape: tuple[int, ...], value: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
 ) -> Tensor:
     """Make a Tensor of one value, of the default dtype unless `dtype` is given."""
-    shape = _shape("full", (shape,))
-    dtype = get_default_dtype() if dtype is None else dtype
-    return _made("full", device, requires_grad, shape, value, dtype=dtype)
+    value = look_at(value, "full")
+    require_numbers("full", value)
+    return _full("full", _shape("full", (shape,)), value, dtype, device, requires_grad)
 
 
 def arange(*bounds: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``."""
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = get_default_dtype()
-    return _made("arange", device, requires_grad, *bounds, dtype=dtype)
+    return _made("arange", "arange", bounds, dtype, device, requires_grad)
 
 
 def eye(n: int, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Make the identity matrix of `n` rows."""
     dtype = get_default_dtype() if dtype is None else dtype
-    return _made("eye", device, requires_grad, n, dtype=dtype)
+    return _made("eye", "eye", (integer("eye", "n", n, 0),), dtype, device, requires_grad)
 
 
-def _made(name: str, device: str, requires_grad: bool, *args: Any, dtype: Any) -> Tensor:
+def _full(
+    where: str, shape: tuple[int, ...], value: Any, dtype: Any, device: str, requires_grad: bool
+) -> Tensor:
+    dtype = get_default_dtype() if dtype is None else dtype
+    return _made(where, "full", (shape, value), dtype, device, requires_grad)
+
+
+def _made(
+    where: str, name: str, args: tuple[Any, ...], dtype: Any, device: str, requires_grad: bool
+) -> Tensor:
     """Call the array library's function of that name where the Tensor is to be."""
     backend = get_backend(device)
-    with backend.current(name):
-        return _leaf(getattr(backend.xp, name)(*args, dtype=dtype), requires_grad, name)
+    if dtype is not None:
+        dtype = known_dtype(where, dtype)
+        check_dtype(where, dtype)
+    with backend.current(where), _named(where, *args):
+        array = getattr(backend.xp, name)(*args, dtype=dtype)
+    return _leaf(array, requires_grad, where)
+
+
+@contextmanager
+def _named(where: str, *args: Any) -> Iterator[None]:
+    """Raise what an array library says of `args` in the name of the function that the user called."""
+    try:
+        yield
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise ShapeError(where, str(error), arguments=args) from error
+    except TypeError as error:
+        raise DTypeError(where, str(error), arguments=args) from error
 
 
 def rand(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Draw uniformly from [0, 1); see `manual_seed`."""
-    return _drawn(generator().random(_shape("rand", shape)), dtype, device, requires_grad)
+    return _drawn("rand", generator().random, shape, dtype, device, requires_grad)
 
 
 def randn(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Draw from the standard normal distribution; see `manual_seed`."""
-    return _drawn(generator().standard_normal(_shape("randn", shape)), dtype, device, requires_grad)
+    return _drawn("randn", generator().standard_normal, shape, dtype, device, requires_grad)
 
 
-def _drawn(values: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    return tensor(values, get_default_dtype() if dtype is None else dtype, device, requires_grad)
+def _drawn(where: str, draw: Any, sizes: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
+    dtype = get_default_dtype() if dtype is None else known_dtype(where, dtype)
+    if dtype.kind != "f":
+        raise DTypeError(where, "draws floats; cast them with .astype()", dtype=dtype)
+    shape = _shape(where, sizes)
+    with _named(where, shape):
+        values = draw(shape)
+    return tensor(values, dtype, device, requires_grad)
 
 
 answer_calls(sys.modules[__name__])

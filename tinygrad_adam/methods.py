@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import ops
+from .ops.reduction import normalize_axes
 from .primitive import Variable
 from .words import answer_calls
 
@@ -104,6 +105,10 @@ class Operations(Variable):
         """``x * sigmoid(x)``."""
         return ops.silu(self)
 
+    def round(self, decimals: int = 0) -> Tensor:
+        """Round to that many decimals, halves to even."""
+        return ops.round(self, decimals=decimals)
+
     def abs(self) -> Tensor:
         """Absolute value."""
         return ops.abs(self)
@@ -197,9 +202,10 @@ class Operations(Variable):
         return ops.reshape(self, shape=unpacked(shape))
 
     def flatten(self, start_axis: int = 0) -> Tensor:
-        """Merge the axes from `start_axis` on into one."""
+        """Merge the axes from `start_axis` on into one; a number becomes one axis."""
         shape = self._data.shape
-        return ops.reshape(self, shape=(*shape[:start_axis], math.prod(shape[start_axis:])))
+        (first,) = normalize_axes(start_axis, max(len(shape), 1), "flatten")
+        return ops.reshape(self, shape=(*shape[:first], math.prod(shape[first:])))
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the axes, or reverse them."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast, overload
 
+import numpy
+
 from . import watching, words
 from .backend.convert import operand
 from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array, on_device_of
@@ -23,6 +25,7 @@ from .scopes import entered_for_each_step
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_FLOAT32, _FLOAT64, _BOOL = map(numpy.dtype, ("float32", "float64", "bool"))
 _grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
 
 
@@ -102,12 +105,13 @@ class Variable:
         The raw array.
     _grad : array, RowSparse, Variable or None
         The gradient: raw after an ordinary backward pass, a Variable after one with a graph.
-    requires_grad : bool
+    _requires_grad : bool
         Whether a gradient is wanted for this value or for one it was computed from.
     node : Node or None
         The operation that made it; None for a leaf.
-    _version : list of int
-        How often the memory was written to in place; one list, shared by all views of it.
+    _version : list
+        How often the memory was written to in place; one list, shared by all views of it. Once there are
+        views, weak references to all who share it follow.
     _grad_buffer : array or None
         Where the gradient of a leaf is to be put, if an optimizer reserved a place for it.
     _hooks : dict or None
@@ -120,9 +124,9 @@ class Variable:
         "_grad",
         "_grad_buffer",
         "_hooks",
+        "_requires_grad",
         "_version",
         "node",
-        "requires_grad",
     )
 
     def __init__(
@@ -130,15 +134,20 @@ class Variable:
         data: Array,
         requires_grad: bool = False,
         node: Node | None = None,
-        version: list[int] | None = None,
+        version: list[Any] | None = None,
     ) -> None:
         self._data = data
         self._grad: Any = None
         self._grad_buffer: Array = None
         self._hooks: dict[int, Callable[[Any], Any]] | None = None
-        self._version = [0] if version is None else version
+        self._version: list[Any] = [0] if version is None else version
         self.node = node
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted for this value or for one it was computed from."""
+        return self._requires_grad
 
 
 def look_at(value: Any, where: str) -> Any:
@@ -153,9 +162,18 @@ def look_at(value: Any, where: str) -> Any:
 def detached(variable: Variable) -> Variable:
     """Return a Variable that shares the memory and has no history."""
     result = provided.tensor_class(variable._data, version=variable._version)
+    share_version(variable, result)
     if watching.anyone:
         watching.tell("detached", variable, result)
     return result
+
+
+def share_version(base: Variable, view: Any) -> None:
+    """Remember, as long as it lives, that `view` looks at the memory of `base`."""
+    version = base._version
+    if len(version) == 1:
+        version.append(weakref.ref(base, version.remove))
+    version.append(weakref.ref(view, version.remove))
 
 
 def aside(function: Callable[..., Any], *args: Any) -> Any:
@@ -283,7 +301,7 @@ class Node:
         values: list[Any],
         y: Array,
         settings: dict[str, Any],
-        version: list[int],
+        version: list[Any],
     ) -> None:
         # A node is always made after those it depends on, so this number orders the graph.
         self.number = next(Node._numbers)
@@ -293,7 +311,7 @@ class Node:
         self.dtype = y.dtype
         self.parents: list[Node | Variable] | None = [args[i].node or args[i] for i, _ in tape.pulls]
         self.saved: dict[str, Any] = {}
-        self.versions: list[tuple[int | tuple[str, str], list[int], int]] = []
+        self.versions: list[tuple[int | tuple[str, str], list[Any], int]] = []
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.retainer: weakref.ref[Variable] | None = None
         saved = self.saved
@@ -501,10 +519,10 @@ class Primitive:
         for position, arg in enumerate(args):
             if isinstance(arg, Variable):
                 values.append(arg._data)
-                if arg.requires_grad:
+                if arg._requires_grad:
                     mask |= 1 << position
             else:
-                values.append(operand(arg))
+                values.append(operand(self.name, arg))
         backend = backend_of(values)
         y = self._compute(backend, values, settings)
         if type(y) is not backend.array_type:
@@ -512,7 +530,13 @@ class Primitive:
         kind = y.dtype.kind
         if kind not in "fiub":
             raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
-        version = args[0]._version if self.view and isinstance(args[0], Variable) else [0]
+        if kind == "f" and y.dtype is _FLOAT64 and PRIMITIVES.get(self.__name__) is self:
+            floats = {value.dtype for value in values if getattr(value, "dtype", _BOOL).kind == "f"}
+            if floats == {_FLOAT32} and any(_is_integer_array(value) for value in values):
+                # As in PyTorch, integers don't widen floats.
+                return self(*[_as_float32(arg) for arg in args], **settings)
+        view = self.view and isinstance(args[0], Variable)
+        version = args[0]._version if view else [0]
         node = None
         if mask and kind == "f" and self.rules and _grad_enabled.get():
             tape = self._tapes.get(mask)
@@ -521,6 +545,8 @@ class Primitive:
             if tape.pulls:
                 node = Node(self, tape, args, values, y, settings, version)
         output = provided.tensor_class(y, node is not None, node, version)
+        if view:
+            share_version(args[0], output)
         if watching.anyone:
             watching.tell("operation", self, args, settings, output)
         return output
@@ -606,6 +632,21 @@ class Primitive:
         elif isinstance(error, IndexError) and not isinstance(error, ValueError):
             kind = IndexingError
         return kind(self.name, str(error), **shown)
+
+
+def _is_integer_array(value: Any) -> bool:
+    return is_array(value) and value.dtype.kind in "iu"
+
+
+def _integers_as_float32(values: Any) -> Any:
+    return values.astype(_FLOAT32)
+
+
+def _as_float32(arg: Any) -> Any:
+    """Cast a Tensor or an array of integers, so that watchers hear of it; return others as they are."""
+    if isinstance(arg, Variable):
+        return provided.ops.astype(arg, dtype=_FLOAT32) if _is_integer_array(arg._data) else arg
+    return aside(_integers_as_float32, arg) if _is_integer_array(arg) else arg
 
 
 PRIMITIVES: dict[str, Primitive] = {}

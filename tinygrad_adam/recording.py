@@ -11,6 +11,8 @@ each replay.
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections.abc import Callable, Sequence
 from types import CellType
 from typing import Any, NamedTuple, NoReturn
@@ -155,15 +157,16 @@ class Recording(watching.Watcher):
         if output.node is not None:
             tape = output.node.tape
             self._nodes[id(output.node)] = place
+            self._alive.append(output.node)
         self.calls.append(Call(primitive, inputs, place, settings, tape))
 
     def _given(self, arg: Any) -> int:
         """Return the place of an operand that is no Tensor; a replay makes the array of a list anew."""
-        value = operand(arg)
+        value = _operand(arg)
         if not isinstance(arg, list | tuple):
             return self._place_of(value)
         place = self._enter(value)
-        self.calls.append(Call(operand, (self._place_of(arg),), place, {}))
+        self.calls.append(Call(_operand, (self._place_of(arg),), place, {}))
         return place
 
     def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
@@ -197,10 +200,18 @@ class Recording(watching.Watcher):
             shape=variable._data.shape,
         )
 
+    def replaced(self, variable: Any, before: Any) -> None:
+        """Know the old value by the place of the Tensor; refuse a change of an argument."""
+        place = self._place_of(variable)
+        if place < self.arguments:
+            self.changed(variable, "an operator such as +=")
+        self._know(before, place)
+        if self.held.get(place) is variable:
+            self.held[place] = before
+
     def detached(self, variable: Any, result: Any) -> None:
         """Know a Tensor without history by the place of the one whose memory it shares."""
-        self._places[id(result)] = self._place_of(variable)
-        self._alive.append(result)
+        self._know(result, self._place_of(variable))
 
     def draws(self) -> None:
         """Refuse random numbers but for the keys of dropout."""
@@ -233,8 +244,6 @@ class Recording(watching.Watcher):
         if isinstance(value, Variable):
             place = self._nodes.get(id(value.node)) if value.node else self._places.get(id(value))
             if place is not None:
-                if value.requires_grad and value.node is None and self.held.get(place) is not value:
-                    _refuse("a Tensor that was cut off, or an argument, must not require a gradient inside")
                 return place
             if value.node is not None:
                 _refuse(
@@ -252,13 +261,24 @@ class Recording(watching.Watcher):
         array = value
         if isinstance(value, Variable):
             array = value._data
-            self._places[id(value)] = place
-            self._alive.append(value)
+            self._know(value, place)
         if is_array(array):
             self._raw.setdefault(id(array), place)
             self._alive.append(array)
         self.forms.append((getattr(array, "shape", None), getattr(array, "dtype", None)))
         return place
+
+    def _know(self, variable: Variable, place: int) -> None:
+        """Remember the place of a Tensor as long as it lives; it must go when the function drops it.
+
+        Its id may then be that of another one, and ``x += y`` asks whether views of `x` are in use.
+        """
+        self._places[id(variable)] = place
+        self._alive.append(weakref.ref(variable, functools.partial(_forget, self._places, id(variable))))
+
+
+def _forget(places: dict[int, int], key: int, _: object) -> None:
+    places.pop(key, None)
 
 
 def results_of(returned: Any) -> tuple[tuple[Variable, ...], bool]:
@@ -271,6 +291,10 @@ def results_of(returned: Any) -> tuple[tuple[Variable, ...], bool]:
                 **{f"result[{i}]": type(result).__name__},
             )  # fmt: skip
     return results, results is not returned
+
+
+def _operand(value: Any) -> Any:
+    return operand(WHERE, value)
 
 
 def _member(members: tuple[Any, ...], i: int) -> Any:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 
 from . import autograd, ops, watching
-from .backend.convert import check_dtype, get_default_dtype, known_dtype, operand
+from .backend.convert import (
+    assignable,
+    check_dtype,
+    get_default_dtype,
+    known_dtype,
+    require_numbers,
+)
 from .backend.device import (
+    CPU,
     Array,
     asarray,
     backend_of,
@@ -20,13 +29,15 @@ from .backend.device import (
     get_backend,
     is_array,
     on_device_of,
+    same_view,
+    share_memory,
     to_device,
     to_host,
 )
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .methods import Operand, Operations
 from .ops.indexing import raw_index
-from .primitive import detached, is_grad_enabled, look_at, provided
+from .primitive import Variable, detached, is_grad_enabled, look_at, provided, share_version
 from .rowsparse import RowSparse
 from .words import answer_attributes
 
@@ -38,15 +49,49 @@ if TYPE_CHECKING:
 _hook_numbers = itertools.count()
 
 
+def _is_operand(value: object) -> bool:
+    """Tell whether it is of a kind that operations take, though they may refuse what it holds."""
+    return isinstance(value, Variable | list | tuple) or is_array(value)
+
+
+def _known(operation: Any, reflected: str) -> Callable[[Any, Any], Any]:
+    """Make a method of an operation, which leaves objects of other classes to their `reflected` method."""
+
+    def method(self: Tensor, other: Operand) -> Any:
+        try:
+            return operation(self, other)
+        except DTypeError:
+            kind = type(other)
+            ours = _is_operand(other) or isinstance(other, Number) or kind.__module__ == "builtins"
+            if ours or getattr(kind, reflected, None) is getattr(object, reflected, None):
+                raise
+            return NotImplemented
+
+    return method
+
+
+def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, Any], Any], ...]:
+    """Make the methods for ``x + y``, ``y + x`` and ``x += y`` of an operation."""
+
+    def reflected(self: Tensor, other: Operand) -> Any:
+        return operation(other, self)
+
+    def in_place(self: Tensor, other: Operand) -> Any:
+        return self._in_place(operation, symbol, other)
+
+    there = f"__r{name}__"
+    return _known(operation, there), reflected, _known(in_place, there)
+
+
 class Tensor(Operations):
     """An array with a gradient.
 
     Made by `tensor` or by operations on other Tensors; the constructor is for the engine.
 
-    Attributes
-    ----------
-    requires_grad : bool
-        Whether a gradient is wanted.
+    ``x += y`` and its like change the Tensor itself, so every name that it has sees the change. Where the
+    operation is not recorded they write into its memory, which views of it see as well. Where it is recorded,
+    the Tensor gets a new array and a new place in the graph, because rules may have kept the old array;
+    while a view (or the base of a view) lives that would not see this, they raise: write ``x = x + y``.
     """
 
     __slots__ = ()
@@ -55,18 +100,57 @@ class Tensor(Operations):
 
     @property
     def data(self) -> Array:
-        """The raw array, of NumPy or of the device's library; assigning swaps the value."""
+        """The raw array, of NumPy or of the device's library; assigning copies into its memory.
+
+        Raises
+        ------
+        ShapeError
+            On assignment, if the new value has another shape.
+        DTypeError
+            On assignment, if the new value does not hold numbers, or holds floats where integers stand.
+        """
         return look_at(self, "data")
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._assign(look_at(value, "data"))
+        where = f"{type(self).__name__}.data"
+        array = assignable(where, look_at(value, "data"), self._data)
+        if array.shape != self.shape:
+            raise ShapeError(
+                where, "the new value must have the same shape", tensor=self.shape, value=array.shape
+            )
+        self._write(where, ..., array)
 
-    def _assign(self, value: Any) -> None:
+    def _write(self, where: str, index: Any, value: Any) -> None:
+        """Write into the memory, which all views share."""
         if watching.anyone:
-            watching.tell("changed", self, "assignment")
-        self._data = asarray(value, dtype=self.dtype, device=self.device)
+            watching.tell("changed", self, where)
+        self._require_elements_of_its_own(where)
+        shown = {} if index is ... else {"index": index}
+        try:
+            with on_device_of(self._data, where):
+                self._data[index] = value
+        except IndexError as error:
+            raise IndexingError(where, str(error), shape=self.shape, **shown) from error
+        except ValueError as error:
+            raise ShapeError(where, str(error), shape=self.shape, **shown) from error
+        except (TypeError, OverflowError) as error:
+            raise DTypeError(where, str(error), dtype=self.dtype, value=repr(value)) from error
         self._version[0] += 1
+
+    def _require_elements_of_its_own(self, where: str) -> None:
+        """Refuse to write to a view made by broadcasting, as NumPy does; CuPy would write to it."""
+        array = self._data
+        if (
+            0 in array.strides
+            and array.size
+            and any(n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True))
+        ):
+            raise ShapeError(
+                where,
+                "elements of a view made by broadcasting share memory, so it is read-only; change a .copy()",
+                shape=self.shape,
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,7 +199,12 @@ class Tensor(Operations):
             raise GraphError(
                 "numpy", "this Tensor requires a gradient; call .detach() first", shape=self.shape
             )
-        return to_host(look_at(self, "numpy"))
+        array = look_at(self, "numpy")
+        if backend_of((array,)) is not CPU:
+            return to_host(array)
+        view: NDArray[Any] = array.view()
+        share_version(self, view)
+        return view
 
     def item(self) -> Any:
         """Return the only element as a Python number.
@@ -184,6 +273,7 @@ class Tensor(Operations):
         g = self._grad
         return g if g is None or isinstance(g, Tensor | RowSparse) else Tensor(g)
 
+    # Assigning copies: else two leaves that are given one array would add into each other.
     @grad.setter
     def grad(self, value: Any) -> None:
         if watching.anyone:
@@ -192,10 +282,12 @@ class Tensor(Operations):
             self._grad = None
             return
         if isinstance(value, RowSparse):
-            g = value.astype(self.dtype)
+            g = value.astype(self.dtype).copy()
         else:
-            raw = value._data if isinstance(value, Tensor) else value
-            g = asarray(raw, dtype=self.dtype, device=self.device)
+            g = value._data if isinstance(value, Tensor) else value
+            if g is not self._grad:  # as it is after ``x.grad *= 2``
+                with on_device_of(self._data, "grad"):
+                    g = backend_of((self._data,)).xp.array(assignable("grad", g, self._data), self.dtype)
         if g.shape != self.shape:
             raise ShapeError(
                 "grad", "a gradient must have the Tensor's shape", tensor=self.shape, grad=g.shape
@@ -206,6 +298,15 @@ class Tensor(Operations):
             self._grad = g
         if watching.anyone:
             watching.tell("assigned", self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted; can be set on leaves that hold floats."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether a gradient is wanted for this leaf, and return it.
@@ -227,7 +328,7 @@ class Tensor(Operations):
             )
         if watching.anyone and requires_grad != self.requires_grad:
             watching.tell("changed", self, "requires_grad_")
-        self.requires_grad = requires_grad
+        self._requires_grad = bool(requires_grad)
         return self
 
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -353,139 +454,123 @@ class Tensor(Operations):
 
     # --- Operators -----------------------------------------------------------------------
 
-    def __add__(self, other: Operand) -> Tensor:
-        return ops.add(self, other)
+    # Each line: ``x + y``, ``y + x`` and ``x += y``.
+    __add__, __radd__, __iadd__ = _operators(ops.add, "add", "+")
+    __sub__, __rsub__, __isub__ = _operators(ops.subtract, "sub", "-")
+    __mul__, __rmul__, __imul__ = _operators(ops.multiply, "mul", "*")
+    __truediv__, __rtruediv__, __itruediv__ = _operators(ops.divide, "truediv", "/")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators(ops.floor_divide, "floordiv", "//")
+    __mod__, __rmod__, __imod__ = _operators(ops.remainder, "mod", "%")
+    __pow__, __rpow__, __ipow__ = _operators(ops.power, "pow", "**")
+    __matmul__, __rmatmul__, __imatmul__ = _operators(ops.matmul, "matmul", "@")
+    __and__, __rand__, __iand__ = _operators(ops.bitwise_and, "and", "&")
+    __or__, __ror__, __ior__ = _operators(ops.bitwise_or, "or", "|")
+    __xor__, __rxor__, __ixor__ = _operators(ops.bitwise_xor, "xor", "^")
+    __lt__ = _known(ops.less, "__gt__")
+    __le__ = _known(ops.less_equal, "__ge__")
+    __gt__ = _known(ops.greater, "__lt__")
+    __ge__ = _known(ops.greater_equal, "__le__")
 
-    def __radd__(self, other: Operand) -> Tensor:
-        return ops.add(other, self)
+    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return self._compared(ops.equal, other)
 
-    def __sub__(self, other: Operand) -> Tensor:
-        return ops.subtract(self, other)
+    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return self._compared(ops.not_equal, other)
 
-    def __rsub__(self, other: Operand) -> Tensor:
-        return ops.subtract(other, self)
+    def _compared(self, operation: Any, other: Operand) -> Any:
+        """Compare by elements; with None, text and others that are no numbers as Python does: not equal."""
+        if other is None:
+            return NotImplemented
+        try:
+            return operation(self, other)
+        except DTypeError:
+            if _is_operand(other):
+                raise
+            return NotImplemented
 
-    def __mul__(self, other: Operand) -> Tensor:
-        return ops.multiply(self, other)
+    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
 
-    def __rmul__(self, other: Operand) -> Tensor:
-        return ops.multiply(other, self)
-
-    def __truediv__(self, other: Operand) -> Tensor:
-        return ops.divide(self, other)
-
-    def __rtruediv__(self, other: Operand) -> Tensor:
-        return ops.divide(other, self)
-
-    def __floordiv__(self, other: Operand) -> Tensor:
-        return ops.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Operand) -> Tensor:
-        return ops.floor_divide(other, self)
-
-    def __mod__(self, other: Operand) -> Tensor:
-        return ops.remainder(self, other)
-
-    def __rmod__(self, other: Operand) -> Tensor:
-        return ops.remainder(other, self)
-
-    def __pow__(self, other: Operand) -> Tensor:
-        return ops.power(self, other)
-
-    def __rpow__(self, other: Operand) -> Tensor:
-        return ops.power(other, self)
-
-    def __matmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(self, other)
-
-    def __rmatmul__(self, other: Operand) -> Tensor:
-        return ops.matmul(other, self)
+    def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
 
     def __neg__(self) -> Tensor:
         return ops.negative(self)
 
+    def __pos__(self) -> Tensor:
+        return self.copy()
+
     def __abs__(self) -> Tensor:
         return ops.abs(self)
 
-    def __iadd__(self, other: Operand) -> Tensor:
-        return self._in_place(ops.add, other)
+    def __invert__(self) -> Tensor:
+        return ops.invert(self)
 
-    def __isub__(self, other: Operand) -> Tensor:
-        return self._in_place(ops.subtract, other)
+    __round__ = Operations.round
 
-    def __imul__(self, other: Operand) -> Tensor:
-        return self._in_place(ops.multiply, other)
+    def __contains__(self, value: Operand) -> bool:
+        found: Any = self == value
+        return found is not False and bool(look_at(found, "in").any())
 
-    def __itruediv__(self, other: Operand) -> Tensor:
-        return self._in_place(ops.divide, other)
-
-    def _in_place(self, operation: Any, other: Operand) -> Tensor:
-        """Write the result into this Tensor's memory, unless the step is to be recorded."""
-        if is_grad_enabled():
-            if self.requires_grad and self.node is None:
-                raise GraphError(
-                    operation.name,
-                    "a leaf that requires a gradient cannot be changed in place while operations are "
-                    "recorded; do so inside no_grad()",
-                    shape=self.shape,
-                )
-            if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
-                return operation(self, other)
+    def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
+        """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
+        recorded = is_grad_enabled() and (self._requires_grad or getattr(other, "requires_grad", False))
+        if not recorded:
+            result = operation(self, other)
+            self._require_fit(operation.name, symbol, result)
+            self._write(operation.name, ..., result._data)
+            return self
+        self._require_replaceable(operation.name, symbol)
+        before = Tensor(self._data, self._requires_grad, self.node, self._version)
         if watching.anyone:
-            watching.tell("changed", self, operation.name)
-        result = operation(self._data, other._data if isinstance(other, Tensor) else operand(other))
+            watching.tell("replaced", self, before)
+        result = operation(before, before if other is self else other)
+        self._require_fit(operation.name, symbol, result)
+        result = result.astype(self.dtype)
+        if self.node is not None:
+            # retain_grad() asked for the gradient of this Tensor; a hook stays with the value that it saw.
+            result.node.retainer, self.node.retainer = self.node.retainer, None
+        self._data, self._version = result._data, result._version
+        self.node, self._requires_grad = result.node, True
+        return self
+
+    def _require_fit(self, where: str, symbol: str, result: Tensor) -> None:
+        """Refuse a result that would lose its fractions or its shape in this Tensor."""
         if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
             raise DTypeError(
-                operation.name,
-                "an in-place result must fit the dtype",
+                where,
+                f"an in-place result must fit the dtype; write x = x {symbol} ...",
                 before=self.dtype,
                 after=result.dtype,
             )
         if result.shape != self.shape:
             raise ShapeError(
-                operation.name,
-                "an in-place result must keep the shape",
+                where,
+                f"an in-place result must keep the shape; write x = x {symbol} ...",
                 before=self.shape,
                 after=result.shape,
             )
-        self._require_elements_of_its_own(operation.name)
-        try:
-            with on_device_of(self._data, operation.name):
-                self._data[...] = result
-        except ValueError as error:
-            raise ShapeError(operation.name, f"{error}; change a .copy()", shape=self.shape) from error
-        self._version[0] += 1
-        return self
 
-    def _require_elements_of_its_own(self, where: str) -> None:
-        """Refuse to write to a view made by broadcasting, as NumPy does; CuPy would write to it."""
-        array = self._data
-        if 0 in array.strides and any(
-            n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True)
-        ):
-            raise ShapeError(
+    def _require_replaceable(self, where: str, symbol: str) -> None:
+        """Refuse a new array for a leaf, or where a view would go on showing the old one."""
+        if self.node is None and (self._requires_grad or self._grad_buffer is not None):
+            raise GraphError(
                 where,
-                "elements of a view made by broadcasting share memory, so it is read-only; change a .copy()",
+                "a leaf that requires a gradient cannot be changed in place while operations are "
+                f"recorded; do so inside no_grad(), or write x = x {symbol} ...",
                 shape=self.shape,
             )
-
-    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)
-
-    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)
-
-    def __lt__(self, other: Operand) -> Tensor:
-        return ops.less(self, other)
-
-    def __le__(self, other: Operand) -> Tensor:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Operand) -> Tensor:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Operand) -> Tensor:
-        return ops.greater_equal(self, other)
+        for reference in self._version[1:]:
+            other = reference()
+            if other is None or other is self:
+                continue
+            if share_memory(self._data, other._data if isinstance(other, Tensor) else other):
+                raise GraphError(
+                    where,
+                    "this Tensor shares its memory with another, as views, detach() and numpy() do, which "
+                    f"would not see the change while operations are recorded; write x = x {symbol} ...",
+                    shape=self.shape,
+                )
 
     __hash__ = object.__hash__
 
@@ -499,22 +584,11 @@ class Tensor(Operations):
                 "it cannot be recorded; use where() or concatenate(), or assign inside no_grad()",
                 shape=self.shape,
             )
-        if watching.anyone:
-            watching.tell("changed", self, "item assignment")
         raw = value._data if isinstance(value, Tensor) else value
+        require_numbers("item assignment", raw)
         if is_array(raw) or isinstance(raw, list | tuple):
-            raw = asarray(raw, device=self.device)
-        self._require_elements_of_its_own("item assignment")
-        try:
-            with on_device_of(self._data, "item assignment"):
-                self._data[raw_index(index, self._data)] = raw
-        except IndexError as error:
-            raise IndexingError("item assignment", str(error), shape=self.shape, index=index) from error
-        except ValueError as error:
-            raise ShapeError("item assignment", str(error), shape=self.shape, index=index) from error
-        except TypeError as error:
-            raise DTypeError("item assignment", str(error), dtype=self.dtype, value=repr(value)) from error
-        self._version[0] += 1
+            raw = asarray(raw, device=self.device, where="item assignment")
+        self._write("item assignment", raw_index(index, self._data), raw)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -554,28 +628,64 @@ class Tensor(Operations):
         dtype = (
             "" if self.dtype in (get_default_dtype(), numpy.int64, numpy.bool_) else f", dtype={self.dtype}"
         )
+        shape = f", shape={self.shape}" if self.size == 0 and self.ndim != 1 else ""
         device = "" if self.device == "cpu" else f", device={self.device}"
         made = f", made_by={self.node.primitive.name}" if self.node is not None else ""
-        return (
-            f"tensor({values}{dtype}{device}{made or (', requires_grad=True' if self.requires_grad else '')})"
-        )
+        origin = made or (", requires_grad=True" if self.requires_grad else "")
+        return f"tensor({values}{shape}{dtype}{device}{origin})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         look_at(self, "copying")
+        self._require_leaf("pickle")
         return super().__reduce_ex__(protocol)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __getstate__(self) -> Any:
+        slots = {name: getattr(self, name) for name in Variable.__slots__ if name != "__weakref__"}
+        slots["_version"] = self._version[:1]
+        return getattr(self, "__dict__", None), slots
+
+    def __setstate__(self, state: Any) -> None:
+        for name, value in {**(state[0] or {}), **state[1]}.items():
+            setattr(self, "_requires_grad" if name == "requires_grad" else name, value)
+
+    def __copy__(self) -> Tensor:
+        if self.node is not None:
+            return self.copy()
+        with on_device_of(self._data, "copy"):
+            return self._twin(look_at(self, "copy").copy(), [0])
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
+        self._require_leaf("deepcopy")
+        with on_device_of(self._data, "deepcopy"):
+            look_at(self, "deepcopy")
+            key = ("memory", id(self._version))
+            if key not in memo:
+                sharers = [reference() for reference in self._version[1:]]
+                arrays = [self._data, *(other._data for other in sharers if isinstance(other, Tensor))]
+                whole = max(arrays, key=operator.attrgetter("nbytes"))
+                memo[key] = whole, whole.copy(order="K"), [0]
+            whole, copy, version = memo[key]
+            array = same_view(self._data, whole, copy)
+            if array is None:
+                array, version = self._data.copy(), [0]
+            memo[id(self)] = twin = self._twin(array, version)
+            version.append(weakref.ref(twin, version.remove))
+        return twin
+
+    def _require_leaf(self, where: str) -> None:
         if self.node is not None:
             raise GraphError(
-                "deepcopy",
+                where,
                 "only leaves can be copied with their gradient; call .detach() first",
                 shape=self.shape,
             )
-        with on_device_of(self._data, "deepcopy"):
-            twin = type(self)(look_at(self, "deepcopy").copy(), self.requires_grad)
-            memo[id(self)] = twin
-            if self._grad is not None:
-                twin.grad = self._grad.copy()
+
+    def _twin(self, array: Array, version: list[Any]) -> Tensor:
+        """Make a leaf of the same class with that array, and with a copy of the gradient."""
+        twin = type(self).__new__(type(self))
+        Variable.__init__(twin, array, self._requires_grad, version=version)
+        if self._grad is not None:
+            twin.grad = self._grad
         return twin
 
     # --- NumPy's protocols ---------------------------------------------------------------
@@ -595,6 +705,8 @@ class Tensor(Operations):
         return operation(*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
+        if function in (numpy.shape, numpy.ndim, numpy.size) and len(args) == 1:
+            return getattr(args[0], function.__name__)
         operation = getattr(ops, _UFUNC_NAMES.get(function.__name__, function.__name__), None)
         # numpy.linalg has other functions under some of the same names.
         if operation is None or function.__module__ != "numpy":
@@ -608,4 +720,4 @@ class Tensor(Operations):
 answer_attributes("Tensor", Tensor)
 provided.tensor_class = Tensor
 
-_UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min"}
+_UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min", "around": "round"}

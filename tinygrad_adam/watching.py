@@ -38,6 +38,9 @@ class Watcher:
     def changed(self, variable: Any, where: str) -> None:
         """Hear that a Tensor is about to be changed in place, or its gradient, hooks or freezing."""
 
+    def replaced(self, variable: Any, before: Any) -> None:
+        """Hear that a Tensor is about to get another value and history; `before` has those of now."""
+
     def detached(self, variable: Any, result: Any) -> None:
         """Hear that `result` shares the memory of a Tensor, but not its history."""
 

@@ -10,7 +10,7 @@ import numpy
 
 from ..errors import DTypeError
 from ..scopes import scope
-from .device import is_array
+from .device import Array, asarray, backend_of, device_of, is_array, require_no_mask
 
 _FLOAT32 = numpy.dtype("float32")
 _default_dtype: ContextVar[Any] = ContextVar("tinygrad_adam_default_dtype", default=_FLOAT32)
@@ -62,7 +62,8 @@ def known_dtype(where: str, dtype: Any) -> Any:
 
 def check_dtype(where: str, dtype: Any) -> None:
     """Refuse data types that Tensors do not hold."""
-    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16:
+    # Types that other packages register, such as 8-bit floats, have numbers from 256 on.
+    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16 or dtype.num >= 256:
         raise DTypeError(
             where,
             "Tensors hold float32, float64, integers or truth values; give dtype= to convert",
@@ -81,8 +82,11 @@ def array_of(where: str, data: Any, dtype: Any = None) -> Any:
         If the data are no numbers, or of a type that Tensors do not hold.
     """
     try:
+        require_numbers(where, data)
         array = numpy.array(data, dtype=dtype)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        if isinstance(error, DTypeError):
+            raise
         raise DTypeError(where, f"the data do not form an array of numbers: {error}") from error
     if dtype is None and array.dtype == numpy.float64 and not isinstance(data, numpy.ndarray | numpy.generic):
         array = array.astype(_default_dtype.get())
@@ -92,33 +96,81 @@ def array_of(where: str, data: Any, dtype: Any = None) -> Any:
     return array
 
 
-def operand(value: Any) -> Any:
+def require_numbers(where: str, data: Any) -> None:
+    """Refuse masks, and what a cast would quietly make a number of: None, text, dates, imaginary parts."""
+    require_no_mask(where, data)
+    if isinstance(data, list | tuple):
+        if not {float, int, bool}.issuperset(map(type, data)):
+            for element in data:
+                require_numbers(where, element)
+    elif data is None or isinstance(data, str | bytes) or _kind(data) in "OSUTMmc":
+        dtype = getattr(data, "dtype", None) or numpy.asarray(data).dtype
+        raise DTypeError(where, "the data do not form an array of numbers", dtype=dtype, got=repr(data))
+
+
+def _kind(data: Any) -> str:
+    kind: str = getattr(getattr(data, "dtype", None), "kind", "f")
+    return kind
+
+
+def assignable(where: str, data: Any, like: Array) -> Array:
+    """Copy data that are to become the value or the gradient of a Tensor whose array is `like`.
+
+    Raises
+    ------
+    DTypeError
+        If they are no numbers, or floats where `like` holds integers: the fractions would be lost.
+    """
+    require_numbers(where, data)
+    array = asarray(data, device=device_of(like), where=where)
+    if _KINDS.find(array.dtype.kind) > _KINDS.find(like.dtype.kind) or array.dtype.kind not in _KINDS:
+        raise DTypeError(
+            where, "the values do not fit the dtype; cast them first", dtype=like.dtype, got=array.dtype
+        )
+    backend = backend_of((like,))
+    with backend.current(where):
+        return backend.xp.array(array, dtype=like.dtype)
+
+
+_KINDS = "buif"
+"""Kinds of numbers; each fits into those after it (and integers into unsigned ones, as in NumPy)."""
+
+
+def operand(where: str, value: Any) -> Any:
     """Return what stands beside a Tensor as operations take it: a plain array, or a number.
 
-    Python numbers stay what they are, since an array made of one would widen float32 to float64.
+    Numbers of Python and NumPy become or stay Python's, whose dtype is that of the Tensor beside them if it
+    can hold their kind: an array made of one would widen float32 to float64. An integer that no integer
+    dtype holds becomes a float.
 
     Raises
     ------
     DTypeError
         If it is none of these, or hides something that would be lost, such as a mask.
     """
+    if isinstance(value, numpy.generic):
+        value = value.item()
     if type(value) in _NUMBERS:
-        return value
-    if not is_array(value) and not isinstance(value, numpy.generic):
+        if type(value) is not int or value.bit_length() < 64:
+            return value
+        try:
+            return value if 0 <= value < 2**64 else float(value)
+        except OverflowError as error:
+            raise DTypeError(where, "this integer is greater than any float") from error
+    if not is_array(value):
         if isinstance(value, float | int):
             return value
         try:
-            return array_of("operand", value)
+            return array_of(where, value)
         except DTypeError as error:
             raise DTypeError(
-                "operand",
+                where,
                 "beside a Tensor there must be a Tensor, an array, or real numbers",
                 operand=repr(value),
                 type=type(value).__name__,
             ) from error
-    if hasattr(value, "mask"):
-        raise DTypeError("operand", "a Tensor has no mask; call .filled() first", type=type(value).__name__)
-    check_dtype("operand", value.dtype)
+    require_no_mask(where, value)
+    check_dtype(where, value.dtype)
     if isinstance(value, numpy.ndarray):
         # A subclass, such as numpy.matrix, may give an operator in a gradient rule another meaning.
         return numpy.asarray(value)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..errors import DeviceError, OptionError
+from ..errors import DeviceError, DTypeError, OptionError
 from .kernels import KernelTable
 
 Array = Any
@@ -144,13 +144,31 @@ def device(name: str) -> str:
         return "cpu"
 
 
-def asarray(data: Any, dtype: Any = None, device: str = "cpu") -> Array:
-    """Turn nested sequences or an array into an array on `device`, copying only when needed."""
+def asarray(data: Any, dtype: Any = None, device: str = "cpu", where: str = "asarray") -> Array:
+    """Turn nested sequences or an array into an array on `device`, copying only when needed.
+
+    Raises
+    ------
+    DTypeError
+        In the name of the operation `where`, if the data do not form an array, or hide values by a mask.
+    """
     backend = get_backend(device)
     if _is_on_gpu(data):
         data = to_device(data, device)
-    with backend.current("asarray"):
-        return backend.xp.asarray(data, dtype=dtype)
+    require_no_mask(where, data)
+    with backend.current(where):
+        try:
+            return backend.xp.asarray(data, dtype=dtype)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DTypeError(where, f"the data do not form an array: {error}") from error
+
+
+def require_no_mask(where: str, data: Any) -> None:
+    """Refuse arrays that hide some of their values: what computes here would use those as well."""
+    if type(data) is not numpy.ndarray:
+        mask = getattr(data, "mask", None)
+        if mask is not None and not callable(mask):  # pandas has a method of that name
+            raise DTypeError(where, "a Tensor has no mask; call .filled() first", type=type(data).__name__)
 
 
 def to_device(array: Array, device: str) -> Array:
@@ -175,6 +193,43 @@ def address_of(array: Array) -> int:
     if backend_of((array,)) is CPU:
         return int(array.__array_interface__["data"][0])
     return int(array.data.ptr)
+
+
+def share_memory(a: Array, b: Array) -> bool:
+    """Tell whether two arrays have an element in common, so that a change of one shows in the other."""
+    if device_of(a) != device_of(b):
+        return False
+    return numpy.shares_memory(numpy.asarray(_Outline(a)), numpy.asarray(_Outline(b)))
+
+
+def same_view(array: Array, whole: Array, copy: Array) -> Array:
+    """Return the elements of `copy` that `array` is of `whole`, as a view; None if it reaches beyond.
+
+    Both have the dtype of `array`. What lies in memory with gaps has no copy that lies alike.
+    """
+    if array is whole:
+        return copy
+    first = (address_of(array) - address_of(whole)) // whole.itemsize
+    steps = [stride // whole.itemsize * (n - 1) for n, stride in zip(array.shape, array.strides, strict=True)]
+    low, high = first + sum(min(step, 0) for step in steps), first + sum(max(step, 0) for step in steps)
+    if copy.strides != whole.strides or low < 0 or high >= whole.size or not array.size:
+        return None
+    as_strided = backend_of((copy,)).xp.lib.stride_tricks.as_strided
+    memory = as_strided(copy, (copy.size,), (copy.itemsize,))
+    return as_strided(memory[first:], array.shape, array.strides)
+
+
+class _Outline:
+    """Where the elements of an array lie, for NumPy, which reads none of them."""
+
+    def __init__(self, array: Array) -> None:
+        self.__array_interface__ = {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (address_of(array), True),
+            "strides": array.strides,
+            "version": 3,
+        }
 
 
 def device_of(array: Array) -> str:

@@ -49,7 +49,7 @@ def _fan(weight: Tensor, mode: str) -> int:
 
 
 def _fill(weight: Tensor, values: Any) -> Tensor:
-    weight._assign(numpy.asarray(values, dtype=weight.dtype))
+    weight.data = values
     return weight
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend.convert import check_dtype, known_dtype
+from ..errors import DTypeError
 from ..primitive import primitive
 
 # A rule says what it needs by naming it: `a` and `b` are inputs, `y` the output, `g` the gradient
@@ -49,7 +51,14 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
     b=lambda xp, g, a, y: g * y * xp.log(xp.where(xp.equal(a, 0), 1, a)),
 )
 def power(xp: Any, a: Any, b: Any) -> Any:
-    """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN."""
+    """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN.
+
+    Integers have no negative powers. On a GPU an array of exponents is not looked at, and gives integers.
+    """
+    if (
+        isinstance(b, int) and b < 0 and hasattr(a, "dtype") and a.dtype.kind in "iu"
+    ):  # on a GPU it would be 0
+        raise DTypeError("power", "integers have no negative powers; cast them to floats", a=a.dtype, b=b)
     return xp.power(a, b)
 
 
@@ -84,6 +93,12 @@ def sign(xp: Any, a: Any) -> Any:
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g))
+def round(xp: Any, a: Any, *, decimals: int = 0) -> Any:
+    """Round to that many decimals, halves to even; piecewise constant, so its gradient is zero."""
+    return xp.round(a, decimals)
+
+
+@primitive(a=lambda xp, g: xp.zeros_like(g))
 def zeros_like(xp: Any, a: Any) -> Any:
     """Zeros of the shape and dtype of `a`."""
     return xp.zeros_like(a)
@@ -92,6 +107,7 @@ def zeros_like(xp: Any, a: Any) -> Any:
 @primitive(a=lambda g: g)
 def astype(xp: Any, a: Any, *, dtype: Any) -> Any:
     """Cast to `dtype`; the gradient is cast back."""
+    check_dtype("astype", known_dtype("astype", dtype))
     return a.astype(dtype)
 
 
@@ -268,6 +284,30 @@ def greater(xp: Any, a: Any, b: Any) -> Any:
 def greater_equal(xp: Any, a: Any, b: Any) -> Any:
     """Whether ``a >= b``, element by element."""
     return xp.greater_equal(a, b)
+
+
+@primitive()
+def bitwise_and(xp: Any, a: Any, b: Any) -> Any:
+    """``a & b`` of truth values, or bit by bit of integers."""
+    return xp.bitwise_and(a, b)
+
+
+@primitive()
+def bitwise_or(xp: Any, a: Any, b: Any) -> Any:
+    """``a | b`` of truth values, or bit by bit of integers."""
+    return xp.bitwise_or(a, b)
+
+
+@primitive()
+def bitwise_xor(xp: Any, a: Any, b: Any) -> Any:
+    """``a ^ b`` of truth values, or bit by bit of integers."""
+    return xp.bitwise_xor(a, b)
+
+
+@primitive()
+def invert(xp: Any, a: Any) -> Any:
+    """``~a`` of truth values, or bit by bit of integers."""
+    return xp.invert(a)
 
 
 @primitive()

@@ -41,8 +41,7 @@ def _add_at(kernels: Any, a: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     return kernels.add_at(a, index, shape)
 
 
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
+def _is_basic(parts: tuple[Any, ...]) -> bool:
     return all(
         p is None
         or p is Ellipsis
@@ -74,10 +73,10 @@ def raw_index(index: Any, like: Any) -> Any:
                 array=f"{like.shape} {like.dtype} on {there}",
                 index=f"{index.shape} {index.dtype} on {here}",
             )
-        return asarray(index, device=there)
+        return asarray(index, device=there, where="getitem")
     if isinstance(index, list):
         # An empty list would become a float array, which cannot index.
-        return asarray(index, dtype=None if index else int, device=device_of(like))
+        return asarray(index, dtype=None if index else int, device=device_of(like), where="getitem")
     return index
 
 
@@ -99,9 +98,9 @@ def getitem(a: Any, index: Any) -> Any:
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, slice) for part in parts):
         parts = tuple(_fixed(part) if isinstance(part, slice) else part for part in parts)
-        index = parts if isinstance(index, tuple) else parts[0]
-    if _is_basic(index):
-        return _slice(a, index=index)
+    if _is_basic(parts):
+        # NumPy makes a number of what such an index leaves without axes; with an ellipsis, a view.
+        return _slice(a, index=parts if Ellipsis in parts else (*parts, Ellipsis))
     y = _gather(a, index=aside(_raw_parts, a, isinstance(index, tuple), *parts))
     return relying_on(y, "getitem", index=parts)
 

@@ -308,7 +308,11 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     axis1, axis2 : int
         Rows and columns of the matrices.
     """
-    axes = normalize_axes((axis1, axis2), a.ndim, "diagonal")
+    return _diagonal("diagonal", a, offset, axis1, axis2)
+
+
+def _diagonal(where: str, a: Any, offset: int, axis1: int, axis2: int) -> Any:
+    axes = normalize_axes((axis1, axis2), a.ndim, where)
     a = moveaxis(a, axes, (-2, -1))
     rows, columns = a.shape[-2:]
     start_row, start_column = max(-offset, 0), max(offset, 0)
@@ -325,7 +329,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """Sum of the `diagonal`."""
-    return sum(diagonal(a, offset, axis1, axis2), axis=-1)
+    return sum(_diagonal("trace", a, offset, axis1, axis2), axis=-1)
 
 
 @primitive(a=lambda g, k: tril(g, k=k))

@@ -105,8 +105,12 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 
 def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Any:
     """Insert axes of size one at the positions that `axis` names in the result."""
+    return _expanded("expand_dims", a, axis)
+
+
+def _expanded(where: str, a: Any, axis: int | tuple[int, ...]) -> Any:
     count = len(axis) if isinstance(axis, tuple | list) else 1
-    axes = normalize_axes(axis, a.ndim + count, "expand_dims")
+    axes = normalize_axes(axis, a.ndim + count, where)
     sizes = iter(a.shape)
     return reshape(a, shape=tuple(1 if i in axes else next(sizes) for i in range(a.ndim + count)))
 
@@ -133,7 +137,7 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join arrays of one shape along a new axis."""
     if len({tuple(a.shape) for a in arrays}) > 1:
         raise ShapeError("stack", "all arrays must have one shape", shapes=[tuple(a.shape) for a in arrays])
-    return _concatenate(*[expand_dims(a, axis) for a in arrays], axis=axis)
+    return _concatenate(*[_expanded("stack", a, axis) for a in arrays], axis=axis)
 
 
 def split(a: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:

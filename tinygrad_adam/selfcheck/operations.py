@@ -25,7 +25,7 @@ def of_one_element() -> Iterator[Call]:
     for op, drawn in [
         *((name, normal(3, 4)) for name in ("negative", "exp", "expm1", "square", "sin", "cos", "arctan")),
         *((name, normal(3, 4)) for name in ("sinh", "cosh", "tanh", "zeros_like")),
-        *((name, away(3, 4)) for name in ("abs", "reciprocal", "sign")),
+        *((name, away(3, 4)) for name in ("abs", "reciprocal", "sign", "round")),
         *((name, positive(3, 4)) for name in ("log", "sqrt")),
         ("log1p", between(-0.7, 2, 3, 4)),
         ("tan", between(-1.2, 1.2, 3, 4)),
@@ -49,6 +49,8 @@ def of_one_element() -> Iterator[Call]:
     yield call("elu", "far out", fixed([-800.0, 800.0]))
     yield call("gelu", "tanh", normal(3, 4), approximate="tanh", elementwise=True)
     yield call("astype", "", normal(3, 4), dtype=np.float64, keeps_dtype=False, elementwise=True)
+    yield call("round", "decimals", fixed([0.26, -0.34, 12.57]), decimals=1)
+    yield call("round", "halves", fixed([-1.5, -0.5, 0.5, 1.5, 2.5]))
     yield call("isfinite", "", fixed([0.0, np.inf, -np.inf, np.nan]), differentiable=False, keeps_dtype=False)
     for label, low, high in [("both", -0.5, 0.7), ("min", 0.1, None), ("max", None, 0.1)]:
         yield call("clip", label, normal(3, 4), min=low, max=high, elementwise=True)
@@ -95,6 +97,16 @@ def of_two_elements() -> Iterator[Call]:
     for op in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
         yield call(op, "", (fixed([1.0, 2.0, 3.0]), fixed([2.0, 2.0, 2.0])),
                    differentiable=False, keeps_dtype=False)  # fmt: skip
+
+    numbers = fixed([[5, 0], [-6, 1]]), fixed([3, -12])
+    for op in ("bitwise_and", "bitwise_or", "bitwise_xor", "invert"):
+        inputs = numbers[: 1 if op == "invert" else 2]
+        for kind in (np.bool_, np.int64):
+
+            def cast(*arrays: Any, op: str = op, kind: Any = kind) -> Any:
+                return getattr(ops, op)(*[ops.astype(a, dtype=kind) for a in arrays])
+
+            yield call(op, kind.__name__, inputs, cast, differentiable=False, keeps_dtype=False)
 
 
 def reductions() -> Iterator[Call]:
