@@ -291,7 +291,7 @@ def test_a_lack_of_memory_tells_the_sizes():
     x = numbers(1000, 1000)
     strict_cupy.limit[0], strict_cupy.counts["used"] = 10 * 2**20, 9 * 2**20
     for call, name in ((lambda: x + 1, "add"), (lambda: x.sum(axis=0, keepdims=True) + x, "add"),
-                       (lambda: tg.zeros(1000, 1000, device=GPU), "full"), (lambda: x.to("cuda:0"), "to"),
+                       (lambda: tg.zeros(1000, 1000, device=GPU), "zeros"), (lambda: x.to("cuda:0"), "to"),
                        (lambda: numbers(1000, 1000), "to")):  # fmt: skip
         with pytest.raises(
             errors.DeviceError, match=rf"^{name}: the GPU is out of memory; try a smaller"

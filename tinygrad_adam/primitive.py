@@ -583,7 +583,8 @@ class Primitive:
             raise
         except Exception as error:
             self._require_one_device(values)
-            if isinstance(error, ValueError | TypeError | IndexError | OverflowError):
+            of_input = isinstance(error, AttributeError) and any(error.obj is value for value in values)
+            if of_input or isinstance(error, ValueError | TypeError | IndexError | OverflowError):
                 raise self.explained(error, values, settings) from error
             raise
 
@@ -627,7 +628,7 @@ class Primitive:
             shown[self._label(position)] = text or repr(value)
         shown.update({name: repr(value) for name, value in settings.items()})
         kind: type[TinygradAdamError] = ShapeError
-        if isinstance(error, TypeError | OverflowError):  # a number too large for the dtype
+        if not isinstance(error, ValueError | IndexError):  # such as a number too large for the dtype
             kind = DTypeError
         elif isinstance(error, IndexError) and not isinstance(error, ValueError):
             kind = IndexingError

@@ -304,8 +304,18 @@ def answering(function: Callable[..., Any]) -> Callable[..., Any]:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
             raise _refusal(function, error, args, kwargs) from None
+        except AttributeError as error:
+            if error.name not in _OF_ARRAYS or hasattr(error.obj, "shape"):
+                raise
+            raise DTypeError(
+                function.__name__, "takes Tensors or arrays; make one with tg.tensor()", got=repr(error.obj)
+            ) from error
 
     return call
+
+
+_OF_ARRAYS = ("shape", "ndim", "dtype", "size")
+"""What Tensors and arrays have, and a list that was given in their place lacks."""
 
 
 def _refusal(

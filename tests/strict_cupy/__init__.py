@@ -36,7 +36,7 @@ from tinygrad_adam.backend.diagnosis import Driver, Gpu
 
 from . import devices, streams
 from .arrays import UFUNCS, define_operators, module, ndarray, raw, ufunc
-from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, reduction
+from .functions import FROM_NUMPY, FUNCTIONS, METHODS, REDUCTIONS, as_strided, reduction
 from .state import (
     DEVICES,
     MEMORY,
@@ -78,6 +78,7 @@ def _fill() -> None:
         ufunc=ufunc,
         cuda=devices.module,
         RawModule=RawModule,
+        lib=types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=as_strided)),
         is_available=lambda: True,
         get_default_memory_pool=lambda: devices.pool,
         get_array_module=lambda *args: module if any(isinstance(a, ndarray) for a in args) else np,

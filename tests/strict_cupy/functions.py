@@ -236,6 +236,14 @@ def flip(a: ndarray, axis: Any = None) -> ndarray:
     return a._view(np.flip(a._host, axis))
 
 
+def around(a: ndarray, decimals: int = 0) -> ndarray:
+    return own(np.around(_array(a), decimals))
+
+
+def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
+    return x._view(np.lib.stride_tricks.as_strided(x._host, shape, strides))
+
+
 def roll(a: ndarray, shift: Any, axis: Any = None) -> ndarray:
     return own(np.roll(_array(a), shift, axis))
 
@@ -346,7 +354,7 @@ FROM_NUMPY = [
 """Names that CuPy takes over from NumPy as they are."""
 
 FUNCTIONS = [
-    arange, argpartition, argsort, array, asarray, ascontiguousarray, asnumpy, bincount, broadcast_to,
+    arange, argpartition, argsort, around, array, asarray, ascontiguousarray, asnumpy, bincount, broadcast_to,
     can_cast, clip, concatenate, copyto, count_nonzero, cumsum, dot, einsum, empty, empty_like,
     expand_dims, eye, flip, full, full_like, linspace, matmul, median, moveaxis, ndim, nonzero, ones,
     ones_like, outer, pad, ravel, repeat, reshape, result_type, roll, searchsorted, sort, squeeze,

@@ -95,7 +95,7 @@ def sign(xp: Any, a: Any) -> Any:
 @primitive(a=lambda xp, g: xp.zeros_like(g))
 def round(xp: Any, a: Any, *, decimals: int = 0) -> Any:
     """Round to that many decimals, halves to even; piecewise constant, so its gradient is zero."""
-    return xp.round(a, decimals)
+    return xp.around(a, decimals)
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g))
