@@ -297,7 +297,7 @@ def test_a_lack_of_memory_tells_the_sizes():
             errors.DeviceError, match=rf"^{name}: the GPU is out of memory; try a smaller"
         ) as caught:
             call()
-        assert ("7.6 MiB" if name != "full" else "3.8 MiB") in str(caught.value)
+        assert ("7.6 MiB" if name != "zeros" else "3.8 MiB") in str(caught.value)
         assert "9.0 MiB" in str(caught.value)
 
 
