@@ -137,7 +137,11 @@ def _environment(node: Node, g: Any, create_graph: bool) -> dict[str, Any]:
 
 
 def _connected(value: Array, origin: Node | Variable, version: list[int]) -> Variable:
-    return provided.tensor_class(value, True, origin, version) if isinstance(origin, Node) else origin
+    if isinstance(origin, Node):
+        return provided.tensor_class(value, True, origin, version)
+    if origin._version is not version:  # it was frozen, and then x += y made it the result of an operation
+        raise GraphError("backward", "a leaf that the graph needs was changed by an operator such as +=")
+    return origin
 
 
 class _Pass:

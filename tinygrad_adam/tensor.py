@@ -514,18 +514,19 @@ class Tensor(Operations):
 
     def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
         """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
-        recorded = is_grad_enabled() and (self._requires_grad or getattr(other, "requires_grad", False))
+        wanted = self._requires_grad or (isinstance(other, Variable) and other._requires_grad)
+        recorded = wanted and is_grad_enabled()
         if not recorded:
             result = operation(self, other)
-            self._require_fit(operation.name, symbol, result)
-            self._write(operation.name, ..., result._data)
+            self._require_fit(operation.__name__, symbol, result)
+            self._write(operation.__name__, ..., result._data)
             return self
-        self._require_replaceable(operation.name, symbol)
+        self._require_replaceable(operation.__name__, symbol)
         before = Tensor(self._data, self._requires_grad, self.node, self._version)
         if watching.anyone:
             watching.tell("replaced", self, before)
         result = operation(before, before if other is self else other)
-        self._require_fit(operation.name, symbol, result)
+        self._require_fit(operation.__name__, symbol, result)
         result = result.astype(self.dtype)
         if self.node is not None:
             # retain_grad() asked for the gradient of this Tensor; a hook stays with the value that it saw.
@@ -588,7 +589,7 @@ class Tensor(Operations):
         require_numbers("item assignment", raw)
         if is_array(raw) or isinstance(raw, list | tuple):
             raw = asarray(raw, device=self.device, where="item assignment")
-        self._write("item assignment", raw_index(index, self._data), raw)
+        self._write("item assignment", raw_index(index, self._data, "item assignment"), raw)
 
     def __len__(self) -> int:
         if not self.ndim:

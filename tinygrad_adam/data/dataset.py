@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend.device import backend_of, get_backend, to_device
+from ..backend.device import backend_of, get_backend, require_no_mask, to_device
 from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..values import integer
@@ -139,6 +139,7 @@ class TensorDataset:
         """
         if isinstance(index, int | np.integer):
             return tuple(backend_of((rows,)).xp.asarray(rows[0]) for rows in self[[int(index)]])
+        require_no_mask("TensorDataset", index)
         return self._transformed(self._rows(index if isinstance(index, slice | list) else np.asarray(index)))
 
     def batch(self, rows: NDArray[np.intp], generator: np.random.Generator, /) -> Arrays:
@@ -231,6 +232,7 @@ def _tuple(name: str, returned: Arrays) -> Arrays:
 
 
 def _on_host(value: Any) -> NDArray[Any]:
+    require_no_mask("TensorDataset", value)
     if isinstance(value, np.ndarray):
         return value
     if not hasattr(value, "numpy"):

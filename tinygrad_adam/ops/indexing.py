@@ -6,6 +6,7 @@ import operator
 from numbers import Integral
 from typing import Any
 
+from ..backend.convert import require_numbers
 from ..backend.device import asarray, backend_of, device_of, is_array
 from ..errors import DeviceError, ShapeError
 from ..primitive import Variable, aside, look_at, primitive, relying_on
@@ -59,24 +60,25 @@ def _fixed(part: slice) -> slice:
     return slice(*[operator.index(b) if isinstance(b, Variable) or is_array(b) else b for b in bounds])
 
 
-def raw_index(index: Any, like: Any) -> Any:
+def raw_index(index: Any, like: Any, where: str = "getitem") -> Any:
     """Turn Tensors, arrays and lists inside an index into raw arrays beside `like`."""
     if isinstance(index, tuple):
-        return tuple(raw_index(part, like) for part in index)
-    index = look_at(index, "getitem")
+        return tuple(raw_index(part, like, where) for part in index)
+    index = look_at(index, where)
     if is_array(index):
         here, there = device_of(index), device_of(like)
         if here not in ("cpu", there):
             raise DeviceError(
-                "getitem",
+                where,
                 f"the index is on another device; move it with .to({there!r})",
                 array=f"{like.shape} {like.dtype} on {there}",
                 index=f"{index.shape} {index.dtype} on {here}",
             )
-        return asarray(index, device=there, where="getitem")
+        return asarray(index, device=there, where=where)
     if isinstance(index, list):
+        require_numbers(where, index)
         # An empty list would become a float array, which cannot index.
-        return asarray(index, dtype=None if index else int, device=device_of(like), where="getitem")
+        return asarray(index, dtype=None if index else int, device=device_of(like), where=where)
     return index
 
 
@@ -101,12 +103,12 @@ def getitem(a: Any, index: Any) -> Any:
     if _is_basic(parts):
         # NumPy makes a number of what such an index leaves without axes; with an ellipsis, a view.
         return _slice(a, index=parts if Ellipsis in parts else (*parts, Ellipsis))
-    y = _gather(a, index=aside(_raw_parts, a, isinstance(index, tuple), *parts))
+    y = _gather(a, index=aside(_raw_parts, a, "getitem", isinstance(index, tuple), *parts))
     return relying_on(y, "getitem", index=parts)
 
 
-def _raw_parts(like: Any, several: bool, *parts: Any) -> Any:
-    raw = tuple(raw_index(part, like) for part in parts)
+def _raw_parts(like: Any, where: str, several: bool, *parts: Any) -> Any:
+    raw = tuple(raw_index(part, like, where) for part in parts)
     return raw if several else raw[0]
 
 
@@ -141,7 +143,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
         If the number of dimensions differs.
     """
     if not isinstance(indices, Variable):
-        indices = aside(_raw_parts, a, False, indices)
+        indices = aside(_raw_parts, a, "take_along_axis", False, indices)
     if not hasattr(indices, "ndim") or indices.ndim != a.ndim:
         raise ShapeError(
             "take_along_axis",
@@ -155,7 +157,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
 
 def _grid(like: Any, indices: Any, axis: int) -> tuple[Any, ...]:
     """Return an index for each axis, which broadcast to the shape of the indices."""
-    indices = raw_index(indices, like)
+    indices = raw_index(indices, like, "take_along_axis")
     backend = backend_of((indices,))
     with backend.current("take_along_axis"):
         return tuple(
