@@ -510,7 +510,10 @@ class Tensor(Operations):
 
     def __contains__(self, value: Operand) -> bool:
         found: Any = self == value
-        return found is not False and bool(look_at(found, "in").any())
+        if found is False:
+            return False
+        with on_device_of(found._data, "in"):
+            return bool(look_at(found, "in").any())
 
     def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
         """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
