@@ -111,7 +111,7 @@ class Variable:
         The operation that made it; None for a leaf.
     _version : list
         How often the memory was written to in place; one list, shared by all views of it. Once there are
-        views, weak references to all who share it follow.
+        views, weak references to all that share it follow, for `sharers`.
     _grad_buffer : array or None
         Where the gradient of a leaf is to be put, if an optimizer reserved a place for it.
     _hooks : dict or None
@@ -168,12 +168,31 @@ def detached(variable: Variable) -> Variable:
     return result
 
 
+class _Sharers(dict[int, Any]):
+    """Weak references to all that look at one memory, by their ids; those to what is gone go, too."""
+
+    def add(self, thing: Any) -> None:
+        reference = weakref.ref(thing, self._forget)
+        self[id(reference)] = reference
+
+    def _forget(self, reference: Any) -> None:
+        del self[id(reference)]
+
+
 def share_version(base: Variable, view: Any) -> None:
     """Remember, as long as it lives, that `view` looks at the memory of `base`."""
     version = base._version
     if len(version) == 1:
-        version.append(weakref.ref(base, version.remove))
-    version.append(weakref.ref(view, version.remove))
+        version.append(_Sharers())
+        version[1].add(base)
+    version[1].add(view)
+
+
+def sharers(variable: Variable) -> list[Any]:
+    """List the Variables and arrays in use that share the memory of a Variable, or once did."""
+    version = variable._version
+    things = [reference() for reference in tuple(version[1].values())] if len(version) > 1 else []
+    return [thing for thing in things if thing is not None and thing is not variable]
 
 
 def aside(function: Callable[..., Any], *args: Any) -> Any:

@@ -37,7 +37,7 @@ from .backend.device import (
 from .errors import DTypeError, GraphError, IndexingError, ShapeError
 from .methods import Operand, Operations
 from .ops.indexing import raw_index
-from .primitive import Variable, detached, is_grad_enabled, look_at, provided, share_version
+from .primitive import Variable, detached, is_grad_enabled, look_at, provided, share_version, sharers
 from .rowsparse import RowSparse
 from .words import answer_attributes
 
@@ -54,7 +54,7 @@ def _is_operand(value: object) -> bool:
     return isinstance(value, Variable | list | tuple) or is_array(value)
 
 
-def _known(operation: Any, reflected: str) -> Callable[[Any, Any], Any]:
+def _known(operation: Any, reflected: str) -> Callable[[Any, Operand], Tensor]:
     """Make a method of an operation, which leaves objects of other classes to their `reflected` method."""
 
     def method(self: Tensor, other: Operand) -> Any:
@@ -70,7 +70,7 @@ def _known(operation: Any, reflected: str) -> Callable[[Any, Any], Any]:
     return method
 
 
-def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, Any], Any], ...]:
+def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, Operand], Tensor], ...]:
     """Make the methods for ``x + y``, ``y + x`` and ``x += y`` of an operation."""
 
     def reflected(self: Tensor, other: Operand) -> Any:
@@ -564,10 +564,7 @@ class Tensor(Operations):
                 f"recorded; do so inside no_grad(), or write x = x {symbol} ...",
                 shape=self.shape,
             )
-        for reference in self._version[1:]:
-            other = reference()
-            if other is None or other is self:
-                continue
+        for other in sharers(self):
             if share_memory(self._data, other._data if isinstance(other, Tensor) else other):
                 raise GraphError(
                     where,
@@ -662,18 +659,20 @@ class Tensor(Operations):
         self._require_leaf("deepcopy")
         with on_device_of(self._data, "deepcopy"):
             look_at(self, "deepcopy")
-            key = ("memory", id(self._version))
-            if key not in memo:
-                sharers = [reference() for reference in self._version[1:]]
-                arrays = [self._data, *(other._data for other in sharers if isinstance(other, Tensor))]
-                whole = max(arrays, key=operator.attrgetter("nbytes"))
-                memo[key] = whole, whole.copy(order="K"), [0]
-            whole, copy, version = memo[key]
-            array = same_view(self._data, whole, copy)
+            array, version = None, [0]
+            family = [other for other in sharers(self) if isinstance(other, Tensor)]
+            if family:  # views that are copied together stay views
+                key = ("memory", id(self._version))
+                if key not in memo:
+                    whole = max([self, *family], key=operator.attrgetter("size"))._data
+                    memo[key] = whole, whole.copy(order="K"), version
+                array = same_view(self._data, *memo[key][:2])
+                version = version if array is None else memo[key][2]
             if array is None:
-                array, version = self._data.copy(), [0]
+                array = self._data.copy()
             memo[id(self)] = twin = self._twin(array, version)
-            version.append(weakref.ref(twin, version.remove))
+            if family:
+                share_version(twin, twin)
         return twin
 
     def _require_leaf(self, where: str) -> None:
