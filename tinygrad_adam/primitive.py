@@ -659,7 +659,8 @@ def _is_integer_array(value: Any) -> bool:
 
 
 def _integers_as_float32(values: Any) -> Any:
-    return values.astype(_FLOAT32)
+    with on_device_of(values, "astype"):
+        return values.astype(_FLOAT32)
 
 
 def _as_float32(arg: Any) -> Any:
