@@ -95,7 +95,14 @@ def test_numbers_mean_the_same_as_on_the_cpu():
     for exponent in (-1, np.int64(-1)):
         with pytest.raises(errors.DTypeError, match=r"^power: integers have no negative powers"):
             whole**exponent
-    for result in (x * whole, x * whole.data, x / np.sqrt(64), np.float64(2) * x, x + np.int64(3), tg.stack([x, whole])):
+    for result in (
+        x * whole,
+        x * whole.data,
+        x / np.sqrt(64),
+        np.float64(2) * x,
+        x + np.int64(3),
+        tg.stack([x, whole]),
+    ):
         assert result.dtype == np.float32
     same(round(x * 1.26, 1), np.float32([1.3, 1.3]))
     same((whole > 1) | ~(whole > 0), [False, True])
