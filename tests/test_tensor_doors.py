@@ -10,6 +10,8 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, errors, nn, ops, optim
+from tinygrad_adam.primitive import aside
+from tinygrad_adam.rowsparse import RowSparse
 
 MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
 MASKED_INDEX = np.ma.array([0, 1], mask=[False, True])
@@ -154,6 +156,13 @@ def test_setters_copy(kind):
     np.testing.assert_array_equal(np.asarray(zeros), [0, 0])
 
 
+def test_a_row_sparse_gradient_is_copied():
+    rows = RowSparse(np.array([1]), np.ones((1, 2), "float32"), (3, 2))
+    table = nn.Parameter(np.ones((3, 2)))
+    table.grad = rows
+    assert not np.shares_memory(table.grad.values, rows.values)
+
+
 def test_a_gradient_that_is_changed_in_place_stays_where_it_is():
     model = nn.Linear(2, 1)
     optim.SGD(model.parameters(), lr=0.1)
@@ -227,13 +236,25 @@ def test_views_that_are_copied_together_stay_views(pair):
     same(base, np.arange(6.0).reshape(2, 3))
 
 
-def test_copies_of_views_that_cannot_stay_views_are_right():
-    base = tg.tensor(np.arange(6.0).reshape(2, 3))
-    part = base[:, ::2]
-    del base
-    inner = part[0]
-    for twin, x in zip(copy.deepcopy((part, inner)), (part, inner), strict=True):
+@pytest.mark.parametrize(
+    "views",
+    [
+        lambda x: (part := x[:, ::2], part[0]),  # the part has gaps in memory
+        lambda x: (x[:1], x.reshape(6)[2:]),  # no one holds the other
+        lambda x: (x, x[2:]),  # an empty one
+    ],
+)
+def test_copies_of_views_that_cannot_stay_views_are_right(views):
+    pair = views(tg.tensor(np.arange(6.0).reshape(2, 3)))
+    for twin, x in zip(copy.deepcopy(pair), pair, strict=True):
         same(twin, x.numpy())
+
+
+def test_copies_that_stayed_views_know_of_each_other():
+    base = tg.tensor(np.arange(6.0).reshape(2, 3))
+    first, _second = copy.deepcopy((base, base[1]))
+    with pytest.raises(errors.GraphError, match="would not see the change"):
+        first += leaf(1.0, dtype="float64")
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 2, 2)])
@@ -389,15 +410,20 @@ def test_integers_do_not_widen_floats_in_any_operation():
     assert weight.grad.dtype == np.float32
 
 
-def test_a_recorded_pass_casts_integers_anew():
+def doubled(array):
+    return 2 * array
+
+
+@pytest.mark.parametrize(("kind", "times"), [(lambda n: n, 1), (lambda n: aside(doubled, n), 2)])
+def test_a_recorded_pass_casts_integers_anew(kind, times):
     w = leaf(1.0, 2.0)
-    replayed = tg.recorded(lambda counts: (w * counts).sum() / counts.sum())
+    replayed = tg.recorded(lambda counts: (w * kind(counts)).sum() / counts.sum())
     for counts in ([1, 2], [3, 4], [5, 6], [7, 9]):
         w.grad = None
         loss = replayed(tg.tensor(counts))
         assert loss.dtype == np.float32
-        np.testing.assert_allclose(loss.item(), (counts[0] + 2 * counts[1]) / sum(counts), rtol=1e-6)
-        np.testing.assert_allclose(w.grad.numpy(), np.array(counts) / sum(counts), rtol=1e-6)
+        np.testing.assert_allclose(loss.item(), times * (counts[0] + 2 * counts[1]) / sum(counts), rtol=1e-6)
+        np.testing.assert_allclose(w.grad.numpy(), times * np.array(counts) / sum(counts), rtol=1e-6)
 
 
 # --- Making Tensors ------------------------------------------------------------------------------

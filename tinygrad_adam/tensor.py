@@ -528,7 +528,7 @@ class Tensor(Operations):
         before = Tensor(self._data, self._requires_grad, self.node, self._version)
         if watching.anyone:
             watching.tell("replaced", self, before)
-        result = operation(before, before if other is self else other)
+        result = operation(before, other)
         self._require_fit(operation.__name__, symbol, result)
         result = result.astype(self.dtype)
         if self.node is not None:

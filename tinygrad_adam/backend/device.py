@@ -212,7 +212,7 @@ def same_view(array: Array, whole: Array, copy: Array) -> Array:
     first = (address_of(array) - address_of(whole)) // whole.itemsize
     steps = [stride // whole.itemsize * (n - 1) for n, stride in zip(array.shape, array.strides, strict=True)]
     low, high = first + sum(min(step, 0) for step in steps), first + sum(max(step, 0) for step in steps)
-    if copy.strides != whole.strides or low < 0 or high >= whole.size or not array.size:
+    if copy.strides != whole.strides or low < 0 or high >= whole.size:
         return None
     as_strided = backend_of((copy,)).xp.lib.stride_tricks.as_strided
     memory = as_strided(copy, (copy.size,), (copy.itemsize,))
