@@ -282,7 +282,7 @@ class Tensor(Operations):
             self._grad = None
             return
         if isinstance(value, RowSparse):
-            g = value.astype(self.dtype).copy()
+            g = value.astype(self.dtype)
         else:
             g = value._data if isinstance(value, Tensor) else value
             if g is not self._grad:  # as it is after ``x.grad *= 2``
