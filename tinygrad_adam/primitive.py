@@ -549,7 +549,7 @@ class Primitive:
         kind = y.dtype.kind
         if kind not in "fiub":
             raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
-        if kind == "f" and y.dtype is _FLOAT64 and PRIMITIVES.get(self.__name__) is self:
+        if y.dtype is _FLOAT64 and PRIMITIVES.get(self.__name__) is self:
             floats = {value.dtype for value in values if getattr(value, "dtype", _BOOL).kind == "f"}
             if floats == {_FLOAT32} and any(_is_integer_array(value) for value in values):
                 # As in PyTorch, integers don't widen floats.
