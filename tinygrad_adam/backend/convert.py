@@ -148,10 +148,12 @@ def operand(where: str, value: Any) -> Any:
     DTypeError
         If it is none of these, or hides something that would be lost, such as a mask.
     """
-    if isinstance(value, numpy.generic):
+    kind = type(value)
+    if kind not in _NUMBERS and isinstance(value, numpy.generic):
         value = value.item()
-    if type(value) in _NUMBERS:
-        if type(value) is not int or value.bit_length() < 64:
+        kind = type(value)
+    if kind in _NUMBERS:
+        if kind is not int or value.bit_length() < 64:
             return value
         try:
             return value if 0 <= value < 2**64 else float(value)
