@@ -48,7 +48,6 @@ MASKED_DOORS = {
     "take_along_axis": lambda: tg.take_along_axis(leaf(1, 2), MASKED_INDEX, 0),
     "item assignment": lambda: operator.setitem(tg.ones(2), slice(None), MASKED),
     "item assignment: the index": lambda: operator.setitem(tg.ones(2), MASKED_INDEX, 1.0),
-    "load_state_dict": lambda: nn.LayerNorm(2).load_state_dict({"weight": MASKED, "bias": MASKED}),
     "TensorDataset": lambda: data.TensorDataset(MASKED),
     "TensorDataset: the index": lambda: data.TensorDataset(np.ones(2))[MASKED_INDEX],
 }
