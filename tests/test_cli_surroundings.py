@@ -52,7 +52,7 @@ def test_without_what_draws_it_says_how_to_get_it(tmp_path):
     arguments = ["race", "--steps", "3", "--lr", "0.1", "--out", "race.png"]
     code = BLOCKED.format(blocked={"matplotlib"}, arguments=arguments, start=STARTS["python -m"])
     answer = python(code, tmp_path)
-    assert answer.stderr == 'matplotlib is missing: pip install "tinygrad-adam[cli]"\n'
+    assert answer.stderr == 'OptionError: RacePicture: needs matplotlib: pip install "tinygrad-adam[cli]"\n'
     assert answer.returncode == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -44,9 +44,6 @@ def main() -> None:
     except (TinygradAdamError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
-    except ModuleNotFoundError as error:
-        print(f'{error.name} is missing: pip install "tinygrad-adam[cli]"', file=sys.stderr)
-        sys.exit(1)
     except MemoryError as error:
         print(f"MemoryError: {error}; a smaller model or batch needs less", file=sys.stderr)
         sys.exit(1)

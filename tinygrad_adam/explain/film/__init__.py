@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import OptionError
-from ...files import check_writable, replacing, write_text
+from ...files import check_writable, write_text
 from ...scopes import scope
 from ...watching import watch
 from .page import page
