@@ -637,7 +637,6 @@ class Tensor(Operations):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         look_at(self, "copying")
-        self._require_leaf("pickle")
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> Any:
@@ -656,7 +655,12 @@ class Tensor(Operations):
             return self._twin(look_at(self, "copy").copy(), [0])
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
-        self._require_leaf("deepcopy")
+        if self.node is not None:
+            raise GraphError(
+                "deepcopy",
+                "only leaves can be copied with their gradient; call .detach() first",
+                shape=self.shape,
+            )
         with on_device_of(self._data, "deepcopy"):
             look_at(self, "deepcopy")
             array, version = None, [0]
@@ -674,14 +678,6 @@ class Tensor(Operations):
             if family:
                 share_version(twin, twin)
         return twin
-
-    def _require_leaf(self, where: str) -> None:
-        if self.node is not None:
-            raise GraphError(
-                where,
-                "only leaves can be copied with their gradient; call .detach() first",
-                shape=self.shape,
-            )
 
     def _twin(self, array: Array, version: list[Any]) -> Tensor:
         """Make a leaf of the same class with that array, and with a copy of the gradient."""
