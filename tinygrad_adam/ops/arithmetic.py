@@ -46,9 +46,10 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
 
 @primitive(
     a=_power_base_rule,
-    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away. Not `a == 0`: of a
-    # number that would be a truth value, which CuPy's `where` does not take.
-    b=lambda xp, g, a, y: g * y * xp.log(xp.where(xp.equal(a, 0), 1, a)),
+    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away. The 1 has the dtype of
+    # y, so the logarithm of a float32 is a float64 where b is one. Not `a == 0`: of a number that would be a
+    # truth value, which CuPy's `where` does not take.
+    b=lambda xp, g, a, y: g * y * xp.log(xp.where(xp.equal(a, 0), xp.zeros_like(y) + 1, a)),
 )
 def power(xp: Any, a: Any, b: Any) -> Any:
     """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN.
