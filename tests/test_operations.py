@@ -403,3 +403,12 @@ def test_the_gradient_of_an_exponent_is_as_exact_as_the_power():
     b = tg.tensor(np.array([0.7]), requires_grad=True)
     (a**b).sum().backward()
     np.testing.assert_allclose(b.grad.numpy(), 3**0.7 * np.log(3.0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, np.int64])
+def test_the_gradient_of_a_base_below_an_exponent_of_integers(dtype):
+    """The derivative of a**b is b * a**(b - 1); with b = 0 unsigned, b - 1 would wrap."""
+    exponents = np.array([0, 1, 2, 5], dtype)
+    a = tg.tensor(np.full(4, -3.0, np.float32), requires_grad=True)
+    (a ** tg.tensor(exponents)).sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), [0, 1, -6, 5 * 81])

@@ -41,7 +41,7 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
     """Return ``b * a ** (b - 1)``; where b is 0 that is 0, also at a = 0 with its infinite power."""
     if isinstance(b, int | float):
         return g * b * a ** (b - 1) if b else xp.zeros_like(g)
-    return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1)
+    return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1.0)  # a float, since unsigned integers wrap
 
 
 @primitive(
