@@ -186,6 +186,7 @@ INFINITE = "differs for an infinite gradient only; test_nonfinite.py checks thos
 NOT_A_NUMBER = "differs for NaN only; test_nonfinite.py checks it"
 POWER = "it is multiplied by b, which is zero wherever this number is used"
 SCALAR = "the branch for numbers saves time only; the other one gives the same for them"
+CENTERED = "one subtraction centers but for rounding, and equal elements have a test of their own"
 TWO_DTYPES = "matters for a base of another dtype, which a test of its own has"
 DTYPE = "the engine casts the gradient to the dtype of its input anyway"
 ONE_DTYPE = "differs for inputs of two dtypes only; test_windows.py checks those"
@@ -208,6 +209,8 @@ EQUIVALENT = {
     ("power.b", "xp.zeros_like(y): y -> g"): TWO_DTYPES,
     ("power.b", "xp.zeros_like(y): y -> a"): TWO_DTYPES,
     ("power.b", "xp.zeros_like(y) + 1 -> 1"): TWO_DTYPES,
+    ("_deviation", "away - mean(away, axis=axis, keepdims=True) -> away"): CENTERED,
+    ("_deviation", "a - mean(a, axis=axis, keepdims=True) -> a"): CENTERED,
     ("_power_base_rule", "isinstance(b, int | float): b -> g"): SCALAR,
     ("_power_base_rule", "isinstance(b, int | float): b -> a"): SCALAR,
     ("_power_base_rule", "xp.zeros_like(g): g -> a"): "zeros, which the engine fits to the input",

@@ -412,3 +412,15 @@ def test_the_gradient_of_a_base_below_an_exponent_of_integers(dtype):
     a = tg.tensor(np.full(4, -3.0, np.float32), requires_grad=True)
     (a ** tg.tensor(exponents)).sum().backward()
     np.testing.assert_allclose(a.grad.numpy(), [0, 1, -6, 5 * 81])
+
+
+@pytest.mark.parametrize("n", [3, 7, 49, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_elements_do_not_deviate(n, dtype):
+    """Their mean may be rounded; their variance, its root and the gradients of both are 0 all the same."""
+    for value in (0.1, 3.3, 171.7):
+        x = tg.tensor(np.full(n, value, dtype), requires_grad=True)
+        for spread in (x.var(), x.std(), x.std(ddof=1)):
+            assert spread.item() == 0
+            spread.backward()
+            assert not x.grad.numpy().any()

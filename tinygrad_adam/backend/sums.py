@@ -62,7 +62,9 @@ def variance(xp: Any, a: Any, axis: Axis = None, ddof: int = 0, keepdims: bool =
     """Take the variance of a raw array over `axis`; as ``xp.var``, but exact for any axis."""
     if a.dtype.kind != "f" or not a.size:
         return xp.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
-    added = total(xp, xp.square(a - mean(xp, a, axis, keepdims=True)), axis, keepdims)
+    away = a - mean(xp, a, axis, keepdims=True)
+    away = away - mean(xp, away, axis, keepdims=True)  # of equal elements, whose mean may be rounded, 0
+    added = total(xp, xp.square(away), axis, keepdims)
     return added / float(max(a.size // added.size - ddof, 0))
 
 

@@ -76,8 +76,9 @@ def mean(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _deviation(a: Any, axis: Axis, ddof: int) -> Any:
-    """Deviation from the mean, over the number of degrees of freedom."""
-    return (a - mean(a, axis=axis, keepdims=True)) / (_count(a.shape, axis) - ddof)
+    """Deviation from the mean, over the number of degrees of freedom; 0 where all elements are equal."""
+    away = a - mean(a, axis=axis, keepdims=True)
+    return (away - mean(away, axis=axis, keepdims=True)) / (_count(a.shape, axis) - ddof)
 
 
 @primitive(
