@@ -96,6 +96,7 @@ def test_tensors_are_still_probed_copied_and_pickled():
     for twin in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         assert twin.tolist() == [1.0, 2.0]
     model = pickle.loads(pickle.dumps(nn.Linear(2, 1)))
+    assert pickle.loads(pickle.dumps(training.run_trial)) is training.run_trial  # as worker processes need
     assert not hasattr(copy.deepcopy(model), "cuda")
 
 
