@@ -545,13 +545,17 @@ def test_counts_may_change_while_others_compute(blas):
 ENDING = """
 import threading
 import tinygrad_adam as tg
+from tinygrad_adam.backend import threads
 
+tg.set_num_threads(1)
+tg.conv2d(tg.ones(4, 1, 3, 3), tg.ones(1, 1, 2, 2))  # Python imports no more at its end
 tg.set_num_threads(3)
 main = threading.main_thread()
 
 def work():
     main.join()
     print(tg.conv2d(tg.ones(4, 1, 3, 3), tg.ones(1, 1, 2, 2)).sum().item())
+    print(sum(threads.in_pieces(lambda start, stop: stop - start, 9, 1)))
 
 threading.Thread(target=work).start()
 """
@@ -559,7 +563,7 @@ threading.Thread(target=work).start()
 
 def test_a_thread_that_outlives_the_main_one():
     done = python(ENDING)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "64.0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "64.0\n9\n", "")
 
 
 # --- Processes ---------------------------------------------------------------------------------
