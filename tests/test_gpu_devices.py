@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cupy_forms
 import numpy as np
 import pytest
 
@@ -24,6 +25,15 @@ def test_there_is_a_gpu(gpu):
     assert tg.cuda.is_available()
     assert tg.device("auto").startswith("cuda:")
     assert tg.cuda.memory("cuda:0").total == pytest.approx(gpu.memory, rel=0.1)
+
+
+def test_results_have_the_forms_that_the_stand_in_is_held_to():
+    import cupy
+
+    if cupy.__version__ != cupy_forms.VERSION:
+        pytest.skip(f"the forms are those of CuPy {cupy_forms.VERSION}")
+    expected = {call: form.removesuffix(" waits") for call, form in cupy_forms.expected().items()}
+    assert {call: cupy_forms.found(cupy, call) for call in expected} == expected
 
 
 def test_memory_in_use_grows_with_an_array():

@@ -6,14 +6,20 @@ source (``cupy/__init__.py`` for the names, each function's file for its paramet
 - An array is a wrapper round a NumPy array, and no subclass: NumPy cannot see inside. ``np.asarray`` of one
   is refused, and so is a NumPy array beside one in any function; numbers and NumPy scalars are taken.
 - Reductions give arrays without axes, never scalars. ``float32_array + np.float64(1)`` is float64.
+- Shapes, dtypes, strides and exceptions of some hundred calls are those of CuPy: see `cupy_forms`.
 - Whatever brings a value to the host is counted in `host_reads`, and refused inside `no_host_reads`:
-  ``.get()``, ``.item()``, ``float()``, ``bool()``, a boolean mask that is read, ``unique`` and ``nonzero``.
+  ``.get()``, ``.item()``, ``float()``, ``bool()``, a boolean mask as an index, read or assigned to,
+  ``unique``, ``nonzero`` and ``argpartition``.
 - Names and parameters that CuPy lacks are missing.
 - There are two GPUs. Arrays of both in one operation are refused, and so is an operation on a GPU that is
   not the current one. CuPy would let the GPUs read each other's memory where they can, and warn.
 - Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
 - Results of functions are C-contiguous, whatever the order of what they were made from; casts, `zeros_like`
-  and its kin, and copies from the host keep the order.
+  and its kin, and copies from the host keep the order. But the axis that is sorted or added up along lies
+  innermost, products of ``einsum`` lie as the last one was multiplied, and sums of the columns of an array in
+  Fortran's order are in that order too.
+- It refuses a few things that CuPy takes: NumPy arrays and lists as indices of ``take`` or as values,
+  and whatever this package does not use.
 - What is told to a stream is not done before another waits for it; `streams` has the rules.
 
 CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference

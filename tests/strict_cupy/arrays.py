@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import operator
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -20,13 +19,19 @@ module = ModuleType("cupy")
 def own(values: Any, order: str = "C") -> ndarray:
     """Wrap a new NumPy array, or what a NumPy function returned, as an array of the current GPU."""
     array = np.asarray(values)
-    if array.dtype.char not in SUPPORTED:
+    if array.dtype.char not in SUPPORTED or not array.dtype.isnative:
         raise ValueError(f"Unsupported dtype {array.dtype}")
     if counts["used"] + array.nbytes > limit[0]:
         raise OutOfMemoryError(array.nbytes, counts["used"])
     if array.ndim and order == "C":
         array = np.ascontiguousarray(array)
     return ndarray._of(array, state.device)
+
+
+def own_along(values: Any, axis: int) -> ndarray:
+    """Wrap what was computed along an axis, which CuPy lays innermost for that, and leaves there."""
+    made = own(np.moveaxis(values, axis, -1))
+    return made._view(np.moveaxis(made._host, -1, axis))
 
 
 def raw(value: Any, scalar: bool = True) -> Any:
@@ -39,6 +44,8 @@ def raw(value: Any, scalar: bool = True) -> Any:
             )
         return value._host
     if scalar and type(value) in (int, float, bool, complex):
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            raise OverflowError("Python int too large to convert to C long")
         return value
     if scalar and isinstance(value, np.generic):
         return value
@@ -117,13 +124,17 @@ class ndarray:
         read()
         if out is None:
             return np.array(self._host, order=order)
-        if out.dtype != self.dtype or out.shape != self.shape:
+        if out.dtype != self.dtype:
+            raise TypeError(f"{self.dtype} array cannot be obtained to {out.dtype} array")
+        if out.shape != self.shape:
             raise ValueError("Shape mismatch.")
+        if not (out.flags.c_contiguous or out.flags.f_contiguous):
+            raise RuntimeError("Cannot get to non-contiguous array")
         out[...] = self._host
         return out
 
-    def item(self, *args: int) -> Any:
-        return self.get().item(*args)
+    def item(self) -> Any:
+        return self.get().item()
 
     def tolist(self) -> Any:
         return self.get().tolist()
@@ -131,7 +142,12 @@ class ndarray:
     def tobytes(self, order: str = "C") -> bytes:
         return self.get().tobytes(order)
 
+    def __reduce__(self) -> Any:
+        return module.asarray, (self.get(),)
+
     def __bool__(self) -> bool:
+        if not self.size:
+            return False
         if self.size != 1:
             raise ValueError("The truth value of an array with more than one element is ambiguous.")
         return bool(self.get())
@@ -144,9 +160,6 @@ class ndarray:
 
     def __complex__(self) -> complex:
         return complex(self.get())
-
-    def __index__(self) -> int:
-        return operator.index(self.get().item() if not self.ndim else None)
 
     def __repr__(self) -> str:
         return repr(self.get())
@@ -194,10 +207,11 @@ class ndarray:
 
     def reshape(self, *shape: Any, order: str = "C") -> ndarray:
         made = self._host.reshape(*shape, order=order)
-        return self._view(made) if np.may_share_memory(made, self._host) else own(made)
+        return self._view(made) if np.may_share_memory(made, self._host) else own(made, "K")
 
     def ravel(self, order: str = "C") -> ndarray:
-        return self.reshape(-1, order=order)
+        made = self._host.ravel(order)
+        return self._view(made) if np.may_share_memory(made, self._host) else own(made)
 
     def flatten(self, order: str = "C") -> ndarray:
         return own(raw(self).flatten(order))
@@ -206,6 +220,8 @@ class ndarray:
         return self._view(self._host.transpose(*axes))
 
     def swapaxes(self, axis1: int, axis2: int) -> ndarray:
+        if not builtins.all(-self.ndim <= axis < self.ndim for axis in (axis1, axis2)):
+            raise ValueError("Axis out of range")
         return self._view(self._host.swapaxes(axis1, axis2))
 
     def squeeze(self, axis: Any = None) -> ndarray:
@@ -215,7 +231,14 @@ class ndarray:
         return self._view(self._host.diagonal(offset, axis1, axis2))
 
     def fill(self, value: Any) -> None:
+        if np.shape(value if not isinstance(value, ndarray) else value._host):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        if isinstance(value, ndarray):
+            read()
         raw(self)[...] = raw(value)
+
+    def round(self, decimals: int = 0) -> ndarray:
+        return own(raw(self).round(decimals))
 
     # Indices.
 
@@ -229,8 +252,12 @@ class ndarray:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index, advanced = _index(self, index)
+        if not advanced and isinstance(value, np.ndarray | list | tuple) and np.ndim(value):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         host, values = raw(self), raw(value)
-        if advanced and np.ndim(values) and not _has_mask(index):
+        if _has_mask(index):
+            read()  # CuPy makes indices of a mask
+        elif advanced and np.ndim(values):
             places = np.arange(host.size).reshape(host.shape)[index]
             if np.unique(places).size != places.size:
                 raise AssertionError("the result of an assignment with repeated indices is undefined")
@@ -313,24 +340,43 @@ class ufunc:
             raise TypeError(f"Wrong number of arguments for {self.name!r}")
         if len(args) > self.nin:
             *args, out = args  # type: ignore[assignment]
+        if isinstance(out, tuple) and len(out) == 1:
+            (out,) = out
         if out is not None and not isinstance(out, ndarray):
             raise TypeError(f"Unsupported type {type(out)}")
         inside = [raw(arg) for arg in args]
         more = {} if dtype is None else {"dtype": dtype}
         with np.errstate(all="ignore"):
-            if out is None:
-                result = self._function(*inside, casting=casting, **more)
-                return tuple(map(own, result)) if isinstance(result, tuple) else own(result)
-            self._function(*inside, out=raw(out), casting=casting, **more)
+            try:
+                result = self._compute(
+                    *inside, out=None if out is None else raw(out), casting=casting, **more
+                )
+            except TypeError as error:  # of a class of NumPy's own
+                raise TypeError(str(error)) from None
+        if out is not None:
             return out
+        return tuple(map(own, result)) if isinstance(result, tuple) else own(result)
+
+    def _compute(self, *args: Any, **settings: Any) -> Any:
+        dtype = np.result_type(*args)
+        if self.__name__ == "sign" and dtype.kind == "b":
+            args = (args[0].view("int8"),)
+        if self.__name__ == "power" and dtype.kind == "i" and np.any(np.less(args[1], 0)):
+            # NumPy refuses what an integer cannot hold; CuPy gives its whole part: 0 but for 1 and -1.
+            whole = np.trunc(self._function(np.asarray(args[0], "float64"), args[1]))
+            return np.positive(whole.astype(dtype), **settings)
+        return self._function(*args, **settings)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
         """Unbuffered, as ``add.at``; for the types that the hardware adds atomically."""
         if self.__name__ not in ("add", "subtract", "maximum", "minimum"):
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
-        if self.__name__ == "add" and a.dtype.char not in "ifdeILQFD":
-            raise TypeError("cupy.add.at does not support this data type: " + str(a.dtype))
-        self._function.at(raw(a), _index(a, indices)[0], raw(b))
+        if a.dtype.char not in {"add": "ifdeILQlq", "subtract": "iI"}.get(self.__name__, "ifdILQlq"):
+            raise TypeError(f"cupy.{self.__name__}.at does not support this data type: {a.dtype}")
+        index, _ = _index(a, indices)
+        if _has_mask(index):
+            read()
+        self._function.at(raw(a), index, raw(b))
 
 
 UFUNCS = [
@@ -359,7 +405,11 @@ def _foreign(value: Any) -> bool:
 
 def _operator(name: str, reflected: bool) -> Any:
     def apply(self: ndarray, other: Any) -> Any:
+        if name in ("equal", "not_equal") and other is None:
+            return module.full(self.shape, name == "not_equal")
         if _foreign(other):
+            if name in ("equal", "not_equal") and not hasattr(other, "__array_ufunc__"):
+                raise TypeError(f"Unsupported type {type(other)}")  # where others would only be unequal
             return NotImplemented
         return getattr(module, name)(*((other, self) if reflected else (self, other)))
 
@@ -387,4 +437,5 @@ def define_operators() -> None:
         setattr(ndarray, f"__{short}__", _operator(name, False))
     for short, name in {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}.items():
         setattr(ndarray, f"__{short}__", lambda self, name=name: getattr(module, name)(self))
+    ndarray.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore[attr-defined]
     ndarray.__matmul__ = lambda self, other: NotImplemented if _foreign(other) else module.matmul(self, other)  # type: ignore[attr-defined]

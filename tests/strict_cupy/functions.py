@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import ndarray, own, raw
+from .arrays import ndarray, own, own_along, raw
 from .state import SUPPORTED, read, state
 
 
@@ -20,15 +20,32 @@ def _array(value: Any) -> Any:
     return raw(value)
 
 
+CUB = {"sum": "lqLQefd", "prod": "lqLQefd", "mean": "fd"}
+CUB.update(dict.fromkeys(("max", "min", "amax", "amin"), "bBhHiIlqLQefd"))
+"""Reductions that CuPy leaves to CUB, with the types for which it does by itself."""
+
+
+def _order_of_reduction(name: str, host: np.ndarray, axis: Any, dtype: Any) -> str:
+    """Tell how a result lies: in Fortran's order where CUB sums whole columns of an array in that order."""
+    axes = sorted(each % host.ndim for each in np.atleast_1d(axis)) if axis is not None and host.ndim else []
+    leading = axes == list(range(len(axes))) and 0 < len(axes) < host.ndim
+    able = host.dtype.char in CUB.get(name, "") if dtype is None else host.dtype == dtype and name in CUB
+    return "F" if leading and able and host.flags.fnc else "C"
+
+
 def reduction(name: str, *, dtype: bool = True, ddof: bool = False, keepdims: bool = True) -> Any:
     work = getattr(np, name)
 
     def reduce(a: ndarray, axis: Any = None, **settings: Any) -> ndarray:
-        out = settings.pop("out", None)
+        out, host = settings.pop("out", None), _array(a)
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        if not host.ndim and axis not in (None, ()):
+            raise (IndexError if ddof else np.exceptions.AxisError)("an array without axes has none of these")
         with np.errstate(all="ignore"):
-            result = work(_array(a), axis=axis, **settings)
+            result = work(host, axis=axis, **settings)
         if out is None:
-            return own(result)
+            order = _order_of_reduction(name, host, axis, settings.get("dtype"))
+            return own(np.asarray(result, order=order), order)
         if out.shape != np.shape(result):
             raise ValueError("Output shape does not match")
         _array(out)[...] = result
@@ -86,13 +103,11 @@ def full_like(
 
 
 def eye(N: int, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C") -> ndarray:
-    return own(np.eye(N, M, k, dtype))
+    return own(np.eye(N, M, k, dtype, order), order)
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
-    for bound in (start, stop, step):
-        if isinstance(bound, ndarray):
-            read()
+    start, stop, step = (b.item() if isinstance(b, ndarray) else b for b in (start, stop, step))
     return own(np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype=dtype))
 
 
@@ -107,12 +122,14 @@ def array(
     *, blocking: bool = False,
 ) -> ndarray:  # fmt: skip
     if isinstance(obj, ndarray):
-        if obj._gpu != state.device:
-            return obj.copy().astype(dtype or obj.dtype, copy=False)
-        return obj.astype(obj.dtype if dtype is None else dtype, copy=bool(copy))
+        here = obj if obj._gpu == state.device else obj.copy()
+        laid = order in (None, "K") or here.flags.c_contiguous
+        made = here.astype(here.dtype if dtype is None else dtype, order or "K", copy=bool(copy) or not laid)
+        return made._view(made._host[(None,) * (ndmin - made.ndim)]) if made.ndim < ndmin else made
     if isinstance(obj, list | tuple) and builtins.any(isinstance(part, ndarray) for part in obj):
         return stack([part if dtype is None else part.astype(dtype) for part in obj])
     host = np.array(obj, dtype=dtype, ndmin=ndmin)
+    host = host.astype(host.dtype.newbyteorder("="), copy=False)
     if host.dtype.char not in SUPPORTED:
         raise ValueError(f"Unsupported dtype {host.dtype}")
     return own(host, "F" if isinstance(obj, np.ndarray) and obj.flags.fnc else "C")
@@ -121,7 +138,7 @@ def array(
 def asarray(
     a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False
 ) -> ndarray:
-    return array(a, dtype, copy=bool(copy))
+    return array(a, dtype, copy=bool(copy), order=order)
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
@@ -136,7 +153,9 @@ def asnumpy(
 
 
 def where(condition: ndarray, x: Any = None, y: Any = None) -> Any:
-    if x is None or y is None:
+    if (x is None) != (y is None):
+        raise ValueError("Must provide both 'x' and 'y' or neither.")
+    if x is None:
         return nonzero(condition)
     return own(np.where(raw(condition.astype("?", copy=False)), raw(x), raw(y)))
 
@@ -156,8 +175,6 @@ def unique(
 
 
 def clip(a: ndarray, a_min: Any, a_max: Any, out: Any = None) -> ndarray:
-    if a_min is None and a_max is None:
-        raise ValueError("array_clip: must set either max or min")
     bounds = [None if bound is None else raw(bound) for bound in (a_min, a_max)]
     result = np.clip(_array(a), *bounds)
     if out is None:
@@ -188,7 +205,61 @@ def einsum(*operands: Any, **settings: Any) -> ndarray:
     unknown = settings.keys() - {"dtype", "optimize"}
     if unknown:
         raise TypeError(f"Did not understand the following kwargs: {sorted(unknown)}")
-    return own(np.einsum(subscripts, *[raw(asarray(a)) for a in arrays]))
+    hosts = [raw(asarray(a)) for a in arrays]
+    if len(hosts) == 1 and np.may_share_memory(view := np.einsum(subscripts, *hosts), hosts[0]):
+        return arrays[0]._view(view)
+    dtype = settings.get("dtype") or np.result_type(*hosts)
+    result = np.einsum(subscripts, *hosts, dtype=dtype, casting="unsafe")
+    order = _order_of_einsum(subscripts, hosts, settings.get("optimize", False))
+    made = own(result.transpose(order))
+    return made._view(made._host.transpose(np.argsort(order)))
+
+
+def _order_of_einsum(subscripts: str, hosts: list[np.ndarray], optimize: Any) -> list[int]:
+    """Tell how the axes of a result lie, from the outermost to the innermost.
+
+    CuPy takes two operands at a time, the later one first, and multiplies matrices.
+    """
+    terms, output = _terms(subscripts.replace(" ", ""), hosts)
+    if len(hosts) > 1:  # axes of size 1 are left out until the end
+        terms = [
+            "".join(c for c, size in zip(term, host.shape, strict=True) if size > 1)
+            for term, host in zip(terms, hosts, strict=True)
+        ]
+    left = [  # what only one operand has is summed first
+        [c for c in dict.fromkeys(term) if c in output + "".join(terms[:i] + terms[i + 1 :])]
+        for i, term in enumerate(terms)
+    ]
+    path: Any = [range(len(left))]
+    if optimize:
+        path = np.einsum_path(subscripts, *hosts, optimize="greedy" if optimize is True else optimize)[0][1:]
+    for places in path:
+        first, *others = [left.pop(place) for place in sorted(places, reverse=True)]
+        for second in others:
+            first = _order_of_product(first, second, [*output, *(c for term in left for c in term)])
+        left.append(first)
+    (order,) = left
+    return [output.index(c) for c in [*(c for c in output if c not in order), *order] if c in output]
+
+
+def _order_of_product(first: list[str], second: list[str], wanted: list[str]) -> list[str]:
+    """Tell how a product of two lies: what both and the rest have, rows, columns; or as it is wanted."""
+    shared = {*first} & {*second}
+    order = [*sorted(shared & {*wanted}), *sorted({*first} - shared), *sorted({*second} - shared)]
+    return wanted if shared <= {*wanted} and len(order) == len(wanted) else order
+
+
+def _terms(subscripts: str, hosts: list[np.ndarray]) -> tuple[list[str], str]:
+    """Return the letters of each operand and of the result, with digits for the axes of an ellipsis."""
+    given, arrow, output = subscripts.partition("->")
+    terms = []
+    for term, host in zip(given.split(","), hosts, strict=True):
+        terms.append(term.replace("...", "0123456789"[10 - (host.ndim - len(term) + 3) :]))
+    joined = "".join(terms)
+    dots = "".join(c for c in "0123456789" if c in joined)
+    if not arrow:
+        output = dots + "".join(c for c in sorted({*joined} - {*dots}) if joined.count(c) == 1)
+    return terms, output.replace("...", dots)
 
 
 def outer(a: ndarray, b: ndarray, out: Any = None) -> ndarray:
@@ -245,13 +316,16 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
 
 
 def roll(a: ndarray, shift: Any, axis: Any = None) -> ndarray:
-    return own(np.roll(_array(a), shift, axis))
+    return own(np.roll(_array(a), shift, axis), "C" if axis is None else "K")
 
 
 def concatenate(
     tup: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> ndarray:
-    return own(np.concatenate([_array(part) for part in tup], axis, dtype=dtype, casting=casting))
+    parts = [_array(part) for part in tup]
+    if not builtins.all(part.ndim for part in parts):
+        raise TypeError("zero-dimensional arrays cannot be concatenated")
+    return own(np.concatenate(parts, axis, dtype=dtype, casting=casting))
 
 
 def stack(
@@ -265,11 +339,13 @@ def tile(A: ndarray, reps: Any) -> ndarray:
 
 
 def repeat(a: ndarray, repeats: Any, axis: Any = None) -> ndarray:
-    return own(np.repeat(_array(a), repeats, axis))
+    if not isinstance(repeats, int):
+        read()  # the shape depends on their sum
+    return own(np.repeat(_array(a), raw(repeats) if isinstance(repeats, ndarray) else repeats, axis))
 
 
 def pad(array: ndarray, pad_width: Any, mode: str = "constant", **settings: Any) -> ndarray:
-    return own(np.pad(_array(array), pad_width, mode, **settings))
+    return own(np.pad(_array(array), pad_width, mode, **settings), "K")
 
 
 def tril(m: ndarray, k: int = 0) -> ndarray:
@@ -287,15 +363,20 @@ def count_nonzero(a: ndarray, axis: Any = None) -> ndarray:
 def median(
     a: ndarray, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
 ) -> ndarray:
+    if not a.size:
+        raise ValueError("zero-size array to reduction operation which has no identity")
     return own(np.asarray(np.median(_array(a), axis, keepdims=keepdims)))
 
 
 def cumsum(a: ndarray, axis: Any = None, dtype: Any = None, out: Any = None) -> ndarray:
-    return own(np.cumsum(_array(a), axis, dtype))
+    if not a.ndim and axis is not None:
+        raise np.exceptions.AxisError(axis, 0)
+    result = np.cumsum(_array(a), axis, dtype)
+    return own(result) if axis is None or axis % a.ndim == 0 else own_along(result, axis)
 
 
 def searchsorted(a: ndarray, v: ndarray, side: str = "left", sorter: Any = None) -> ndarray:
-    return own(np.searchsorted(_array(a), _array(v), side))
+    return own(np.searchsorted(_array(a), raw(v), side))
 
 
 def take(a: ndarray, indices: Any, axis: Any = None, out: Any = None) -> ndarray:
@@ -306,12 +387,15 @@ def take_along_axis(a: ndarray, indices: ndarray, axis: Any) -> ndarray:
     return own(np.take_along_axis(_array(a), _array(indices), axis))
 
 
-def argsort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
-    return own(np.argsort(_array(a), axis, "stable"))
+def argsort(a: ndarray, axis: Any = -1, kind: Any = None) -> ndarray:
+    result = np.argsort(_array(a), axis, "stable")
+    return own(result) if axis is None or not a.ndim else own_along(result, axis)
 
 
-def argpartition(a: ndarray, kth: Any, axis: int = -1) -> ndarray:
-    return own(np.argsort(_array(a), axis, "stable"))  # CuPy sorts the whole
+def argpartition(a: ndarray, kth: Any, axis: Any = -1) -> ndarray:
+    np.argpartition(_array(a), kth, axis)  # refuses what is out of range
+    read()  # CuPy 14.2 looks at `kth` on the GPU
+    return argsort(a, axis)  # and sorts the whole
 
 
 def sort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
@@ -332,6 +416,8 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
 
 
 def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None) -> None:
+    if isinstance(src, np.ndarray) and src.ndim:
+        raise ValueError("non-scalar numpy.ndarray cannot be used for copyto")
     np.copyto(_array(dst), raw(src), casting=casting)
 
 
