@@ -126,23 +126,32 @@ def gelu(a: Any, approximate: str = "none") -> Any:
     raise OptionError("gelu", "approximate must be 'none' or 'tanh'", approximate=repr(approximate))
 
 
+def _sum_along(xp: Any, a: Any, axis: int) -> Any:
+    return sum(xp, a, axis=_axis(a, axis), keepdims=True)
+
+
 def _below_greatest(xp: Any, a: Any, axis: int) -> Any:
     """Subtract the greatest element along `axis`, if there is any, so that no exponential overflows."""
-    return a - xp.max(a, axis=axis, keepdims=True) if a.size else a
+    return a - xp.max(a, axis=_axis(a, axis), keepdims=True) if a.size else a
 
 
-@primitive(a=lambda xp, g, y, axis: y * (g - sum(xp, g * y, axis=axis, keepdims=True)))
+def _axis(a: Any, axis: int) -> int | None:
+    """Return None for axis 0 or -1 of a number, which CuPy would not find."""
+    return axis if a.ndim or axis not in (0, -1) else None
+
+
+@primitive(a=lambda xp, g, y, axis: y * (g - _sum_along(xp, g * y, axis)))
 def softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Exponentials along `axis`, divided by their sum."""
     e = xp.exp(_below_greatest(xp, a, axis))
-    return e / sum(xp, e, axis=axis, keepdims=True)
+    return e / _sum_along(xp, e, axis)
 
 
-@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * sum(xp, g, axis=axis, keepdims=True))
+@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * _sum_along(xp, g, axis))
 def log_softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Logarithm of `softmax`, without its underflow."""
     shifted = _below_greatest(xp, a, axis)
-    return shifted - xp.log(sum(xp, xp.exp(shifted), axis=axis, keepdims=True))
+    return shifted - xp.log(_sum_along(xp, xp.exp(shifted), axis))
 
 
 # A linear map that is its own adjoint: the same key gives the same mask, so none is kept.

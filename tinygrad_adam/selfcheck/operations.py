@@ -114,6 +114,8 @@ def reductions() -> Iterator[Call]:
     axis: Any
     for axis, op in itertools.product((-1, 0, 1), ("softmax", "log_softmax")):
         yield call(op, f"axis {axis}", normal(3, 4, 2), axis=axis)
+        if axis < 1:
+            yield call(op, f"0-d, axis {axis}", normal(), axis=axis)
     for op, largest in [("softmax", 901.0), ("log_softmax", 902.0)]:
         yield call(op, "no rows", normal(0, 3))
         yield call(op, "large", fixed([[900.0, largest]]))
