@@ -18,7 +18,7 @@ import numpy
 
 from . import watching, words
 from .backend.convert import operand
-from .backend.device import CPU, Array, Backend, backend_of, device_of, is_array, on_device_of
+from .backend.device import CPU, Array, Backend, backend_of, is_array, on_device_of, place_of
 from .backend.kernels import chosen_kernels
 from .errors import DeviceError, DTypeError, GraphError, IndexingError, ShapeError, TinygradAdamError
 from .scopes import entered_for_each_step
@@ -595,7 +595,8 @@ class Primitive:
         try:
             if backend is CPU:
                 return self.forward(lead, *values, **settings)
-            self._require_one_device(values)  # CuPy would compute with the arrays of another GPU, slowly
+            if len(values) > 1:  # CuPy would compute with the arrays of another GPU, slowly
+                self._require_one_device(values)
             with backend.current(self.name):
                 return self.forward(lead, *values, **settings)
         except TinygradAdamError:
@@ -615,7 +616,7 @@ class Primitive:
 
     def _require_one_device(self, values: Sequence[Any]) -> None:
         """Refuse arrays that live apart."""
-        places = [device_of(value) if is_array(value) else None for value in values]
+        places = [place_of(value) for value in values]
         if len({*places} - {None}) > 1:
             gpu = next(place for place in reversed(places) if place not in (None, "cpu"))
             raise DeviceError(

@@ -38,6 +38,7 @@ import cuda_on_host
 import numpy as np
 
 from tinygrad_adam import use_kernels
+from tinygrad_adam.backend import device
 from tinygrad_adam.backend.diagnosis import Driver, Gpu
 
 from . import devices, streams
@@ -149,3 +150,4 @@ def installed() -> Iterator[types.ModuleType]:
 def _forget(cuda: Any) -> None:
     cuda._sound_gpu.cache_clear()
     cuda.backend_of_gpu.cache_clear()
+    device.GPUS.clear()

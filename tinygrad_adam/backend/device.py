@@ -53,6 +53,9 @@ CPU = Backend(
     {"fast": KernelTable(numpy, override="cpu"), "reference": KernelTable(numpy, override=None)},
 )
 
+GPUS: dict[int, Backend] = {}
+"""The backends of GPUs by number, from when they are first met: every operation on one asks."""
+
 _HOST_ARRAY = numpy.ndarray
 
 
@@ -61,7 +64,10 @@ def backend_of(values: Any) -> Backend:
     for value in values:
         if type(value) is _HOST_ARRAY:
             return CPU
-    return next((_gpu_of(value) for value in values if _is_on_gpu(value)), CPU)
+    for value in values:
+        if _is_on_gpu(value):
+            return _gpu_of(value)
+    return CPU
 
 
 def _is_on_gpu(value: object) -> bool:
@@ -71,9 +77,12 @@ def _is_on_gpu(value: object) -> bool:
 
 
 def _gpu_of(array: Array) -> Backend:
-    from . import cuda
+    number = array.data.device_id
+    if number not in GPUS:
+        from .cuda import backend_of_gpu
 
-    return cuda.backend_of_gpu(array.device.id)
+        GPUS[number] = backend_of_gpu(number)
+    return GPUS[number]
 
 
 def is_array(value: object) -> bool:
@@ -235,6 +244,13 @@ class _Outline:
 def device_of(array: Array) -> str:
     """Name the device that `array` lives on."""
     return backend_of((array,)).device
+
+
+def place_of(value: object) -> str | None:
+    """Name the device that an array lives on; None for what is no array."""
+    if _is_on_gpu(value):
+        return _gpu_of(value).device
+    return CPU.device if isinstance(value, numpy.ndarray) else None
 
 
 def on_device_of(array: Array, where: str) -> AbstractContextManager[Any]:

@@ -27,7 +27,8 @@ _MOST_BLOCKS = 1 << 14
 _NARROW = 1 << 30
 """Elements of an array up to which an int counts them, with room for one more stride of a loop."""
 
-_REALS = {"float32": "float", "float64": "double"}
+_REALS = {numpy.dtype("float32"): "float", numpy.dtype("float64"): "double"}  # a dtype's name takes longer
+_NOWHERE = numpy.uint64(0)
 
 PRELUDE = r"""
 // Visits 0 to count - 1, one after the other by neighboring threads, so that they read neighboring memory.
@@ -102,27 +103,25 @@ class Source:
             return
         import cupy
 
-        wide = any(isinstance(a, cupy.ndarray) and a.size > _NARROW for a in args)
-        index: Any = numpy.int64 if wide else numpy.int32
-        passed = []
+        wide = False
         for a in args:
-            if isinstance(a, int):  # a flag too
-                a = index(a)
-            elif a is None:
-                a = numpy.uint64(0)
-            passed.append(a)
-        _function(cupy, self.text, name, numpy.dtype(real).name, wide)((blocks,), block, tuple(passed))
+            if isinstance(a, cupy.ndarray) and a.size > _NARROW:
+                wide = True
+        index: Any = numpy.int64 if wide else numpy.int32
+        # A flag is an int, too.
+        passed = [index(a) if isinstance(a, int) else _NOWHERE if a is None else a for a in args]
+        _function(cupy, self.text, name, real, wide)((blocks,), block, tuple(passed))
 
 
-def options(real: str, wide: bool) -> tuple[str, ...]:
+def options(real: Any, wide: bool) -> tuple[str, ...]:
     """Return what the compiler is told for a type of numbers, and for large arrays."""
     index = "long long" if wide else "int"
     # Not --use_fast_math: divisions and roots are to be rounded as the CPU rounds them, and NaN to stay NaN.
-    return ("--std=c++17", f"-DREAL={_REALS[real]}", f"-DINDEX={index}", f"-DTHREADS={THREADS}")
+    return ("--std=c++17", f"-DREAL={_REALS[numpy.dtype(real)]}", f"-DINDEX={index}", f"-DTHREADS={THREADS}")
 
 
 @functools.cache
-def _function(cupy: Any, text: str, name: str, real: str, wide: bool) -> Any:
+def _function(cupy: Any, text: str, name: str, real: Any, wide: bool) -> Any:
     return cupy.RawModule(code=text, options=options(real, wide)).get_function(name)
 
 
@@ -133,4 +132,4 @@ def blocks_for(count: int) -> int:
 
 def has_kernels(*dtypes: Any) -> bool:
     """Tell whether all are types that kernels are compiled for."""
-    return all(dtype.name in _REALS for dtype in dtypes)
+    return _REALS.keys() >= {*dtypes}

@@ -9,6 +9,8 @@ is always the same, where scattering would need atomic additions.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -122,6 +124,15 @@ def _product(a: Any, b: Any) -> Any:
     return cupy.matmul(a[0], b[0])[None] if len(a) == 1 else cupy.matmul(a, b)
 
 
+def _by_transposed(values: Any, laid: Any) -> Any:
+    """Multiply the matrices of each group by transposed columns; see `_product`."""
+    import cupy
+
+    if len(laid) == 1:
+        return cupy.matmul(values[0], laid[0].T)[None]
+    return cupy.matmul(laid, values.swapaxes(1, 2)).swapaxes(1, 2)  # values are fewer to copy
+
+
 def _fit(a: Any, b: Any) -> bool:
     return has_kernels(a.dtype, b.dtype) and a.size > 0 and b.size > 0
 
@@ -196,7 +207,5 @@ def conv2d_weight(x: Any, gy: Any, size: Any, stride: Any, padding: Any, dilatio
     out, inner = gy.shape[1], x.shape[1] // groups
     windows = windows_of(x.shape[2:], gy.shape[2:], size, stride, padding, dilation)
     columns = _Columns(x.shape, windows, groups, dtype)
-    total: Any = 0
-    for part in columns.parts():
-        total = total + _product(columns.of(x[part]), columns.values(gy[part]).swapaxes(1, 2))
-    return cupy.ascontiguousarray(total.swapaxes(1, 2)).reshape(out, inner, *size)
+    products = (_by_transposed(columns.values(gy[part]), columns.of(x[part])) for part in columns.parts())
+    return functools.reduce(operator.iadd, products).reshape(out, inner, *size)
