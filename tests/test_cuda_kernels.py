@@ -449,6 +449,20 @@ def test_a_sum_of_many_rows_rounds_once():
     assert abs(total.item() / 5000 / np.float32(0.1) - 1) < 3e-7
 
 
+def test_a_run_as_long_as_all_is_no_chain():
+    """Pieces of pieces are added up until few are left; no thread adds up a million one by one."""
+    count = 3000
+    rng = np.random.default_rng(0)
+    values, index = rng.standard_normal((count, 2)), np.where(np.arange(count) < 70, 1, 0)
+    for longest, sizes in [(1024, 1), (64, 2), (2, 3), (1, 3)]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cuda_indexing, "_LONGEST", longest)
+            made = []
+            names = launched_by(lambda made=made: made.append(cuda_indexing.add_at(values, index, (3, 2))))
+        assert names == ["add_pieces"] * sizes + ["add_runs"]
+        assert_close(made[0], reference.add_at(np, values, index, (3, 2)), np.float64)
+
+
 # --- Channels --------------------------------------------------------------------------------
 
 SHAPES = [(1, 1, 2), (4, 3), (2, 3, 60, 70), (1, 5, 9001), (70, 2000), (3, 1, 4, 1, 2)]

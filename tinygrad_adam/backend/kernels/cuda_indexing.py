@@ -2,7 +2,7 @@
 
 Atomic additions would be the short way, but floats added in another order each time round differently each
 time. Here the indices are sorted, which leaves equal ones in their order, and each run of equal ones
-is added up from its beginning to its end.
+is added up from its beginning to its end, in pieces, and long ones in pieces of pieces.
 """
 
 from __future__ import annotations
@@ -13,38 +13,45 @@ from typing import Any
 from . import reference
 from .cuda import Source, blocks_for, has_kernels
 
-SOURCE = Source(r"""
-#define PIECE 32
+_PIECE = 32
+"""Numbers in a piece, and pieces in a piece of the next size."""
+_LONGEST = 1024
+"""Pieces that a thread may have to add up one after the other, where all indices are the same."""
 
+SOURCE = Source(r"""
 __device__ bool begins(const long long* rows, INDEX k) { return k == 0 || rows[k - 1] != rows[k]; }
 
 // rows are sorted, and order[k] is where the k-th of them comes from. A run may be as long as all of them, so
-// it is added up in pieces, which end at multiples of PIECE; the sum of a piece is put where it begins.
+// it is added up in pieces, which end at multiples of `piece`; the sum of a piece is put where it begins.
+// What it consists of begins at multiples of `step`, but for the first: numbers, or smaller pieces, of which
+// the values are the sums, in order already.
 extern "C" __global__ void add_pieces(
-    const REAL* values, const long long* order, const long long* rows, INDEX count, INDEX width, REAL* sums
+    const REAL* values, const long long* order, const long long* rows, INDEX count, INDEX width, INDEX step,
+    INDEX piece, REAL* sums
 ) {
     EACH(i, count * width) {
         INDEX k = i / width;
-        if (k % PIECE && !begins(rows, k)) continue;
+        if (k % piece && !begins(rows, k)) continue;
+        const long long row = rows[k];
         double sum = 0;
         do {
-            sum += values[order[k] * width + i % width];
-            ++k;
-        } while (k < count && k % PIECE && !begins(rows, k));
+            sum += values[(order ? order[k] : k) * width + i % width];
+            k = (k / step + 1) * step;
+        } while (k < count && k % piece && rows[k] == row);
         sums[i] = sum;
     }
 }
 
-// The pieces of each run, which begin at multiples of PIECE but for the first.
+// The pieces of each run, which begin at multiples of `step` but for the first.
 extern "C" __global__ void add_runs(
-    const REAL* sums, const long long* rows, INDEX count, INDEX width, REAL* total
+    const REAL* sums, const long long* rows, INDEX count, INDEX width, INDEX step, REAL* total
 ) {
     EACH(i, count * width) {
         INDEX k = i / width;
         if (!begins(rows, k)) continue;
         const long long row = rows[k];
         double sum = sums[i];
-        for (k = (k / PIECE + 1) * PIECE; k < count && rows[k] == row; k += PIECE) {
+        for (k = (k / step + 1) * step; k < count && rows[k] == row; k += step) {
             sum += sums[k * width + i % width];
         }
         total[row * width + i % width] = sum;
@@ -79,7 +86,10 @@ def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     rows = rows[order]
     sums = cupy.empty((count, width), values.dtype)
     blocks = blocks_for(count * width)
-    known = cupy.ascontiguousarray(values), order, rows, count, width, sums
-    SOURCE.launch("add_pieces", values.dtype, known, blocks)
-    SOURCE.launch("add_runs", values.dtype, (sums, rows, count, width, total), blocks)
+    parts, step, piece = cupy.ascontiguousarray(values), 1, _PIECE
+    while step == 1 or count > _LONGEST * step:
+        known = parts, order, rows, count, width, step, piece, sums
+        SOURCE.launch("add_pieces", values.dtype, known, blocks)
+        parts, order, step, piece = sums, None, piece, _PIECE * piece
+    SOURCE.launch("add_runs", values.dtype, (sums, rows, count, width, step, total), blocks)
     return total
