@@ -211,7 +211,15 @@ EQUIVALENT = {
     ("power.b", "xp.zeros_like(y): y -> a"): TWO_DTYPES,
     ("power.b", "xp.zeros_like(y) + 1 -> 1"): TWO_DTYPES,
     ("_deviation", "away - mean(away, axis=axis, keepdims=True) -> away"): CENTERED,
+    (
+        "_deviation",
+        "away - mean(away, axis=axis, keepdims=True) -> away + mean(away, axis=axis, keepdims=True)",
+    ): CENTERED,
     ("_deviation", "a - mean(a, axis=axis, keepdims=True) -> a"): CENTERED,
+    (
+        "_deviation",
+        "a - mean(a, axis=axis, keepdims=True) -> a + mean(a, axis=axis, keepdims=True)",
+    ): CENTERED,
     ("_power_base_rule", "isinstance(b, int | float): b -> g"): SCALAR,
     ("_power_base_rule", "isinstance(b, int | float): b -> a"): SCALAR,
     ("_power_base_rule", "xp.zeros_like(g): g -> a"): "zeros, which the engine fits to the input",

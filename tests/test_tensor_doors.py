@@ -350,7 +350,9 @@ def test_other_classes_have_their_turn():
     assert x == "radd"
 
 
-@pytest.mark.parametrize("other", ["a", None, object(), 1j, {}, fractions.Fraction(1, 2)], ids=lambda other: type(other).__name__)
+@pytest.mark.parametrize(
+    "other", ["a", None, object(), 1j, {}, fractions.Fraction(1, 2)], ids=lambda other: type(other).__name__
+)
 @pytest.mark.parametrize(
     ("name", "call"),
     [
@@ -496,7 +498,9 @@ def test_an_empty_tensor_shows_its_shape(shape):
     assert shown == ("tensor([])" if shape == (0,) else f"tensor([], shape={shape})")
 
 
-@pytest.mark.parametrize("given", [[[1.0, 2.0]], (1.0, 2.0), "a", object()], ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize(
+    "given", [[[1.0, 2.0]], (1.0, 2.0), "a", object()], ids=lambda given: type(given).__name__
+)
 @pytest.mark.parametrize(
     ("name", "more"),
     [
