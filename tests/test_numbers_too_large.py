@@ -50,3 +50,22 @@ def test_in_a_replay():
     numbers[0] = 10**400
     with pytest.raises(errors.TinygradAdamError):
         training_pass()
+
+
+@pytest.mark.parametrize("numbers", [[1, 2], [1.0, 2.0], (1, 2)])
+def test_lists_of_integers_stand_beside_floats(numbers):
+    x = tg.tensor([3.0, 4.0], requires_grad=True)
+    for product in (x * numbers, numbers * x, tg.multiply(x, numbers)):
+        assert product.dtype == np.float32
+        assert product.tolist() == [3.0, 8.0]
+    (x * numbers).sum().backward()
+    assert x.grad.tolist() == [1.0, 2.0]
+
+
+def test_a_replay_follows_a_list():
+    for numbers in ([1, 2], [1.0, 2.0]):
+        x = tg.tensor([3.0, 4.0], requires_grad=True)
+        training_pass = tg.recorded(lambda x=x, numbers=numbers: tg.multiply(x, numbers).sum())
+        assert [training_pass().item() for _ in range(3)] == [11.0] * 3
+        numbers[0] = 10
+        assert training_pass().item() == 38.0

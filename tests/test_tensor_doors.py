@@ -377,7 +377,7 @@ def test_numbers_that_no_integer_dtype_holds():
     same(tg.ones(1) * -(2**64), np.float32([-(2.0**64)]))
     same(tg.tensor([5]) < 2**70, [True])
     for x in (tg.ones(1), tg.tensor([5])):
-        with pytest.raises(errors.DTypeError, match=r"^multiply: this integer is greater than any float"):
+        with pytest.raises(errors.DTypeError, match=r"^multiply: (.|\n)*an integer of"):
             x * 10**400
     with pytest.raises(errors.DTypeError, match=r"^add: Python integer 300 out of bounds for uint8"):
         tg.tensor([1], dtype="uint8") + 300

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast, overload
 import numpy
 
 from . import watching, words
-from .backend.convert import operand
+from .backend.convert import beside_floats, operand
 from .backend.device import CPU, Array, Backend, backend_of, is_array, on_device_of, place_of
 from .backend.kernels import chosen_kernels
 from .errors import DeviceError, DTypeError, GraphError, IndexingError, ShapeError, TinygradAdamError
@@ -553,7 +553,8 @@ class Primitive:
             floats = {value.dtype for value in values if getattr(value, "dtype", _BOOL).kind == "f"}
             if floats == {_FLOAT32} and any(_is_integer_array(value) for value in values):
                 # As in PyTorch, integers don't widen floats.
-                return self(*[_as_float32(arg) for arg in args], **settings)
+                given = zip(args, values, strict=True)
+                return self(*[_as_float32(self.name, arg, value) for arg, value in given], **settings)
         view = self.view and isinstance(args[0], Variable)
         version = args[0]._version if view else [0]
         node = None
@@ -595,8 +596,9 @@ class Primitive:
         try:
             if backend is CPU:
                 return self.forward(lead, *values, **settings)
-            if len(values) > 1:  # CuPy would compute with the arrays of another GPU, slowly
-                self._require_one_device(values)
+            if len(values) > 1:
+                self._require_one_device(values)  # CuPy would compute with the arrays of another GPU, slowly
+                values = beside_floats(values)
             with backend.current(self.name):
                 return self.forward(lead, *values, **settings)
         except TinygradAdamError:
@@ -659,16 +661,19 @@ def _is_integer_array(value: Any) -> bool:
     return is_array(value) and value.dtype.kind in "iu"
 
 
-def _integers_as_float32(values: Any) -> Any:
-    with on_device_of(values, "astype"):
+def _integers_as_float32(where: str, given: Any) -> Any:
+    values = operand(where, given)
+    with on_device_of(values, where):
         return values.astype(_FLOAT32)
 
 
-def _as_float32(arg: Any) -> Any:
-    """Cast a Tensor or an array of integers, so that watchers hear of it; return others as they are."""
+def _as_float32(where: str, arg: Any, value: Any) -> Any:
+    """Cast a Tensor, an array or a list of integers, in sight of watchers; return others as they are."""
+    if not _is_integer_array(value):
+        return arg
     if isinstance(arg, Variable):
-        return provided.ops.astype(arg, dtype=_FLOAT32) if _is_integer_array(arg._data) else arg
-    return aside(_integers_as_float32, arg) if _is_integer_array(arg) else arg
+        return provided.ops.astype(arg, dtype=_FLOAT32)
+    return aside(_integers_as_float32, where, arg)
 
 
 PRIMITIVES: dict[str, Primitive] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -136,12 +136,20 @@ _KINDS = "buif"
 """Kinds of numbers; each fits into those after it (and integers into unsigned ones, as in NumPy)."""
 
 
+def beside_floats(values: Sequence[Any]) -> Sequence[Any]:
+    """Turn integers beyond every integer dtype into floats, as NumPy does beside floats; CuPy does not."""
+    if not any(type(value) is int and not -(2**63) <= value < 2**64 for value in values):
+        return values
+    if any(getattr(value, "dtype", _FLOAT32).kind != "f" for value in values):
+        return values  # CuPy refuses them beside integers, as NumPy does
+    return [float(value) if type(value) is int else value for value in values]
+
+
 def operand(where: str, value: Any) -> Any:
     """Return what stands beside a Tensor as operations take it: a plain array, or a number.
 
     Numbers of Python and NumPy become or stay Python's, whose dtype is that of the Tensor beside them if it
-    can hold their kind: an array made of one would widen float32 to float64. An integer that no integer
-    dtype holds becomes a float.
+    can hold their kind: an array made of one would widen float32 to float64.
 
     Raises
     ------
@@ -153,12 +161,7 @@ def operand(where: str, value: Any) -> Any:
         value = value.item()
         kind = type(value)
     if kind in _NUMBERS:
-        if kind is not int or value.bit_length() < 64:
-            return value
-        try:
-            return value if 0 <= value < 2**64 else float(value)
-        except OverflowError as error:
-            raise DTypeError(where, "this integer is greater than any float") from error
+        return value
     if not is_array(value):
         if isinstance(value, float | int):
             return value

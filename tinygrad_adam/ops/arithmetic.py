@@ -44,12 +44,15 @@ def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
     return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1.0)  # a float, since unsigned integers wrap
 
 
+def _power_exponent_rule(xp: Any, g: Any, a: Any, y: Any) -> Any:
+    """Return ``a ** b * log(a)``; where a is 0 the power does not change with b > 0, and log(1) is 0."""
+    base = xp.zeros_like(y) + a  # in the dtype of y, which may be wider
+    return g * y * xp.log(xp.where(base == 0, 1, base))
+
+
 @primitive(
     a=_power_base_rule,
-    # Where a is 0 the power does not change with b > 0; log(1) keeps 0 * log(0) away. The 1 has the dtype of
-    # y, so the logarithm of a float32 is a float64 where b is one. Not `a == 0`: of a number that would be a
-    # truth value, which CuPy's `where` does not take.
-    b=lambda xp, g, a, y: g * y * xp.log(xp.where(xp.equal(a, 0), xp.zeros_like(y) + 1, a)),
+    b=_power_exponent_rule,
 )
 def power(xp: Any, a: Any, b: Any) -> Any:
     """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN.
