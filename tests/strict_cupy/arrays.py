@@ -344,13 +344,12 @@ class ufunc:
             (out,) = out
         if out is not None and not isinstance(out, ndarray):
             raise TypeError(f"Unsupported type {type(out)}")
-        inside = [raw(arg) for arg in args]
-        more = {} if dtype is None else {"dtype": dtype}
+        more = {"casting": casting}
+        more |= {} if dtype is None else {"dtype": dtype}
+        more |= {} if out is None else {"out": raw(out)}
         with np.errstate(all="ignore"):
             try:
-                result = self._compute(
-                    *inside, out=None if out is None else raw(out), casting=casting, **more
-                )
+                result = self._compute(*[raw(arg) for arg in args], **more)
             except TypeError as error:  # of a class of NumPy's own
                 raise TypeError(str(error)) from None
         if out is not None:
