@@ -191,7 +191,7 @@ def share_version(base: Variable, view: Any) -> None:
 def sharers(variable: Variable) -> list[Any]:
     """List the Variables and arrays in use that share the memory of a Variable, or once did."""
     version = variable._version
-    things = [reference() for reference in tuple(version[1].values())] if len(version) > 1 else []
+    things = [reference() for reference in list(version[1].values())] if len(version) > 1 else []
     return [thing for thing in things if thing is not None and thing is not variable]
 
 
@@ -523,7 +523,9 @@ class Primitive:
         if len(args) > len(self.inputs) and not self.variadic:
             args, settings = self._settings_by_position(args, settings)
         for name, setting in settings.items():
-            if isinstance(setting, Variable):
+            if isinstance(setting, numpy.generic):  # else it would widen float32, as beside a Tensor
+                settings = {**settings, name: setting.item()}
+            elif isinstance(setting, Variable):
                 raise DTypeError(
                     self.name, f"{name} is a setting and cannot be a Tensor", shape=setting._data.shape
                 )
@@ -553,8 +555,9 @@ class Primitive:
             floats = {value.dtype for value in values if getattr(value, "dtype", _BOOL).kind == "f"}
             if floats == {_FLOAT32} and any(_is_integer_array(value) for value in values):
                 # As in PyTorch, integers don't widen floats.
-                given = zip(args, values, strict=True)
-                return self(*[_as_float32(self.name, arg, value) for arg, value in given], **settings)
+                return self(*map(_as_float32, args, values), **settings)
+            if len(floats) > 1 and any(map(_is_rounded, args, values)):
+                return self(*map(_as_float64, args, values), **settings)
         view = self.view and isinstance(args[0], Variable)
         version = args[0]._version if view else [0]
         node = None
@@ -661,19 +664,33 @@ def _is_integer_array(value: Any) -> bool:
     return is_array(value) and value.dtype.kind in "iu"
 
 
-def _integers_as_float32(where: str, given: Any) -> Any:
-    values = operand(where, given)
-    with on_device_of(values, where):
-        return values.astype(_FLOAT32)
+def _integers_as_float32(values: Any) -> Any:
+    array = operand("astype", values)
+    with on_device_of(array, "astype"):
+        return array.astype(_FLOAT32)
 
 
-def _as_float32(where: str, arg: Any, value: Any) -> Any:
-    """Cast a Tensor, an array or a list of integers, in sight of watchers; return others as they are."""
+def _as_float32(arg: Any, value: Any) -> Any:
+    """Cast what operations take for an array of integers, so that watchers hear of it; no other argument."""
     if not _is_integer_array(value):
         return arg
     if isinstance(arg, Variable):
         return provided.ops.astype(arg, dtype=_FLOAT32)
-    return aside(_integers_as_float32, where, arg)
+    return aside(_integers_as_float32, arg)
+
+
+def _is_rounded(arg: Any, value: Any) -> bool:
+    """Tell whether a sequence of numbers has become an array of less digits than float64."""
+    return not isinstance(arg, Variable) and not is_array(arg) and getattr(value, "dtype", None) == _FLOAT32
+
+
+def _sequence_as_float64(values: Any) -> Any:
+    return numpy.array(values, _FLOAT64)
+
+
+def _as_float64(arg: Any, value: Any) -> Any:
+    """Read a sequence again that was rounded, beside an array that was not; return others as they are."""
+    return aside(_sequence_as_float64, arg) if _is_rounded(arg, value) else arg
 
 
 PRIMITIVES: dict[str, Primitive] = {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from ..backend.convert import array_of
+from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
 from ..errors import DTypeError, ShapeError
-from ..primitive import Variable, primitive
+from ..primitive import Variable, aside, primitive
+from ..values import integer
 from .activation import choose_activation, relu_vjp
 from .arithmetic import multiply
 from .indexing import getitem
@@ -17,9 +19,28 @@ from .reduction import normalize_axes, sum
 from .shaping import moveaxis, reshape, transpose
 
 
-def _shaped(value: Any) -> Any:
-    """Return what has a shape as it is, and numbers and lists as arrays."""
-    return value if isinstance(value, Variable) or is_array(value) else array_of("operand", value)
+def _shaped(where: str, *values: Any) -> list[Any]:
+    """Return what has a shape as it is, and numbers and lists as arrays, which widen no other."""
+    shaped = [isinstance(value, Variable) or is_array(value) for value in values]
+    exact = any(value.dtype == "float64" for value, known in zip(values, shaped, strict=True) if known)
+    return [
+        value if known else aside(_array_beside, where, value, exact)
+        for value, known in zip(values, shaped, strict=True)
+    ]
+
+
+def _array_beside(where: str, value: Any, exact: bool) -> Any:
+    with default_dtype("float64") if exact else nullcontext():
+        return array_of(where, operand(where, value))
+
+
+def _matrix(vector: Any, shape: tuple[int, int]) -> Any:
+    """Make a row or a column; of what a list became aside, so that a recorded pass reads the list again."""
+    return reshape(vector, shape=shape) if isinstance(vector, Variable) else aside(_reshaped, vector, shape)
+
+
+def _reshaped(vector: Any, shape: tuple[int, int]) -> Any:
+    return vector.reshape(shape)
 
 
 def _transposed(xp: Any, a: Any) -> Any:
@@ -69,16 +90,14 @@ def matmul(a: Any, b: Any) -> Any:
     >>> tg.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
     tensor([11.])
     """
-    a, b = _shaped(a), _shaped(b)
+    a, b = _shaped("matmul", a, b)
     a_dim, b_dim = len(a.shape), len(b.shape)
     if not a_dim or not b_dim or a.shape[-1] != b.shape[-2 if b_dim > 1 else 0]:
         inner = "b.shape[-2]" if b_dim > 1 else "b.shape[0]"
         raise ShapeError("matmul", f"a.shape[-1] must equal {inner}", a=tuple(a.shape), b=tuple(b.shape))
     if a_dim > 1 and b_dim > 1:
         return _matmul(a, b)
-    product = _matmul(
-        a if a_dim > 1 else reshape(a, shape=(1, -1)), b if b_dim > 1 else reshape(b, shape=(-1, 1))
-    )
+    product = _matmul(a if a_dim > 1 else _matrix(a, (1, -1)), b if b_dim > 1 else _matrix(b, (-1, 1)))
     shape = product.shape
     return reshape(
         product, shape=(shape[:-2] if a_dim == 1 else shape[:-1]) + (() if b_dim == 1 else shape[-1:])
@@ -96,7 +115,7 @@ def dot(a: Any, b: Any) -> Any:
     ShapeError
         If the sizes of the summed axes differ.
     """
-    a, b = _shaped(a), _shaped(b)
+    a, b = _shaped("dot", a, b)
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     if b.ndim <= 2:
@@ -216,6 +235,8 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     ------
     ShapeError
         If terms and operands do not match, or sizes of one letter differ.
+    DTypeError
+        If `subscripts` is no text, or an operand holds no numbers.
 
     Examples
     --------
@@ -223,6 +244,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     >>> tg.einsum("ii", tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(5.)
     """
+    if not isinstance(subscripts, str):
+        raise DTypeError("einsum", "subscripts come first, as in einsum('ij,jk', a, b)", got=repr(subscripts))
+    operands = tuple(_shaped("einsum", *operands))
     terms, output = _explicit_terms(subscripts, operands)
     # The primitive's rule holds for terms of distinct letters that occur elsewhere: take the
     # diagonal of what repeats and sum over what stands alone first.
@@ -275,14 +299,14 @@ def _explicit_terms(subscripts: str, operands: Sequence[Any]) -> tuple[list[str]
         )
     unused = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
     longest = ""
-    for i, (term, operand) in enumerate(zip(terms, operands, strict=True)):
-        hidden = operand.ndim - len(term.replace("...", ""))
+    for i, (term, array) in enumerate(zip(terms, operands, strict=True)):
+        hidden = array.ndim - len(term.replace("...", ""))
         if hidden < 0 or (hidden and "..." not in term):
             raise ShapeError(
                 "einsum",
                 f"term {term!r} does not fit its operand",
                 subscripts=subscripts,
-                operand=tuple(operand.shape),
+                operand=tuple(array.shape),
             )
         # Broadcasting aligns at the end, so the last of the spare letters is shared by all.
         letters = "".join(unused[len(unused) - hidden :])
@@ -312,7 +336,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def _diagonal(where: str, a: Any, offset: int, axis1: int, axis2: int) -> Any:
-    axes = normalize_axes((axis1, axis2), a.ndim, where)
+    axes, offset = normalize_axes((axis1, axis2), a.ndim, where), integer(where, "offset", offset)
     a = moveaxis(a, axes, (-2, -1))
     rows, columns = a.shape[-2:]
     start_row, start_column = max(-offset, 0), max(offset, 0)

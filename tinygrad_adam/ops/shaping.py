@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..primitive import primitive
-from ..values import is_integer
+from ..values import integer, is_integer
 from .indexing import getitem
 from .reduction import normalize_axes
 
@@ -167,7 +167,7 @@ def split(a: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
             )
         cuts = list(range(0, size + 1, size // parts)) if size else [0] * (parts + 1)
     else:
-        cuts = [0, *parts, size]
+        cuts = [0, *[integer("split", "indices_or_sections", part) for part in parts], size]
     before = (slice(None),) * along
     return [getitem(a, (*before, slice(start, stop))) for start, stop in itertools.pairwise(cuts)]
 
