@@ -42,20 +42,24 @@ def _add_at(kernels: Any, a: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     return kernels.add_at(a, index, shape)
 
 
-def _is_basic(parts: tuple[Any, ...]) -> bool:
-    return all(
-        p is None
-        or p is Ellipsis
-        or isinstance(p, slice)
-        or (isinstance(p, Integral) and not isinstance(p, bool))  # True is a mask, not 1
-        for p in parts
+_BOUNDS = (int, type(None))
+
+
+def _is_basic(part: Any) -> bool:
+    return (
+        part is None
+        or part is Ellipsis
+        or isinstance(part, slice)
+        or (isinstance(part, Integral) and not isinstance(part, bool))  # True is a mask, not 1
     )
 
 
-def _fixed(part: slice) -> slice:
-    """Return a slice whose bounds cannot be changed before the backward pass reads them."""
+def _fixed(part: Any) -> Any:
+    """Return a slice whose bounds cannot be changed before the backward pass reads them; others as they are."""
+    if type(part) is not slice:
+        return part
     bounds = (part.start, part.stop, part.step)
-    if all(bound is None or isinstance(bound, Integral) for bound in bounds):
+    if type(bounds[0]) in _BOUNDS and type(bounds[1]) in _BOUNDS and type(bounds[2]) in _BOUNDS:
         return part
     return slice(*[operator.index(b) if isinstance(b, Variable) or is_array(b) else b for b in bounds])
 
@@ -97,10 +101,8 @@ def getitem(a: Any, index: Any) -> Any:
     IndexingError
         If an index is out of range.
     """
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(part, slice) for part in parts):
-        parts = tuple(_fixed(part) if isinstance(part, slice) else part for part in parts)
-    if _is_basic(parts):
+    parts = tuple(map(_fixed, index)) if isinstance(index, tuple) else (_fixed(index),)
+    if all(map(_is_basic, parts)):
         # NumPy makes a number of what such an index leaves without axes; with an ellipsis, a view.
         return _slice(a, index=parts if Ellipsis in parts else (*parts, Ellipsis))
     y = _gather(a, index=aside(_raw_parts, a, "getitem", isinstance(index, tuple), *parts))

@@ -19,14 +19,16 @@ from .reduction import normalize_axes, sum
 from .shaping import moveaxis, reshape, transpose
 
 
-def _shaped(where: str, *values: Any) -> list[Any]:
+def _shaped(where: str, *values: Any) -> tuple[Any, ...]:
     """Return what has a shape as it is, and numbers and lists as arrays, which widen no other."""
     shaped = [isinstance(value, Variable) or is_array(value) for value in values]
+    if all(shaped):
+        return values
     exact = any(value.dtype == "float64" for value, known in zip(values, shaped, strict=True) if known)
-    return [
+    return tuple(
         value if known else aside(_array_beside, where, value, exact)
         for value, known in zip(values, shaped, strict=True)
-    ]
+    )
 
 
 def _array_beside(where: str, value: Any, exact: bool) -> Any:
@@ -246,7 +248,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     """
     if not isinstance(subscripts, str):
         raise DTypeError("einsum", "subscripts come first, as in einsum('ij,jk', a, b)", got=repr(subscripts))
-    operands = tuple(_shaped("einsum", *operands))
+    operands = _shaped("einsum", *operands)
     terms, output = _explicit_terms(subscripts, operands)
     # The primitive's rule holds for terms of distinct letters that occur elsewhere: take the
     # diagonal of what repeats and sum over what stands alone first.
