@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 
@@ -165,3 +167,28 @@ def test_retained_gradients_are_summed_as_those_of_leaves():
     total = h.sum()
     in_threads(lambda _: [total.backward(retain_graph=True) for _ in range(20)])
     np.testing.assert_array_equal(h.grad.numpy(), THREADS * 20.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_of_a_program_that_sums_gradients_can_sum_its_own() -> None:
+    parameter = tg.zeros(500_000, requires_grad=True)
+    ended = threading.Event()
+
+    def train() -> None:
+        while not ended.is_set():
+            (parameter * 1.0).sum().backward()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if not child:
+                signal.alarm(20)  # ends a child that waits for ever
+                x = tg.ones(3, requires_grad=True)
+                (x * 2.0).sum().backward()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        ended.set()
+        thread.join()

@@ -10,6 +10,7 @@ the package's own operations, so that the gradient has a graph and can be differ
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,6 +31,11 @@ A pass that begins meanwhile, in another thread or in a hook, does not wait: it 
 
 _summing = threading.RLock()
 """Held while a gradient is read, changed and written: passes of several threads may end in one leaf."""
+
+if hasattr(os, "register_at_fork"):  # else a child whose parent was summing would wait for ever
+    os.register_at_fork(
+        before=_summing.acquire, after_in_parent=_summing.release, after_in_child=_summing.release
+    )
 
 
 def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
