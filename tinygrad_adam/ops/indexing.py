@@ -55,7 +55,7 @@ def _is_basic(part: Any) -> bool:
 
 
 def _fixed(part: Any) -> Any:
-    """Return a slice whose bounds cannot be changed before the backward pass reads them; others as they are."""
+    """Return a slice whose bounds cannot be changed before the backward pass; all else as it is."""
     if type(part) is not slice:
         return part
     bounds = (part.start, part.stop, part.step)
