@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
+from tinygrad_adam.backend.device import share_memory
 
 OPERATORS = {
     "+=": operator.iadd,
@@ -388,3 +389,12 @@ def test_watching_keeps_no_view_alive(watched):
         h += w.sum()
         h.sum().backward()
     same(w.grad, np.full((2, 2), 6.0))
+
+
+def test_whether_views_overlap_is_not_searched_for_minutes() -> None:
+    # The example of numpy.shares_memory, which takes a minute to find that they do not.
+    memory, strided = np.zeros(192_163_377, np.int8), np.lib.stride_tricks.as_strided
+    a = strided(memory, strides=(36674, 61119, 85569), shape=(1049, 1049, 1049))
+    b = strided(memory[64_023_025:], strides=(12223, 12224, 1), shape=(1049, 1049, 1))
+    assert share_memory(a, b)
+    assert not share_memory(memory[::2], memory[1::2])

@@ -204,11 +204,22 @@ def address_of(array: Array) -> int:
     return int(array.data.ptr)
 
 
+_LONG_SEARCH = 100_000
+"""Steps of a search for a common element of two arrays that take a few milliseconds."""
+
+
 def share_memory(a: Array, b: Array) -> bool:
-    """Tell whether two arrays have an element in common, so that a change of one shows in the other."""
+    """Tell whether two arrays have an element in common, so that a change of one shows in the other.
+
+    With strides that make this a long search, it is taken to be so.
+    """
     if device_of(a) != device_of(b):
         return False
-    return numpy.shares_memory(numpy.asarray(_Outline(a)), numpy.asarray(_Outline(b)))
+    first, second = numpy.asarray(_Outline(a)), numpy.asarray(_Outline(b))
+    try:
+        return numpy.shares_memory(first, second, max_work=_LONG_SEARCH)  # type: ignore[arg-type]
+    except numpy.exceptions.TooHardError:
+        return True
 
 
 def same_view(array: Array, whole: Array, copy: Array) -> Array:
