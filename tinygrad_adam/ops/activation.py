@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.sums import total as sum
+from ..backend import sums
 from ..errors import OptionError
 from ..primitive import primitive
 from .arithmetic import erf
@@ -126,8 +126,9 @@ def gelu(a: Any, approximate: str = "none") -> Any:
     raise OptionError("gelu", "approximate must be 'none' or 'tanh'", approximate=repr(approximate))
 
 
-def _sum_along(xp: Any, a: Any, axis: int) -> Any:
-    return sum(xp, a, axis=_axis(a, axis), keepdims=True)
+def sum(xp: Any, a: Any, *, axis: int, keepdims: bool) -> Any:
+    """Sum along `axis`, also of a number; this name and these arguments, for formulas show them."""
+    return sums.total(xp, a, axis=_axis(a, axis), keepdims=keepdims)
 
 
 def _below_greatest(xp: Any, a: Any, axis: int) -> Any:
@@ -140,18 +141,18 @@ def _axis(a: Any, axis: int) -> int | None:
     return axis if a.ndim or axis not in (0, -1) else None
 
 
-@primitive(a=lambda xp, g, y, axis: y * (g - _sum_along(xp, g * y, axis)))
+@primitive(a=lambda xp, g, y, axis: y * (g - sum(xp, g * y, axis=axis, keepdims=True)))
 def softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Exponentials along `axis`, divided by their sum."""
     e = xp.exp(_below_greatest(xp, a, axis))
-    return e / _sum_along(xp, e, axis)
+    return e / sum(xp, e, axis=axis, keepdims=True)
 
 
-@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * _sum_along(xp, g, axis))
+@primitive(a=lambda xp, g, y, axis: g - xp.exp(y) * sum(xp, g, axis=axis, keepdims=True))
 def log_softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     """Logarithm of `softmax`, without its underflow."""
     shifted = _below_greatest(xp, a, axis)
-    return shifted - xp.log(_sum_along(xp, xp.exp(shifted), axis))
+    return shifted - xp.log(sum(xp, xp.exp(shifted), axis=axis, keepdims=True))
 
 
 # A linear map that is its own adjoint: the same key gives the same mask, so none is kept.
