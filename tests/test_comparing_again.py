@@ -226,7 +226,9 @@ def test_the_file_of_another_comparison_is_refused(tmp_path, change, saying):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["folder", "absent", "text", "search", "foreign training"])
+@pytest.mark.parametrize(
+    "kind", ["folder", "absent", "text", "search", "foreign training", "foreign setting"]
+)
 def test_other_files_are_refused(tmp_path, kind):
     path = tmp_path / "trials.jsonl"
     if kind == "folder":
@@ -238,6 +240,9 @@ def test_other_files_are_refused(tmp_path, kind):
     elif kind == "foreign training":
         compare(TINY, TWO[:1], [0], Inline(), path=path)
         path.write_text(path.read_text().replace('"seed": 0, "status"', '"seed": 1, "status"'))
+    elif kind == "foreign setting":
+        compare(TINY, TWO[:1], [0], Inline(), path=path)
+        path.write_text(path.read_text().replace('"batch_size"', '"batches"'))
     with pytest.raises(CheckpointError, match="results file"):
         comparison.read_comparison(path)
     if kind in ("folder", "search"):

@@ -248,6 +248,7 @@ def test_the_file_of_another_search_is_refused(whole, config, what, more, saying
         (lambda lines: [b'{"config": 3}\n'], "line 1"),
         (lambda lines: [b'{"search": {"config": 3}}\n'], "line 1"),
         (lambda lines: [b"[]\n"], "line 1"),
+        (lambda lines: [lines[0].replace(b'"seed"', b'"sead"'), *lines[1:]], "line 1"),
         (lambda lines: [b'{"sea'], "line 1"),
         (lambda lines: [*lines[:3], b"{half}\n", *lines[3:]], "line"),
         (lambda lines: [*lines[:2], b'{"trial": 1}\n'], "line 3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -76,7 +77,9 @@ def number_in(where: str, name: str, value: object, low: float, high: float = ma
 
 
 def plain(value: Any) -> Any:
-    """Return numbers and truth values of NumPy as Python's, also in a list or tuple; all else as it is.
+    """Return numbers and truth values of NumPy as Python's, also in a list, tuple or dict; all else as it is.
+
+    A list or dict without numbers of NumPy is returned itself.
 
     Python's are what a checkpoint can hold, and they never change the dtype of an array.
 
@@ -88,7 +91,12 @@ def plain(value: Any) -> Any:
     if type(value) in (float, int, bool, str):
         return value
     if type(value) in (tuple, list):
-        return type(value)(map(plain, value))
+        entries = list(map(plain, value))
+        return value if all(map(operator.is_, entries, value)) else type(value)(entries)
+    if type(value) is dict:
+        entries = list(map(plain, value.values()))
+        same = all(map(operator.is_, entries, value.values()))
+        return value if same else dict(zip(value, entries, strict=True))
     if isinstance(value, bool | numpy.bool_):
         return bool(value)
     if isinstance(value, Integral):

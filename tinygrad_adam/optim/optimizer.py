@@ -469,6 +469,8 @@ class Optimizer(Settled):
         groups = self._saved_settings(saved["groups"])
         for settings in groups:
             self._validate(settings)
+            if "initial_lr" in settings:
+                self._require_not_negative(settings, "initial_lr")
         problems = list(self._misfits(saved["state"], groups))
         if problems:
             raise StateError(self._name, "the state does not fit", problems="; ".join(problems))
@@ -498,10 +500,12 @@ class Optimizer(Settled):
         groups = []
         for settings in self.param_groups:
             first, *others = [self._names[id(p)] for p in settings["params"]]
-            taken = {key: _setting(there[first].get(key, settings[key])) for key in self.defaults}
+            # A schedule that is made after loading begins where the others began.
+            keys = [*self.defaults, *({"initial_lr"} & set(there[first]))]
+            taken = {key: _setting(there[first].get(key, settings.get(key))) for key in keys}
             for name in others:
                 for key, value in taken.items():
-                    other = _setting(there[name].get(key, settings[key]))
+                    other = _setting(there[name].get(key, settings.get(key)))
                     if other != value:
                         raise StateError(
                             self._name,

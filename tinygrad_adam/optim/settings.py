@@ -46,7 +46,9 @@ class Group(dict[str, Any]):
                 "param_groups", "the parameters of a group are fixed; use add_param_group for more of them"
             )
         if name not in self and name != "initial_lr":  # which schedules add
-            known = [known for known in self if known != "params"]
+            known = [known for known in self if known not in ("params", "initial_lr")]
+            if name == "learning_rate":
+                raise OptionError("param_groups", "the learning rate of a group is called 'lr'")
             raise unknown_name("param_groups", "hyper-parameter", name, known)
         super().__setitem__(name, plain(value))
 

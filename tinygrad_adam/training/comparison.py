@@ -18,8 +18,8 @@ import numpy
 from .._version import __version__
 from ..errors import OptionError, StateError, unknown_name
 from ..optim import OPTIMIZERS
-from ..values import read_value
-from .results import append_result, differences, read_results
+from ..values import integer, plain, read_value
+from .results import append_result, differences, read_results, readable
 from .run import RunConfig
 from .space import optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -65,6 +65,9 @@ class Entry:
     label: str
     optimizer: str
     settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", plain(self.settings))  # JSON holds no numbers of NumPy
 
     @classmethod
     def parse(cls, text: str, where: str = "compare") -> Entry:
@@ -242,6 +245,7 @@ def compare(
     TinygradAdamError
         If the executor fails, with the names of the trainings that are done.
     """
+    seeds = [integer("compare", "a seed", seed, 0) for seed in seeds]
     check_entries(entries, seeds)
     results = {entry.label: Result(entry) for entry in entries}
     if path is not None:
@@ -289,16 +293,16 @@ def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry
     """
     header, lines = _read(Path(path))
     last = {(label, seed): outcome.status for label, seed, outcome in lines}
-    entries = [
-        Entry(**{**entry, "settings": {name: _frozen(value) for name, value in entry["settings"].items()}})
-        for entry in header["entries"]
-    ]
     done = sum(status != "failed" for status in last.values())
-    return RunConfig(**header["config"]), entries, header["seeds"], done
+    with readable(Path(path), "comparison"):
+        entries = [_entry(**entry) for entry in header["entries"]]
+        return RunConfig(**header["config"]), entries, header["seeds"], done
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _entry(label: str, optimizer: str, settings: dict[str, Any]) -> Entry:
+    """Return what was saved; JSON makes lists of tuples."""
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return Entry(label, optimizer, frozen)
 
 
 def _finished(

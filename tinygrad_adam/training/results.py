@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DeviceError
 
 Row = TypeVar("Row")
 
@@ -24,6 +25,21 @@ def append_result(path: Path, record: dict[str, Any]) -> None:
     with path.open("ab", buffering=0) as file:
         file.write(line.encode())
         os.fsync(file.fileno())
+
+
+@contextmanager
+def readable(path: Path, kind: str, line: Callable[[], int] = lambda: 1) -> Iterator[None]:
+    """Turn what a damaged file raises inside a ``with`` block into a `CheckpointError` with its line."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"opening {path}",
+            f"not a results file of a {kind}, or damaged at line {line()}; start the {kind} anew",
+            problem=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def read_results(
@@ -56,7 +72,7 @@ def read_results(
         raise CheckpointError(where, f"the results file cannot be read: {error}") from error
     whole = content[: content.rfind(b"\n") + 1]
     number = 1
-    try:
+    with readable(path, kind, lambda: number):
         lines = [json.loads(line) for line in whole.splitlines()]
         header = lines[0][kind]
         missing = names - set(header)
@@ -66,11 +82,6 @@ def read_results(
         for line in lines[1:]:
             number += 1
             rows.append(row(header, line))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            where, f"not a results file of a {kind}, or damaged at line {number}; start the {kind} anew",
-            problem=f"{type(error).__name__}: {error}",
-        ) from error  # fmt: skip
     if len(whole) < len(content):
         os.truncate(path, len(whole))
     return header, rows

@@ -33,7 +33,7 @@ from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
 from ..files import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
-from ..values import integer, is_number
+from ..values import integer, is_number, plain
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .loop import Trainer
@@ -125,9 +125,12 @@ class RunConfig:
         for name, least in COUNTS.items():
             if name not in ("epochs", "patience") or getattr(self, name) is not None:
                 setattr(self, name, integer("run", name, getattr(self, name), least))
-        # NumPy's numbers become Python's, which JSON can hold.
+        # NumPy's numbers and arrays become Python's, which JSON can hold.
+        for name in ("settings", "schedule_settings"):
+            lists = {key: _listed(value) for key, value in getattr(self, name).items()}
+            setattr(self, name, lists)
         for name in ("augment", *NUMBERS, "settings", "schedule_settings"):
-            setattr(self, name, _plain(getattr(self, name)))
+            setattr(self, name, plain(getattr(self, name)))
         if self.data not in DATASETS:
             raise unknown_name("run", "data set", self.data, DATASETS)
         if self.schedule not in SCHEDULES:
@@ -143,12 +146,8 @@ class RunConfig:
         self.device = device(self.device)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(map(_plain, value))
-    return value.item() if isinstance(value, numpy.generic) else value
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, numpy.ndarray) else value
 
 
 class Experiment:

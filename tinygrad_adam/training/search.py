@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import OptionError, StateError
-from .results import append_result, differences, read_results
+from ..values import integer, plain
+from .results import append_result, differences, read_results, readable
 from .run import RunConfig
 from .space import Range, Space, draw, grid, optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -111,12 +112,21 @@ class Search:
     """
 
     def __init__(self, config: RunConfig, space: Space, trials: int | None = None, points: int = 5) -> None:
-        self.config, self.space, self.trials, self.points = config, dict(space), trials, points
-        if not space or any(not isinstance(values, Range) and not values for values in space.values()):
+        # JSON holds no numbers of NumPy.
+        self.config, self.points = config, integer("search", "points", points)
+        self.trials = None if trials is None else integer("search", "trials", trials)
+        self.space: dict[str, Range | Sequence[Any]] = {
+            name: values if isinstance(values, Range) else plain(list(values))
+            for name, values in dict(space).items()
+        }
+        if not self.space or not all(self.space.values()):
             raise OptionError(
                 "search", "the search space is empty; name what to try, as in lr=1e-4..1e-1 or beta1=0.8,0.9"
             )
-        drawn = grid(space, points) if trials is None else draw(space, trials, config.seed)
+        if self.trials is None:
+            drawn = grid(self.space, self.points)
+        else:
+            drawn = draw(self.space, self.trials, config.seed)
         self.settings = list({_key(settings): settings for settings in drawn}.values())
         self.configs = [self.config_of(settings) for settings in self.settings]
 
@@ -160,11 +170,13 @@ class Search:
         header, _ = _read(Path(path))
         if trials is not None and header["trials"] is None:
             raise OptionError("search", "it is a grid; trials are drawn in a random search only", file=path)
-        space = {
-            name: Range(name, **values) if isinstance(values, dict) else values
-            for name, values in header["space"].items()
-        }
-        return cls(RunConfig(**header["config"]), space, trials or header["trials"], header["points"])
+        with readable(Path(path), "search"):
+            space = {
+                name: Range(name, **values) if isinstance(values, dict) else values
+                for name, values in header["space"].items()
+            }
+            config = RunConfig(**header["config"])
+        return cls(config, space, trials or header["trials"], header["points"])
 
     def run(
         self,

@@ -14,7 +14,7 @@ import numpy
 from ..errors import OptionError, unknown_name
 from ..nn import Parameter
 from ..optim import OPTIMIZERS, build_optimizer
-from ..values import read_value
+from ..values import plain, read_value
 
 SCALES = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "final_lr"), "log"),
@@ -46,6 +46,8 @@ class Range:
     high: float
 
     def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, plain(getattr(self, end)))  # JSON holds no numbers of NumPy
         if not -math.inf < self.low < self.high < math.inf:
             raise OptionError(
                 "search space", "a range goes from a lower number to a higher one, as in lr=1e-4..1e-1",
