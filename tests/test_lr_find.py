@@ -248,3 +248,12 @@ def test_a_picture_is_not_overwritten(fails, tmp_path):  # noqa: F811
         saying="lr-find: the file exists; choose another with --out",
     )
     assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+def test_nor_is_one_whose_ending_was_left_out(call, fails, tmp_path):  # noqa: F811
+    small = ("lr-find", "--model", "mlp:4", "--steps", 40, "--out", tmp_path / "picture")
+    assert "picture.png shows the loss" in " ".join(call(*small).out.split())
+    before = (tmp_path / "picture.png").read_bytes()
+    assert before[:8] == PNG
+    fails(*small, saying="lr-find: the file exists; choose another with --out")
+    assert (tmp_path / "picture.png").read_bytes() == before

@@ -100,9 +100,11 @@ def results_folder(command: str, path: Path | None, config: RunConfig) -> Iterat
 
 @contextlib.contextmanager
 def picture_file(command: str, path: Path | None, name: str) -> Iterator[Path]:
-    """Give a path for a picture inside a ``with`` block: `path`, or a new one in ``runs/``."""
+    """Give a path for a picture inside a ``with`` block: `path`, as PNG if it has no ending, or a new one."""
     from ..training.run import new_file
 
+    if path is not None and not path.suffix:
+        path = path.with_name(f"{path.name}.png")
     if path is not None and path.exists():
         raise OptionError(command, "the file exists; choose another with --out", file=path)
     file = path or new_file(name, ".png")
