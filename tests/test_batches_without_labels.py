@@ -221,3 +221,41 @@ def test_on_a_gpu_losses_that_were_not_read_yet_are_saved(tmp_path):
 
 def batch_is_empty(target):
     return bool((target.to("cpu").numpy() == IGNORED).all())
+
+
+class Several(nn.Module):
+    """Its outputs are several, as `pack` makes them, one of which the loss may leave out."""
+
+    def __init__(self, pack):
+        super().__init__()
+        self.inside, self.pack = nn.Linear(3, 2), pack
+
+    def forward(self, x):
+        return self.pack(self.inside(x))
+
+
+@pytest.mark.parametrize(
+    ("pack", "of"),
+    [
+        (lambda h: (h, h.tanh()), lambda o, y: cross_entropy(o[0], y)),
+        (lambda h: [h.tanh(), h], lambda o, y: cross_entropy(o[1], y) + 0.5 * cross_entropy(o[0], y)),
+        (lambda h: {"logits": h, "argmax": h.argmax(axis=1)}, lambda o, y: cross_entropy(o["logits"], y)),
+    ],
+    ids=["tuple", "list", "dict"],
+)
+def test_models_of_several_outputs(pack, of):
+    def trained(*without, lack=False):
+        tg.manual_seed(0)
+        model = Several(pack)
+        x, y = data(*without)
+        if lack:  # the batch is not there at all
+            x, y = np.delete(x, range(4, 8), 0), np.delete(y, range(4, 8))
+        trainer = Trainer(model, optim.Adam(model.named_parameters(), lr=0.05), of)
+        history = trainer.fit(DataLoader(TensorDataset(x, y), 4), 2)
+        return bits(trainer), history["loss"], trainer.step
+
+    assert trained(1) == trained(lack=True)
+    model = Several(pack)
+    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), lambda o, y: of(o, y) * math.nan)
+    with pytest.raises(NonFiniteError):
+        trainer.fit(loader(), 1)

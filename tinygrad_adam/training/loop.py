@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy
@@ -16,7 +16,7 @@ import numpy
 from ..autograd import grad
 from ..backend.device import backend_of, to_host
 from ..data import DataLoader, TensorDataset
-from ..errors import NonFiniteError, OptionError, StateError, TinygradAdamError
+from ..errors import GraphError, NonFiniteError, OptionError, StateError, TinygradAdamError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..primitive import enable_grad
@@ -371,15 +371,20 @@ class Trainer:
 
     def _has_no_label(self, output: Any, target: Any) -> bool:
         """Tell whether a loss is NaN only because no label of the batch counts: its gradient is 0."""
-        if not isinstance(output, Tensor) or not numpy.isfinite(to_host(output._data)).all():
+        leaves: list[Tensor] = []
+        apart = _detached(output, leaves)
+        if not leaves or not all(numpy.isfinite(to_host(leaf._data)).all() for leaf in leaves):
             return False
         with unwatched(), enable_grad():
-            leaf = output.detach().requires_grad_()
             try:
-                gradient = grad(self._loss_of(leaf, target), leaf)
+                loss = self._loss_of(apart, target)
             except TinygradAdamError:
                 return False
-        return not to_host(gradient._data).any()
+            gradients = []
+            for leaf in leaves:
+                with suppress(GraphError):  # the loss may use but some of several outputs
+                    gradients.append(to_host(grad(loss, leaf, retain_graph=True)._data))
+        return bool(gradients) and not any(gradient.any() for gradient in gradients)
 
     def _not_finite(self, loss: float, late: bool = False) -> NonFiniteError:
         """Build the error for a loss that is not finite, found at its step or `late`."""
@@ -601,6 +606,18 @@ class Trainer:
         self.epoch, self.step, self.batch, self._sample_count = counts
         self._loss_sum, self._seconds, self._unread = loss_sum, seconds, []
         self.history, self._place, self._loaded = History(rows), loader, True
+
+
+def _detached(output: Any, leaves: list[Tensor]) -> Any:
+    """Return outputs that the graph of the model ends before, and note those of floats among `leaves`."""
+    if isinstance(output, dict):
+        return {name: _detached(value, leaves) for name, value in output.items()}
+    if type(output) in (tuple, list):
+        return type(output)(_detached(value, leaves) for value in output)
+    if isinstance(output, Tensor) and output.dtype.kind == "f":
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1]
+    return output
 
 
 _MOVING = {"epoch", "batch"}
