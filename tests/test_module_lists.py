@@ -93,6 +93,26 @@ def test_a_member_with_a_name_keeps_it():
     assert whole(tg.ones(1, 2)).shape == (1, 4)
 
 
+class Mirrored(nn.Sequential):
+    def __init__(self, size):
+        super().__init__(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
+
+
+class Stack(nn.ModuleList):
+    def __init__(self, count, *, size):
+        super().__init__(nn.Linear(size, size) for _ in range(count))
+
+
+@pytest.mark.parametrize(("whole", "kind"), [(Mirrored(2), nn.Sequential), (Stack(3, size=2), nn.ModuleList)])
+def test_a_slice_of_a_class_of_ones_own_is_a_plain_container(whole, kind):
+    part = whole[1:]
+    assert type(part) is kind
+    assert all(a is b for a, b in zip(part, list(whole)[1:], strict=True))
+    del whole[0]
+    whole.append(nn.Tanh())
+    assert len(whole) == 3
+
+
 # --- Errors name the layer ---------------------------------------------------------------------
 
 

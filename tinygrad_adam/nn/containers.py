@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSequence
-from typing import Any, Self, overload
+from typing import Any, overload
 
 from .. import watching
 from ..errors import IndexingError
@@ -59,8 +59,8 @@ class ModuleList(Module, MutableSequence[Module]):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Module | Self:
+    def __getitem__(self, index: slice) -> ModuleList: ...
+    def __getitem__(self, index: int | slice) -> Module | ModuleList:
         members = self._members(index)[index]
         return self._like(members) if isinstance(members, list) else members
 
@@ -82,9 +82,9 @@ class ModuleList(Module, MutableSequence[Module]):
         del members[index]
         self._replace(members)
 
-    def _like(self, members: list[Module]) -> Self:
-        """Make a container of this kind."""
-        return type(self)(members)
+    def _like(self, members: list[Module]) -> ModuleList:
+        """Make a container of this kind; not of a derived class, which may be made of other arguments."""
+        return ModuleList(members)
 
     def _members(self, index: int | slice) -> list[Module]:
         """Return all members, if one has this index."""
@@ -127,8 +127,8 @@ class Sequential(ModuleList):
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
 
-    def _like(self, members: list[Module]) -> Self:
-        return type(self)(*members)
+    def _like(self, members: list[Module]) -> ModuleList:
+        return Sequential(*members)
 
     def forward(self, x: Any) -> Any:
         """Run all members."""
