@@ -190,3 +190,18 @@ def test_a_state_with_values_that_are_none_is_refused_by_name(name, value):
     with pytest.raises(errors.StateError, match=name):
         schedule.load_state_dict({**before, name: value})
     assert schedule.state_dict() == before
+
+
+def test_a_plateau_that_is_made_after_a_warm_up_begins_at_the_first_rate():
+    opt = one_group()
+    warm = optim.LinearLR(opt, 0.25, total_iters=3)
+    rates = lr_of(opt)
+    for _ in range(2):
+        warm.step()
+        rates += lr_of(opt)
+    plateau = optim.ReduceLROnPlateau(opt, factor=0.5, patience=0)
+    rates += lr_of(opt)
+    for _ in range(3):
+        plateau.step(1.0)
+        rates += lr_of(opt)
+    assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 0.5, 0.25]

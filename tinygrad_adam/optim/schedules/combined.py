@@ -144,7 +144,7 @@ def require_parts(
             raise OptionError(
                 name,
                 "a part must be a schedule that is a function of the count alone; advance OneCycleLR and "
-                "ReduceLROnPlateau by themselves",
+                "ReduceLROnPlateau by themselves, and make one that follows another when that has ended",
                 part=type(part).__name__,
             )
         if part.optimizer is not (optimizer or schedulers[0].optimizer):

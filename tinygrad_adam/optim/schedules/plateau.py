@@ -44,6 +44,11 @@ class ReduceLROnPlateau(Schedule):
     waited, cooling, reductions : int
         The values since then, the values left of the cool-down, and how often the learning rate was lowered.
 
+    Notes
+    -----
+    It sets the rates from its first count on, so with a warm-up before it, make it when the warm-up is over:
+    it begins at the optimizer's first learning rate.
+
     Examples
     --------
     >>> import tinygrad_adam as tg
