@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from ..backend.device import to_host
-from ..errors import StateError
+from ..errors import StateError, TinygradAdamError
 from ..primitive import look_at
 
 
@@ -26,8 +26,16 @@ def require_state(where: str, state: Any, *keys: str) -> None:
 
 def saved_array(value: Any, where: str) -> numpy.ndarray[Any, Any]:
     """Return a saved Tensor, array or list as an array of the host; one with a mask keeps it."""
-    value = look_at(value, where)
-    return value if isinstance(value, numpy.ndarray) else to_host(value)
+    try:
+        array = look_at(value, where)
+        return array if isinstance(array, numpy.ndarray) else to_host(array)
+    except (TypeError, ValueError, RuntimeError) as error:  # those of lists, and of other packages' tensors
+        if isinstance(error, TinygradAdamError):
+            raise
+        raise StateError(
+            where, "a value cannot be read as an array; those of PyTorch can after .detach().float()",
+            got=type(value).__name__, reason=error,
+        ) from error  # fmt: skip
 
 
 def misfit(array: numpy.ndarray[Any, Any], dtype: Any) -> str | None:
