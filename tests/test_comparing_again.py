@@ -13,7 +13,17 @@ import pytest
 from executors import Inline
 
 from tinygrad_adam.errors import CheckpointError, StateError, TinygradAdamError
-from tinygrad_adam.training import Entry, Outcome, RunConfig, Search, compare, comparison, process_pool, trial
+from tinygrad_adam.training import (
+    Entry,
+    Outcome,
+    RunConfig,
+    Search,
+    compare,
+    comparison,
+    process_pool,
+    results,
+    trial,
+)
 
 TINY = RunConfig(model="mlp:3", epochs=1, batch_size=2048)
 TWO = [Entry.parse("adam"), Entry.parse("momentum")]
@@ -265,3 +275,19 @@ def test_a_disk_that_is_full_ends_a_comparison_and_keeps_what_was_done(tmp_path,
     again = Inline()
     compare(TINY, TWO[:1], [0, 1], again, path=path)
     assert len(again.calls) == 1
+
+
+def test_a_disk_with_room_for_half_a_line_ends_a_comparison_too(tmp_path):
+    resource = pytest.importorskip("resource")
+    path, before = tmp_path / "trials.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    compare(TINY, TWO[:1], [0], Inline(), path=path)
+    whole = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, before[1]))  # the kernel then writes a part
+    try:
+        with pytest.raises(OSError, match="No space"):
+            results.append_result(path, {"optimizer": "adam", "seed": 0, "status": "ok"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(path.read_bytes()) == len(whole) + 20
+    assert comparison.read_comparison(path)[3] == 1
+    assert path.read_bytes() == whole

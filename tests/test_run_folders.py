@@ -1,5 +1,6 @@
 """Folders of runs: each is one run's, also of those that begin together, and a killed one can be replaced."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tinygrad_adam.errors import CheckpointError, OptionError
 from tinygrad_adam.training import Run, RunConfig, models, run
+from tinygrad_adam.training.results import begin_results
 
 TINY = {"model": "mlp:3", "epochs": 1, "batch_size": 1024}
 
@@ -207,3 +209,23 @@ def test_a_path_with_a_colon(tmp_path, monkeypatch):
         pytest.skip("no such names here")
     assert models.build_model("C:/net.py:net", (1, 8, 8), 10).parameter_count() == 650
     assert Run.start(RunConfig(model="C:/net.py:net")).folder == Path("runs", "digits-net-1")
+
+
+def test_a_results_file_has_one_beginning_though_many_begin_it_at_once(tmp_path):
+    path, count = tmp_path / "new" / "trials.jsonl", 8
+    together = threading.Barrier(count)
+
+    def begin(number):
+        together.wait()
+        return begin_results(path, {"search": number})
+
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(begin, range(count)))
+    assert found.count(True) == 1
+    assert json.loads(path.read_text()) == {"search": found.index(True)}  # one line
+
+
+def test_a_beginning_that_cannot_be_written_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        begin_results(tmp_path / "trials.jsonl", {"search": float("nan")})
+    assert list(tmp_path.iterdir()) == []

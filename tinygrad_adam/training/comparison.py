@@ -19,7 +19,7 @@ from .._version import __version__
 from ..errors import OptionError, StateError, unknown_name
 from ..optim import OPTIMIZERS
 from ..values import integer, plain, read_value
-from .results import append_result, differences, read_results, readable
+from .results import append_result, begin_results, differences, read_results, readable
 from .run import RunConfig
 from .space import optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -315,9 +315,7 @@ def _finished(
         "entries": [dataclasses.asdict(entry) for entry in entries],
         "seeds": list(seeds),
     }
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        append_result(path, {"comparison": here})
+    if begin_results(path, {"comparison": here}):
         return []
     there, lines = _read(path)
     differing = differences(*({**json.loads(json.dumps(one)), "version": ""} for one in (there, here)))

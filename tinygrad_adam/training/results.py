@@ -7,10 +7,12 @@ end are whole; that one is cut off, and its training repeated.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +21,32 @@ from ..errors import CheckpointError, DeviceError
 Row = TypeVar("Row")
 
 
+def begin_results(path: Path, header: dict[str, Any]) -> bool:
+    """Make the file with its first line; False if there is one, perhaps made by another process just now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = path.open("xb", buffering=0)
+    except FileExistsError:
+        return False
+    try:
+        _write(file, header)
+    except BaseException:
+        path.unlink()
+        raise
+    return True
+
+
 def append_result(path: Path, record: dict[str, Any]) -> None:
-    """Write a line at the end of the file, which is made if it does not exist."""
-    line = json.dumps(record, allow_nan=False) + "\n"
-    with path.open("ab", buffering=0) as file:
-        file.write(line.encode())
+    """Write a line at the end of the file."""
+    _write(path.open("ab", buffering=0), record)
+
+
+def _write(file: FileIO, record: dict[str, Any]) -> None:
+    with file:
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        # On a disk with room for a part, a part is written. A line behind it would spoil both.
+        if file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         os.fsync(file.fileno())
 
 

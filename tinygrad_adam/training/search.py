@@ -23,7 +23,7 @@ from typing import Any
 from .._version import __version__
 from ..errors import OptionError, StateError
 from ..values import integer, plain
-from .results import append_result, differences, read_results, readable
+from .results import append_result, begin_results, differences, read_results, readable
 from .run import RunConfig
 from .space import Range, Space, draw, grid, optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
@@ -227,9 +227,7 @@ class Search:
 
     def _finished(self, path: Path) -> list[Trial]:
         """Return the trials in the file, and make it ready for more."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            append_result(path, {"search": self.header()})
+        if begin_results(path, {"search": self.header()}):
             return []
         header, trials = _read(path)
         mine = json.loads(json.dumps(self.header()))
