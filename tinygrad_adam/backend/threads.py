@@ -101,9 +101,7 @@ def set_num_threads(count: int) -> None:
         If `count` is no positive integer.
     """
     global _count, _before
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise OptionError("set_num_threads", "the count must be a positive integer", count=count)
-    _count = count
+    _count = count = integer("set_num_threads", "count", count, 1)
     with _lock:
         libraries = _blas()
         if _holders:  # to be restored to the new count

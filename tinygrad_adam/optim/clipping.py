@@ -140,7 +140,7 @@ def clip_grad_adaptive_(params: Iterable[Tensor], clip_factor: float = 0.01, eps
         with backend.current("clip_grad_adaptive_"):
             rows = isinstance(p.grad, RowSparse) and p.ndim > 1
             weights = p._data[p._grad.rows] if rows else p._data
-            limit = clip_factor * xp.maximum(_unit_norms(xp, weights), eps)
+            limit = float(clip_factor) * xp.maximum(_unit_norms(xp, weights), float(eps))
             # The small bound is the published code's; without it a norm of zero would divide by itself.
             g *= xp.minimum(limit / xp.maximum(_unit_norms(xp, g), 1e-6), 1.0)
 
