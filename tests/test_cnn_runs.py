@@ -275,6 +275,7 @@ def test_a_cnn_that_diverges_ends_in_one_message(call, tmp_path, threads):  # no
 # --- Color ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_on_color_images(call, color_run):  # noqa: F811
     folder, printed = color_run
     assert "198 images to train on, 22 to validate, 60 to test" in printed

@@ -21,6 +21,8 @@ from tinygrad_adam.selfcheck.operations import OPERATIONS
 from tinygrad_adam.selfcheck.optimizers import OPTIONS
 
 KINDS = {"int64 and float64": (np.int64, np.float64), "int32 and float32": (np.int32, np.float32)}
+WIDE, NARROW = KINDS.values()
+each_kind = pytest.mark.parametrize("kinds", [WIDE, pytest.param(NARROW, marks=pytest.mark.slow)], ids=KINDS)
 
 
 def numpy_like(value, kinds):
@@ -65,7 +67,7 @@ def assert_same(got, wanted, kinds):
         np.testing.assert_allclose(a, b, rtol=0 if exact else 1e-6, atol=0 if exact else 1e-6)
 
 
-@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+@each_kind
 @pytest.mark.parametrize(
     "row",
     # Primitives without a public name get their numbers from the operations that have one.
@@ -111,7 +113,7 @@ def test_methods(row):
     )
 
 
-@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+@each_kind
 @pytest.mark.parametrize("layer", [x for x in LAYERS if x.name != "Sequential"], ids=str)
 def test_layers(layer, kinds):
     def output(namespace):
@@ -123,7 +125,7 @@ def test_layers(layer, kinds):
     assert_same(output(NumbersOfNumPy(nn, kinds)), output(nn), kinds)
 
 
-@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+@each_kind
 @pytest.mark.parametrize("name", schedule_cases.CASES)
 def test_schedules(name, kinds, monkeypatch):
     case = schedule_cases.CASES[name]
@@ -136,7 +138,7 @@ def test_schedules(name, kinds, monkeypatch):
     assert "numpy" not in repr(schedule.state_dict()) + repr(schedule.optimizer.param_groups[0]["lr"])
 
 
-@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+@each_kind
 @pytest.mark.parametrize("name", OPTIONS)
 def test_optimizers(name, kinds):
     def weights(options):
@@ -291,7 +293,7 @@ def lr_find(n):
     return training.lr_find(trainer, loader, low=n(1e-4), high=n(1.0), steps=n(40)) and None
 
 
-@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+@each_kind
 @pytest.mark.parametrize("name", REST)
 def test_everything_else(name, kinds):
     got, wanted = REST[name](lambda value: numpy_like(value, kinds)), REST[name](lambda value: value)

@@ -231,7 +231,7 @@ def test_lr_find_that_finds_nothing(call, monkeypatch, tmp_path):  # noqa: F811
         (["--steps", "5"], "at least 33 steps"),
         (["--optimizer", "adm"], "did you mean 'adam'"),
         (["--low", "1e20", "--high", "1e30", "--optimizer", "sgd"], "begin at a lower learning rate"),
-        (["--threads", "0"], "positive integer"),
+        (["--threads", "0"], "count must be an integer >= 1"),
     ],
 )
 def test_bad_options(fails, tmp_path, options, saying):  # noqa: F811

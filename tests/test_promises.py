@@ -114,6 +114,7 @@ def test_steps_along_steady_gradients_are_lr(betas, kernels):
     np.testing.assert_allclose(steps, np.broadcast_to([0.25, -0.25], steps.shape), rtol=1e-11)
 
 
+@pytest.mark.slow
 @each_kernel_set
 @pytest.mark.parametrize("betas", BETAS, ids=str)
 def test_the_sparsest_case(betas, kernels):
@@ -446,6 +447,7 @@ def theorem_4_1(slopes, lr, beta2):
     return (first + second + third) / T
 
 
+@pytest.mark.slow
 @each_kernel_set
 @pytest.mark.parametrize("C", [3.0, 4.0, 10.0])
 @pytest.mark.parametrize("bias_correction", [True, False])

@@ -29,8 +29,14 @@ OWNERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.owner}.{word.word}")
-def test_each_word_is_answered(word):
+@pytest.mark.parametrize("owner", ["keyword", *OWNERS])
+def test_each_word_is_answered(owner):
+    for word in TABLE:
+        if word.owner == owner:
+            assert_answered(word)
+
+
+def assert_answered(word):
     if word.owner == "keyword":
         with pytest.raises(errors.DTypeError, match=re.escape(word.here)) as caught:
             tg.sum(tg.ones(2, 3), **{word.word: 1})
@@ -44,10 +50,12 @@ def test_each_word_is_answered(word):
             getattr(thing, word.word)
 
 
-@pytest.mark.parametrize("word", TABLE, ids=lambda word: f"{word.owner}.{word.word}")
-def test_each_answer_names_things_that_exist(word):
+@pytest.mark.parametrize("owner", ["keyword", *OWNERS])
+def test_each_answer_names_things_that_exist(owner):
+    answers = " ".join(word.here for word in TABLE if word.owner == owner)
+    assert answers
     for name, attribute in re.findall(
-        r"\b(x|tg|nn|F|optim|data|model|opt|training|trainer|numpy)\.(\w+)", word.here
+        r"\b(x|tg|nn|F|optim|data|model|opt|training|trainer|numpy)\.(\w+)", answers
     ):
         if (name, attribute) != ("model", "name"):
             assert hasattr(THINGS[name], attribute), f"{name}.{attribute}"
