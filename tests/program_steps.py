@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+import pytest
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, ops
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
 
 class Draft:

@@ -25,8 +25,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from program_steps import OPS, Draft
+from program_steps import OPS, Draft, torch
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors

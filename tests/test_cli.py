@@ -699,6 +699,7 @@ def test_predict_refuses(fails, run, tmp_path, monkeypatch):
 # --- As a program ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_as_a_module(tmp_path):
     folder = tmp_path / ("long" * 30)
     process = module("train", *SMALL, "--epochs", "1", "--out", folder)

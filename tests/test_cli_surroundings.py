@@ -68,7 +68,7 @@ History.plot = run.plot_predictions = lambda *args: None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shells of POSIX close standard output by >&-")
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("closed", [pytest.param(">&-", marks=pytest.mark.slow), ">&- 2>&- <&-"])
 def test_closed_streams(tmp_path, closed):
     code = UNDRAWN + command("train", "--model", "mlp:4", "--epochs", 1, "--batch-size", 1024)
     environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1])}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import strict_cupy
 from cases import CASES, outputs_of, weighted
-from on_gpu import GPU, KERNELS, on_the_gpu
+from on_gpu import GPU, needs_compiler, on_the_gpu
 
 import tinygrad_adam as tg
 from tinygrad_adam.backend.device import asarray, device_of, to_host
@@ -43,7 +43,9 @@ def picks_by_a_mask(case):
     return case.label == "mask" or (case.op == "getitem" and ("True" in case.label or "False" in case.label))
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize(
+    "kernels", [pytest.param("fast", marks=needs_compiler), pytest.param("reference", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_values_and_derivatives_are_those_of_the_cpu(case, kernels):
     with tg.use_kernels("reference"):

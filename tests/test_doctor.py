@@ -103,7 +103,11 @@ def first_images(whole, count):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw", "nadam", "adamax", "lion"]
+    "optimizer",
+    [
+        pytest.param(name, marks=() if name in ("sgd", "adam") else pytest.mark.slow)
+        for name in ("sgd", "adagrad", "rmsprop", "adam", "adamw", "nadam", "adamax", "lion")
+    ],
 )
 def test_a_usual_run_is_healthy(optimizer):
     rates = {"sgd": 0.1, "adagrad": 0.02, "lion": 3e-4}
@@ -117,6 +121,7 @@ def test_a_usual_run_is_healthy(optimizer):
     assert [str(finding) for finding in doctor.findings] == []
 
 
+@pytest.mark.slow
 def test_a_convolutional_run_is_healthy():
     with tg.doctor(tell=None) as doctor:
         training.Experiment(training.RunConfig(model="cnn", epochs=1, settings={"lr": 1e-3})).fit()

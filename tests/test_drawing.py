@@ -388,6 +388,7 @@ def test_a_graph_of_100000_operations_is_folded_and_says_so():
     assert len(drawing.explanation.steps) == 100_000
 
 
+@pytest.mark.slow
 def test_many_operations_in_many_modules_are_left_out_of_the_deep_ones():
     class Tower(nn.Module):
         def __init__(self):

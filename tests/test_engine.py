@@ -35,6 +35,7 @@ def close(tensor, expected, **tolerance):
 # --- Size --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_operations_differentiates():
     x = y = leaf(1.0, 2.0)
     for _ in range(100_000):
@@ -54,6 +55,7 @@ def test_a_chain_of_100_000_operations_is_freed_without_a_backward_pass():
     assert first() is None
 
 
+@pytest.mark.slow
 def test_a_chain_with_a_graph_of_its_gradient():
     x = y = leaf(1.0)
     for _ in range(5_000):

@@ -163,7 +163,13 @@ def stepped(cls, shape, gradient=None, **options):
 
 @pytest.mark.parametrize(
     ("shape", "suffix"),
-    [((), "png"), ((1,), "svg"), ((7,), "pdf"), ((4, 5), "png"), ((2, 3, 2, 2), "png")],
+    [
+        ((), "png"),
+        ((1,), "svg"),
+        pytest.param((7,), "pdf", marks=pytest.mark.slow),
+        ((4, 5), "png"),
+        pytest.param((2, 3, 2, 2), "png", marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_pictures_of_all_shapes(shape, suffix, tmp_path):

@@ -373,7 +373,7 @@ def test_every_rule_is_a_target():
             assert rule.function in broken_functions, (name, input_name)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", TARGETS[::3], ids=lambda target: target.name)
 def test_some_wrong_rules_are_caught(target):
     mutants = [each for each in broken(target.tree, ARRAYS) if (target.name, each[0]) not in EQUIVALENT]
     for label, mutant in mutants[:: max(1, len(mutants) // 2)]:  # the first and one or two more

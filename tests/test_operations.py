@@ -129,6 +129,7 @@ def test_third_derivative(case):
     tg.gradgradcheck(gradients, case.tensors(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @differentiable_cases
 def test_gradient_in_a_reserved_place(case):
     check_reserved_places(case)

@@ -10,7 +10,13 @@ import pages
 import pytest
 
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
-SLOW = {"docs/promises.md"}
+SLOW = {
+    f"docs/{page}.md"
+    for page in (
+        "promises", "explain", "optimizers", "explanation/weight-decay", "explanation/corrections",
+        "explanation/larger-steps", "explanation/schedules",
+    )
+}  # fmt: skip
 NAMES = [path.relative_to(pages.ROOT).as_posix() for path in pages.PAGES]
 
 

@@ -506,6 +506,7 @@ def test_the_help_names_all_surfaces():
 PAGE = (Path(__file__).parents[1] / "docs" / "explain.md").read_text().partition("## Races")[2]
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1], {})

@@ -422,7 +422,16 @@ def mutants():
             yield f"{name}.{function.__name__}: {label}", name, function, mutant
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in FORMULAS}))
+QUICK = {"ConstantLR", "StepLR", "PolynomialLR"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted({name for name, _ in FORMULAS})
+    ],
+)
 def test_wrong_formulas_are_caught(name):
     survivors = set()
     for label, owner, function, mutant in mutants():

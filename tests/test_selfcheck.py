@@ -239,7 +239,7 @@ def gpu():
     ("name", "cases"),
     [
         ("operations", comparing.calls([*OPERATIONS, *IMAGE_OPERATIONS])),
-        ("large calls", comparing.calls(LARGE)),
+        pytest.param("large calls", comparing.calls(LARGE), marks=pytest.mark.slow),
         ("layers", comparing.layers(LAYERS)),
         ("optimizers", comparing.optimizers()),
     ],

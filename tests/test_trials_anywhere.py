@@ -73,6 +73,7 @@ def test_a_trial_computes_with_one_thread(net, three):
     assert set(counts) == {"1", ""}  # each time: of the package, and of the BLAS libraries
 
 
+@pytest.mark.slow
 def test_workers_that_were_asked_to_compute_with_more_threads(net, three):
     with process_pool(1, threads=2) as pool:
         pool.submit(run_trial, RunConfig(model=f"{net}:net", epochs=1, batch_size=2048)).result()

@@ -281,7 +281,14 @@ BAD = training.Trial(8, {"lr": 0.1, "beta1": 0.9, "amsgrad": True}, "diverged")
     ids=["curve", "cells", "best over the others", "points"],
 )
 @pytest.mark.parametrize(
-    "found", [TRIALS, [*TRIALS, BAD], [BAD], TRIALS[:1]], ids=["good", "mixed", "bad", "one"]
+    "found",
+    [
+        TRIALS,
+        pytest.param([*TRIALS, BAD], marks=pytest.mark.slow),
+        [BAD],
+        pytest.param(TRIALS[:1], marks=pytest.mark.slow),
+    ],
+    ids=["good", "mixed", "bad", "one"],
 )
 def test_pictures(tmp_path, number, trials, found):
     names = ["lr=1e-3..1e-1", "beta1=0.5..0.99", "amsgrad=True,False"][:number]
