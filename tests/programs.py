@@ -174,6 +174,59 @@ def _leaf(draft: Draft, kind: str) -> np.ndarray:
     return values
 
 
+def _leaves(draft: Draft, kind: str) -> list[np.ndarray]:
+    def normal(*shape: int) -> np.ndarray:
+        return draft.rng.standard_normal(shape).astype(np.float32)
+
+    if kind == "keys":
+        dtype = draft.pick([np.int64, np.int32, np.uint8, np.int8])
+        return [normal(4, 3), normal(4), draft.rng.integers(0, 3, 4).astype(dtype)]
+    if kind == "parts":
+        return [normal(3), normal(3)]
+    if kind == "layouts":
+        return [normal(2, 16, 12, 10), normal(1, 16, 1, 1), normal(8, 16, 3, 3), normal(2, 12, 10, 16)]
+    if kind == "shared":
+        return [normal(200_000), normal(3)]
+    leaves = [
+        _leaf(draft, "plain" if kind in ("writes", "threads") else kind) for _ in range(draft.below(3) + 2)
+    ]
+    if not any(a.dtype.kind == "f" for a in leaves):
+        leaves.append(draft.rng.standard_normal((2, 3)).astype(np.float32))
+    return leaves
+
+
+def _last_steps(draft: Draft, kind: str) -> list[tuple[str, tuple[int, ...], tuple[Any, ...]]]:
+    """Return the steps that a kind ends with, which chance brings together too rarely."""
+    new = len(draft.values)
+    if kind == "keys":  # an index or label that changes after its use
+        use = draft.pick(
+            [
+                ("gather", (0, 2), ()),
+                ("embedding", (0, 2), ()),
+                ("take_along_axis", (1, 2), ()),
+                ("cross_entropy", (0, 2), (-100, 0.1)),
+                ("cross_entropy", (0, 2), (-100, 0.0)),
+                ("nll_loss", (0, 2), (-100, 0.0)),
+            ]
+        )
+        return [use, ("write fill", (2,), (draft.below(3),))]
+    if kind == "parts":  # a write through one element of an array of one axis
+        part = ("part", (new,), (draft.below(3),))
+        return [("times number", (0,), (1.5,)), part, ("write fill", (new + 1,), (3,)), ("tanh", (new,), ())]
+    if kind == "layouts":  # three uses whose gradients lie in memory differently, and a sum of theirs
+        convolved = [("conv2d", (new, 2), (1, 1))]
+        turned = [("transpose", (new,), ((0, 2, 3, 1),)), ("multiply", (-1, 3), ())]
+        uses = [convolved, turned, [("tanh", (new,), ())]]
+        order = [uses[i] for i in draft.rng.permutation(3)]
+        steps = [("add", (0, 1), ()), *(step for use in order for step in use)]
+        at = [name for name, *_ in steps].index("multiply")
+        steps[at] = ("multiply", (new + at - 1, 3), ())
+        return steps
+    if kind == "shared":  # a leaf large enough for threads to meet in its gradient
+        return [("times number", (0,), (1.5,))]
+    return []
+
+
 def _on_memory(value: torch.Tensor) -> int:
     return value.untyped_storage().data_ptr()
 
@@ -185,11 +238,9 @@ def draw_program(seed: int) -> Program:
         ["plain"] * 6 + ["rows"] * 3 + ["writes"] * 4 + ["images"] * 2 + ["edges"] * 2 + ["threads", "second"]
     )
     kind = "sums" if seed % 100 == 99 else kind
-    leaves = [
-        _leaf(draft, "plain" if kind in ("writes", "threads") else kind) for _ in range(draft.below(3) + 2)
-    ]
-    if not any(a.dtype.kind == "f" for a in leaves):
-        leaves.append(draft.rng.standard_normal((2, 3)).astype(np.float32))
+    if seed % 8 == 7:
+        kind = ("keys", "parts", "layouts", "shared")[seed // 8 % 4]
+    leaves = _leaves(draft, kind)
     draft.values = _their_leaves(leaves)
     draft.leaves = len(leaves)
     names = _PLAIN + (_IMAGES * 5 if kind == "images" else [])
@@ -202,12 +253,22 @@ def draw_program(seed: int) -> Program:
     shared: set[int] = set()
     used: set[int] = set()  # memory that an operation has read or made
     overwrites = False
-    for _ in range(draft.below(8) + 3):
-        name = draft.pick(names)
-        drawn = OPS[name].draw(draft)
-        if not drawn:
-            continue
-        step = Step(name, *drawn)
+    free = 0 if kind == "shared" else draft.below(8) + 3
+    last: list[Any] = []
+    for turn in range(free + 8):
+        if turn == free:
+            last = _last_steps(draft, kind)
+        if turn < free:
+            name = draft.pick(names)
+            drawn = OPS[name].draw(draft)
+            if not drawn:
+                continue
+            step = Step(name, *drawn)
+        elif last:
+            step = Step(*last.pop(0))
+            name = step.op
+        else:
+            break
         target = draft.values[step.slots[0]]
         try:
             new = _their_step(step, draft.values)
@@ -231,7 +292,8 @@ def draw_program(seed: int) -> Program:
             used |= {_on_memory(v) for v in (new, *(draft.values[slot] for slot in step.slots))}
         steps.append(step)
     made = range(draft.leaves, len(draft.values))
-    outputs = sorted({i for i in made if draft.values[i].requires_grad} & {*made[-3:]}) or draft.floats()[:1]
+    newest = made[-4:] if kind == "layouts" else made[-3:]
+    outputs = [i for i in newest if draft.values[i].requires_grad] or draft.floats()[:1]
     return Program(seed, kind, leaves, steps, outputs, shared, overwrites)
 
 
@@ -329,8 +391,8 @@ def _our_loss(program: Program, leaves: list[tg.Tensor]) -> tuple[Any, list[Any]
 def run_ours(program: Program, way: str = "engine") -> Result:
     """Run it here: by the "engine", with "reference" kernels, "recorded" or by "threads".
 
-    The threads, four of them, run it with the same leaves, three times each; the gradients are then
-    divided by twelve.
+    The threads, four of them, run it with the same leaves, `PASSES` times each; the gradients are then
+    divided by the number of all passes.
     """
     leaves = _our_leaves(program)
     kernels = tg.use_kernels("reference") if way == "reference" else contextlib.nullcontext()
@@ -357,7 +419,7 @@ def run_ours(program: Program, way: str = "engine") -> Result:
                     raise Refused(None, error) from error
     gradients = [None if leaf.grad is None else leaf.grad.numpy() for leaf in leaves]
     if way == "threads":
-        gradients = [None if g is None else g / g.dtype.type(12) for g in gradients]
+        gradients = [None if g is None else g / g.dtype.type(4 * PASSES) for g in gradients]
     return Result([out.detach().numpy() for out in outputs], gradients)
 
 
@@ -374,13 +436,16 @@ def _walk_back(program: Program, loss: Any, leaves: list[tg.Tensor]) -> None:
         sum(terms[1:], start=terms[0]).backward()
 
 
+PASSES = 10
+
+
 def _by_threads(program: Program, leaves: list[tg.Tensor]) -> list[Any]:
     found: list[Any] = []
     together = threading.Barrier(4)
 
     def work() -> None:
         together.wait()
-        for _ in range(3):
+        for _ in range(PASSES):
             loss, outputs = _our_loss(program, leaves)
             if loss.requires_grad:
                 loss.backward()
@@ -504,7 +569,7 @@ def disagreements(seed: int) -> list[str]:
             for (name, a), (_, b) in zip(_arrays(plain), _arrays(recorded or plain), strict=True):
                 if (a is None) != (b is None) or (a is not None and a.tobytes() != b.tobytes()):
                     found.append(f"recorded: {name} has other bits than the engine's: {a} {b}")
-            if program.kind == "threads" and plain is not None:
+            if program.kind in ("threads", "shared"):
                 compare("threads")
     return [f"{program}\n  {line}" for line in found]
 
