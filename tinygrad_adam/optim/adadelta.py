@@ -15,8 +15,8 @@ class Adadelta(Optimizer):
 
         E[g^2]_0 = 0, E[dx^2]_0 = 0
         g_t = gradient of the loss with respect to theta_{t-1}  (+ weight_decay * theta_{t-1})
-        E[g^2]_t = rho * E[g^2]_{t-1} + (1 - rho) * g_t^2                equation 8
-        dx_t = RMS[dx]_{t-1} / RMS[g]_t * g_t                            equation 14, without its sign
+        E[g^2]_t = rho * E[g^2]_{t-1} + (1 - rho) * g_t^2      equation 8
+        dx_t = RMS[dx]_{t-1} / RMS[g]_t * g_t                  equation 14, without its sign
         E[dx^2]_t = rho * E[dx^2]_{t-1} + (1 - rho) * dx_t^2
         theta_t = theta_{t-1} - lr * dx_t
 

@@ -23,11 +23,11 @@ class Adam(Optimizer):
         m_0 = 0, v_0 = 0, t = 0
         repeat
             t = t + 1
-            g_t = gradient of the loss with respect to theta_{t-1}       (+ weight_decay * theta_{t-1})
-            m_t = beta_1 * m_{t-1} + (1 - beta_1) * g_t                  first moment: mean
-            v_t = beta_2 * v_{t-1} + (1 - beta_2) * g_t^2                second moment: uncentered variance
-            m_hat_t = m_t / (1 - beta_1^t)                               bias corrections, section 3,
-            v_hat_t = v_t / (1 - beta_2^t)                               equation 4
+            g_t = gradient of the loss at theta_{t-1}        (+ weight_decay * theta_{t-1})
+            m_t = beta_1 * m_{t-1} + (1 - beta_1) * g_t      first moment: mean
+            v_t = beta_2 * v_{t-1} + (1 - beta_2) * g_t^2    second moment: uncentered variance
+            m_hat_t = m_t / (1 - beta_1^t)                   bias corrections, section 3,
+            v_hat_t = v_t / (1 - beta_2^t)                   equation 4
             theta_t = theta_{t-1} - alpha * m_hat_t / (sqrt(v_hat_t) + epsilon)
 
     With `amsgrad`, v_hat is computed from the greatest v so far instead of the last.

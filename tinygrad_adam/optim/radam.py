@@ -23,7 +23,8 @@ class RAdam(Optimizer):
         rho_t = rho_inf - 2 * t * beta_2^t / (1 - beta_2^t)
         if rho_t > 5:
             r_t = sqrt((rho_t - 4) (rho_t - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho_t))
-            theta_t = theta_{t-1} - alpha * r_t * m_hat_t * sqrt(1 - beta_2^t) / (sqrt(v_t) + eps)
+            l_t = sqrt(1 - beta_2^t) / (sqrt(v_t) + eps)
+            theta_t = theta_{t-1} - alpha * r_t * m_hat_t * l_t
         else:
             theta_t = theta_{t-1} - alpha * m_hat_t
 

@@ -16,12 +16,12 @@ class RMSprop(Optimizer):
 
         v_0 = 0, a_0 = 0, u_0 = 0
         g_t = gradient of the loss with respect to theta_{t-1}  (+ weight_decay * theta_{t-1})
-        v_t = alpha * v_{t-1} + (1 - alpha) * g_t^2                      equation 38
-        a_t = alpha * a_{t-1} + (1 - alpha) * g_t                        equation 39, if centered
-        d_t = g_t / (sqrt(v_t) + eps)                                    not centered
-        d_t = g_t / (sqrt(v_t - a_t^2) + eps)                            centered
-        u_t = momentum * u_{t-1} + d_t                                   equation 40; d_t without momentum
-        theta_t = theta_{t-1} - lr * u_t                                 equation 41
+        v_t = alpha * v_{t-1} + (1 - alpha) * g_t^2       equation 38
+        a_t = alpha * a_{t-1} + (1 - alpha) * g_t         equation 39, if centered
+        d_t = g_t / (sqrt(v_t) + eps)                     not centered
+        d_t = g_t / (sqrt(v_t - a_t^2) + eps)             centered
+        u_t = momentum * u_{t-1} + d_t                    equation 40; d_t without momentum
+        theta_t = theta_{t-1} - lr * u_t                  equation 41
 
     Parameters
     ----------

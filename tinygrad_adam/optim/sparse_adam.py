@@ -41,7 +41,8 @@ class SparseAdam(Optimizer):
 
         m[i] = beta_1 * m[i] + (1 - beta_1) * g_t[i]
         v[i] = beta_2 * v[i] + (1 - beta_2) * g_t[i]^2
-        theta[i] = theta[i] - alpha * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m[i] / (sqrt(v[i]) + epsilon)
+        alpha_t = alpha * sqrt(1 - beta_2^t) / (1 - beta_1^t)
+        theta[i] = theta[i] - alpha_t * m[i] / (sqrt(v[i]) + epsilon)
 
     **How it differs from Adam.** Other rows are left as they are, moments and all. To `Adam` their
     gradient is 0: their moments decay, and they move on by what is left of m. So after a single touch
