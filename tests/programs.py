@@ -499,12 +499,12 @@ def _apart(program: Program, got: Result, wanted: Result, exact: Result) -> Iter
             ours, theirs, wide = (np.where(np.abs(a) > most, np.inf, a) for a in (ours, theirs, wide))
         finite = np.isfinite(theirs)
         if name.startswith("gradient"):
-            # Selecting gives a number where PyTorch multiplies an infinite gradient by zero, and another
-            # order of factors gives one where a product of PyTorch's overflows.
+            # An infinite gradient times zero is NaN, zero where a rule selects, and infinite where rounding
+            # left no exact zero; and another order of factors may not overflow.
             if program.kind == "edges":
                 theirs = np.where(np.abs(theirs) < 1e10, theirs, ours)
             else:
-                theirs = np.where(~finite & np.isfinite(ours), ours, theirs)
+                theirs = np.where(finite, theirs, ours)
             finite = np.isfinite(theirs)
         clear = finite == np.isfinite(wide)  # float64 overflows elsewhere
         if not np.array_equal(

@@ -427,3 +427,10 @@ def test_equal_elements_do_not_deviate(n, dtype):
             assert spread.item() == 0
             spread.backward()
             assert not x.grad.numpy().any()
+
+
+@pytest.mark.parametrize("number", [2.0, np.float64(2.0), np.float32(2.0)])
+def test_einsum_takes_numbers(number):
+    x = tg.tensor([1.0, 3.0], requires_grad=True)
+    tg.einsum("i,->i", x, number).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 2.0])

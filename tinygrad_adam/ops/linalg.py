@@ -219,7 +219,7 @@ def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> An
 def _einsum(xp: Any, *operands: Any, subscripts: str) -> Any:
     """Einstein sum in which each term has distinct letters, each of them found elsewhere too."""
     # As matrix products, where that pays: they are faster, and do not add many terms one by one.
-    large = max(operand.size for operand in operands) > 1024
+    large = max(getattr(operand, "size", 1) for operand in operands) > 1024  # of numbers, 1
     return xp.einsum(subscripts, *operands, optimize=large or len(operands) > 2)
 
 
