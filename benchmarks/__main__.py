@@ -42,7 +42,7 @@ def machine(on_gpu: bool) -> str:
     """Name the processor, and the GPU if one computes."""
     if not on_gpu:
         return processor_name()
-    from tinygrad_adam.backend.diagnosis import diagnose
+    from tinygrad_adam.backend.cuda.diagnosis import diagnose
 
     found = diagnose()
     if found.problem:

@@ -64,7 +64,7 @@ def mean_time(step: Callable[[], None], count: int) -> float:
 
 def looks(step: Callable[[], None]) -> int:
     """Count how often a step asks whether anyone watches."""
-    from tinygrad_adam.watching import Watcher, watch
+    from tinygrad_adam.engine.events import Watcher, watch
 
     class Count(Watcher):
         events = 0
@@ -81,7 +81,7 @@ def looks(step: Callable[[], None]) -> int:
 
 def rows() -> Iterator[str]:
     """Yield a row of the table for each network."""
-    from tinygrad_adam import watching
+    from tinygrad_adam.engine import events as watching
 
     look = min(timeit.repeat("watching.anyone", globals={"watching": watching}, number=100_000)) / 100_000
     for name, count in STEPS.items():

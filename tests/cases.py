@@ -1,8 +1,8 @@
 """What the tests know of every row of the package's table of operations; the tests of operations read it.
 
-`tinygrad_adam.selfcheck` says how to call each operation and on what; here stands what NumPy makes of it,
-independent of the package, and what PyTorch calls the same thing. A new operation goes into both tables
-and is then tested in every way.
+`tinygrad_adam.testing.selfcheck` says how to call each operation and on what; here stands what NumPy
+makes of it, independent of the package, and what PyTorch calls the same thing. A new operation goes into
+both tables and is then tested in every way.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from oracles import ORACLES, functional, named, oracle
 
 import tinygrad_adam as tg
 from tinygrad_adam import ops
-from tinygrad_adam.primitive import Primitive
-from tinygrad_adam.selfcheck.calls import Call, outputs_of
-from tinygrad_adam.selfcheck.images import IMAGE_OPERATIONS
-from tinygrad_adam.selfcheck.operations import OPERATIONS
+from tinygrad_adam.engine.graph import Primitive
+from tinygrad_adam.testing.selfcheck.calls import Call, outputs_of
+from tinygrad_adam.testing.selfcheck.images import IMAGE_OPERATIONS
+from tinygrad_adam.testing.selfcheck.operations import OPERATIONS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

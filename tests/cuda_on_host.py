@@ -33,7 +33,7 @@ import numpy as np
 import pytest
 
 from tinygrad_adam.backend.device import CPU
-from tinygrad_adam.backend.kernels import KernelTable
+from tinygrad_adam.backend.overrides import KernelTable
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) if os.name == "posix" else None
 

@@ -1,7 +1,7 @@
 """The package's table of layers, with PyTorch's counterpart of each; the tests of layers read it.
 
-A row of `tinygrad_adam.selfcheck.layers` makes the layer and says on what to run it. A layer that `nn`
-exports and that is not there fails a test.
+A row of `tinygrad_adam.testing.selfcheck.layers` makes the layer and says on what to run it. A layer that
+`nn` exports and that is not there fails a test.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygrad_adam import nn
-from tinygrad_adam.selfcheck import layers
-from tinygrad_adam.selfcheck.layers import CSR, build, residual, small_cnn
+from tinygrad_adam.testing.selfcheck import layers
+from tinygrad_adam.testing.selfcheck.layers import CSR, build, residual, small_cnn
 
 __all__ = ["CSR", "IMAGE_LAYERS", "LAYERS", "build", "exported_layers", "residual", "small_cnn"]
 

@@ -19,7 +19,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
-from tinygrad_adam.selfcheck.optimizers import OPTIONS
+from tinygrad_adam.testing.selfcheck.optimizers import OPTIONS
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 needs_numba = pytest.mark.skipif(not HAS_NUMBA, reason="Numba is not installed: there are no fast kernels")

@@ -14,8 +14,8 @@ from layers import LAYERS, build
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn
-from tinygrad_adam.primitive import Variable
-from tinygrad_adam.watching import Watcher, watch
+from tinygrad_adam.engine.events import Watcher, watch
+from tinygrad_adam.engine.graph import Variable
 
 X = np.arange(12.0).reshape(4, 3) / 7 - 0.5
 """What is differentiated."""

@@ -21,7 +21,7 @@ from typer.testing import CliRunner  # noqa: E402
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import cli, optim  # noqa: E402
 from tinygrad_adam.data import load_digits  # noqa: E402
-from tinygrad_adam.serialization import load_tensors  # noqa: E402
+from tinygrad_adam.files.arrays import load_tensors  # noqa: E402
 from tinygrad_adam.training import Run, RunConfig  # noqa: E402
 
 SMALL = ("--model", "mlp:24", "--epochs", "2", "--batch-size", "256")

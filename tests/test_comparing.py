@@ -26,18 +26,8 @@ import tinygrad_adam as tg
 from tinygrad_adam import training
 from tinygrad_adam.errors import OptionError, TinygradAdamError
 from tinygrad_adam.optim import OPTIMIZERS
-from tinygrad_adam.training import (
-    Entry,
-    Outcome,
-    Result,
-    Run,
-    RunConfig,
-    compare,
-    comparison,
-    curves,
-    process_pool,
-    trial,
-)
+from tinygrad_adam.training import Entry, Outcome, Result, Run, RunConfig, compare, process_pool
+from tinygrad_adam.training.many import comparison, curves, trial
 
 TINY = {"model": "mlp:6", "epochs": 2, "batch_size": 512}
 OPTIONS = ("--model", "mlp:6", "--epochs", 2, "--batch-size", 512)

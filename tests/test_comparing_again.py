@@ -13,17 +13,8 @@ import pytest
 from executors import Inline
 
 from tinygrad_adam.errors import CheckpointError, StateError, TinygradAdamError
-from tinygrad_adam.training import (
-    Entry,
-    Outcome,
-    RunConfig,
-    Search,
-    compare,
-    comparison,
-    process_pool,
-    results,
-    trial,
-)
+from tinygrad_adam.training import Entry, Outcome, RunConfig, Search, compare, process_pool
+from tinygrad_adam.training.many import comparison, results, trial
 
 TINY = RunConfig(model="mlp:3", epochs=1, batch_size=2048)
 TWO = [Entry.parse("adam"), Entry.parse("momentum")]

@@ -16,11 +16,12 @@ import strict_cupy
 from typer.testing import CliRunner
 
 from tinygrad_adam import cli, errors
-from tinygrad_adam.backend import cuda, diagnosis
-from tinygrad_adam.backend.diagnosis import Driver, Gpu
+from tinygrad_adam.backend.cuda import diagnosis
+from tinygrad_adam.backend.cuda import finding as cuda
+from tinygrad_adam.backend.cuda.diagnosis import Driver, Gpu
 from tinygrad_adam.cli.shared import console
 from tinygrad_adam.training import Run, RunConfig
-from tinygrad_adam.training.trial import run_trial
+from tinygrad_adam.training.many.trial import run_trial
 
 SMALL = ("--model", "mlp:8", "--epochs", "2", "--batch-size", "512")
 NO_DRIVER = (

@@ -14,7 +14,9 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import training
 from tinygrad_adam.backend.device import to_host
-from tinygrad_adam.backend.kernels import cuda_elementwise, cuda_loss, reference
+from tinygrad_adam.kernels import reference
+from tinygrad_adam.kernels.cuda import elementwise as cuda_elementwise
+from tinygrad_adam.kernels.cuda import loss as cuda_loss
 
 
 @cuda_on_host.needs_compiler

@@ -17,9 +17,9 @@ import strict_cupy
 
 import tinygrad_adam as tg
 from tinygrad_adam import cuda, errors
-from tinygrad_adam.backend import cuda as backend_cuda
-from tinygrad_adam.backend import diagnosis
-from tinygrad_adam.backend.diagnosis import Driver
+from tinygrad_adam.backend.cuda import diagnosis
+from tinygrad_adam.backend.cuda import finding as backend_cuda
+from tinygrad_adam.backend.cuda.diagnosis import Driver
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from optim_cases import CLOSED_FORMS, check_closed_form, parameter, take_steps
 from test_optim_rules import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, VALUES, arrays_of, kernel_arguments
 
 from tinygrad_adam import optim
-from tinygrad_adam.backend.kernels import cuda_optim, reference_optim
+from tinygrad_adam.kernels import reference_optim
+from tinygrad_adam.kernels.cuda import optim as cuda_optim
 
 pytestmark = cuda_on_host.needs_compiler
 

@@ -11,15 +11,14 @@ import re
 
 import pytest
 
-import tinygrad_adam.backend.kernels as kernels
-from tinygrad_adam.backend.kernels import cuda
-from tinygrad_adam.selfcheck.waits import HOLD
+from tinygrad_adam.kernels import cuda as kernels
+from tinygrad_adam.kernels.cuda import launching as cuda
+from tinygrad_adam.testing.selfcheck.waits import HOLD
 
 SOURCES = {
     name: module.SOURCE
     for name in sorted(each.name for each in pkgutil.iter_modules(kernels.__path__))
-    if name.startswith("cuda_")
-    and hasattr(module := importlib.import_module(f"{kernels.__name__}.{name}"), "SOURCE")
+    if hasattr(module := importlib.import_module(f"{kernels.__name__}.{name}"), "SOURCE")
 }
 GENERATIONS = {"75": "Turing", "80": "Ampere", "90": "Hopper"}
 

@@ -11,8 +11,8 @@ import types
 import numpy as np
 import pytest
 
-from tinygrad_adam.backend import diagnosis
-from tinygrad_adam.backend.diagnosis import Driver, Gpu, diagnose
+from tinygrad_adam.backend.cuda import diagnosis
+from tinygrad_adam.backend.cuda.diagnosis import Driver, Gpu, diagnose
 
 H100 = Gpu(0, "NVIDIA H100", 80 << 30, (9, 0))
 T4 = Gpu(1, "Tesla T4", 16 << 30, (7, 5))

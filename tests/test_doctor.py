@@ -18,8 +18,9 @@ import strict_cupy
 from doctor_cases import CASES, digits, learn, mlp
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim, training, watching
+from tinygrad_adam import data, nn, optim, training
 from tinygrad_adam.backend.device import to_device
+from tinygrad_adam.engine import events as watching
 from tinygrad_adam.explain.doctor.check import Check
 from tinygrad_adam.nn import functional as F
 

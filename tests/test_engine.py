@@ -1367,7 +1367,7 @@ def test_a_primitive_of_ones_own():
 
 
 def test_own_primitives_do_not_enter_the_table_of_the_package():
-    from tinygrad_adam.primitive import PRIMITIVES
+    from tinygrad_adam.engine.graph import PRIMITIVES
 
     before = dict(PRIMITIVES)
 

@@ -15,10 +15,10 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import data, explain, nn, optim, training
 from tinygrad_adam.nn import init
-from tinygrad_adam.selfcheck.calls import outputs_of
-from tinygrad_adam.selfcheck.images import IMAGE_OPERATIONS
-from tinygrad_adam.selfcheck.operations import OPERATIONS
-from tinygrad_adam.selfcheck.optimizers import OPTIONS
+from tinygrad_adam.testing.selfcheck.calls import outputs_of
+from tinygrad_adam.testing.selfcheck.images import IMAGE_OPERATIONS
+from tinygrad_adam.testing.selfcheck.operations import OPERATIONS
+from tinygrad_adam.testing.selfcheck.optimizers import OPTIONS
 
 KINDS = {"int64 and float64": (np.int64, np.float64), "int32 and float32": (np.int32, np.float32)}
 WIDE, NARROW = KINDS.values()

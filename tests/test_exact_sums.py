@@ -13,7 +13,7 @@ import pytest
 import tinygrad_adam as tg
 from tinygrad_adam import nn, ops
 from tinygrad_adam.backend import sums
-from tinygrad_adam.primitive import PRIMITIVES
+from tinygrad_adam.engine.graph import PRIMITIVES
 
 N = 200_000
 TENTH = np.float64(np.float32(0.1))

@@ -12,13 +12,14 @@ import pytest
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
-from tinygrad_adam import nn, optim, watching
-from tinygrad_adam.chain_rule import Constant, Leaf, Step
+from tinygrad_adam import nn, optim
+from tinygrad_adam.engine import events as watching
+from tinygrad_adam.engine.events import Watcher, watch
+from tinygrad_adam.engine.graph import PRIMITIVES
 from tinygrad_adam.errors import GraphError
-from tinygrad_adam.formulas import formula
-from tinygrad_adam.primitive import PRIMITIVES
-from tinygrad_adam.traces import measure
-from tinygrad_adam.watching import Watcher, watch
+from tinygrad_adam.explain.chain_rule.explanation import Constant, Leaf, Step
+from tinygrad_adam.explain.chain_rule.formulas import formula
+from tinygrad_adam.explain.chain_rule.traces import measure
 
 
 def scalars():
@@ -379,7 +380,7 @@ def test_a_graph_freed_outside_the_block_has_no_gradients():
 
 
 def test_records_go_with_the_graph():
-    from tinygrad_adam.traces import _records
+    from tinygrad_adam.explain.chain_rule.traces import _records
 
     gc.collect()
     before = len(_records)

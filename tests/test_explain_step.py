@@ -15,7 +15,7 @@ from test_cli import PNG, call, fails  # noqa: E402, F401 (two fixtures)
 
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import errors, explain, nn, optim  # noqa: E402
-from tinygrad_adam.optim.ledger import DISTRIBUTED  # noqa: E402
+from tinygrad_adam.explain.ledger import DISTRIBUTED  # noqa: E402
 from tinygrad_adam.training import Callback, Run, RunConfig  # noqa: E402
 
 

@@ -12,7 +12,7 @@ from strict_cupy import streams
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, errors
-from tinygrad_adam.backend import feeding
+from tinygrad_adam.backend.cuda import feeding
 
 DEVICES = ["cuda", "cuda:1"]
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam import files, nn
+from tinygrad_adam import nn
 from tinygrad_adam.errors import CheckpointError, OptionError
-from tinygrad_adam.files import check_writable, is_partial, replacing, save_figure, write_text
-from tinygrad_adam.serialization import FOREIGN, load_tensors, save_tensors
+from tinygrad_adam.files import writing as files
+from tinygrad_adam.files.arrays import FOREIGN, load_tensors, save_tensors
+from tinygrad_adam.files.writing import check_writable, is_partial, replacing, save_figure, write_text
 from tinygrad_adam.training import History, Trainer, load_checkpoint, save_checkpoint
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and pipes of POSIX")

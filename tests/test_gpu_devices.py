@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import data
-from tinygrad_adam.backend.diagnosis import diagnose
+from tinygrad_adam.backend.cuda.diagnosis import diagnose
 
 pytestmark = pytest.mark.gpu
 

@@ -12,9 +12,9 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, optim
-from tinygrad_adam.primitive import Primitive
+from tinygrad_adam.engine.graph import Primitive
 from tinygrad_adam.testing import grade
-from tinygrad_adam.testing.mistakes import MISTAKES
+from tinygrad_adam.testing.grading.mistakes import MISTAKES
 
 # --- The exercises -------------------------------------------------------------------------------
 

@@ -10,8 +10,16 @@ import pytest
 from executors import Inline
 
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.training import Entry, Range, RunConfig, Search, compare, load_checkpoint, save_checkpoint
-from tinygrad_adam.training.comparison import read_comparison
+from tinygrad_adam.training import (
+    Entry,
+    Range,
+    RunConfig,
+    Search,
+    compare,
+    load_checkpoint,
+    save_checkpoint,
+)
+from tinygrad_adam.training.many.comparison import read_comparison
 
 TINY = RunConfig(model="mlp:3", epochs=1, batch_size=2048)
 

@@ -10,8 +10,8 @@ import pytest
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, optim
-from tinygrad_adam.backend.kernels import reference
 from tinygrad_adam.errors import DTypeError, ShapeError
+from tinygrad_adam.kernels import reference
 
 KERNELS = ("fast", "reference")
 OF_ELEMENTS = (

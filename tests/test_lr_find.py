@@ -14,7 +14,7 @@ import tinygrad_adam as tg
 from tinygrad_adam import data, nn, optim, training
 from tinygrad_adam.errors import OptionError
 from tinygrad_adam.training import Sweep, Trainer, lr_find
-from tinygrad_adam.training.lr_finder import WINDOW
+from tinygrad_adam.training.many.lr_finder import WINDOW
 
 
 class Bowl(nn.Module):

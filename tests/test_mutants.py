@@ -32,9 +32,9 @@ from cases import (
 from mutation import Definition, broken, caught, compiled, running
 
 import tinygrad_adam as tg
-from tinygrad_adam import autograd
-from tinygrad_adam.backend.kernels import reference, reference_windows
-from tinygrad_adam.primitive import PRIMITIVES as REGISTERED
+from tinygrad_adam.engine import backward as autograd
+from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
+from tinygrad_adam.kernels import reference, reference_windows
 
 # --- What there is to break ------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from cases import (
 from oracles import ORACLES
 
 import tinygrad_adam as tg
+from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
 from tinygrad_adam.errors import (
     DTypeError,
     GradcheckError,
@@ -28,7 +29,6 @@ from tinygrad_adam.errors import (
     ShapeError,
     TinygradAdamError,
 )
-from tinygrad_adam.primitive import PRIMITIVES as REGISTERED
 
 PRIMITIVES = dict(REGISTERED)  # before examples in docstrings, when they run, add theirs
 

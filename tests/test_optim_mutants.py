@@ -20,7 +20,7 @@ from mutation import broken, caught, compiled, running
 from optim_cases import ROWS, check_closed_form
 
 import tinygrad_adam as tg
-from tinygrad_adam.backend.kernels import reference_optim
+from tinygrad_adam.kernels import reference_optim
 from tinygrad_adam.optim import adaptive, nadam, radam
 
 ARRAYS = {

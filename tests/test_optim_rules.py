@@ -26,7 +26,7 @@ from optim_cases import (
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.backend.kernels import reference_optim
+from tinygrad_adam.kernels import reference_optim
 
 OPTIMIZER_KERNELS = sorted({row.cls.kernel for row in ROWS.values()})
 
@@ -216,7 +216,7 @@ def test_scalars_and_moments_come_in_the_order_of_the_kernel(name):
 @needs_numba
 @pytest.mark.parametrize("name", OPTIMIZER_KERNELS)
 def test_fast_kernels_have_the_parameters_of_the_reference(name):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     arrays, scalars = kernel_arguments(name)
     fast = list(inspect.signature(getattr(cpu_optim, name)).parameters)
@@ -236,7 +236,7 @@ def arrays_of(name, rng, size, dtype, without=frozenset()):
 
 
 def run_fast_and_reference(name, arrays, **scalars):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     scalars = {key: scalars[key] for key in kernel_arguments(name)[1]}
     results = []
@@ -297,7 +297,7 @@ def threads():
 @pytest.mark.parametrize("awake", [False, True])
 @pytest.mark.parametrize("extra", [-64, 0])  # a flat array is padded to lines of the cache
 def test_a_smaller_step_is_cut_for_a_thread_that_is_awake(extra, awake, threads, monkeypatch):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     monkeypatch.setattr(cpu_optim, "a_worker_is_awake", lambda: awake)
     threads.set_num_threads(2)
@@ -313,7 +313,7 @@ def test_a_smaller_step_is_cut_for_a_thread_that_is_awake(extra, awake, threads,
 @needs_numba
 @pytest.mark.parametrize("extra", [-1, 0, 1, 65])
 def test_sizes_around_the_threading_threshold(extra, threads):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     size = 2 * cpu_optim._LEAST + extra
     cases = {name: arrays_of(name, np.random.default_rng(0), size, np.float64) for name in ("adam", "sgd")}
@@ -332,7 +332,7 @@ def test_sizes_around_the_threading_threshold(extra, threads):
 
 @needs_numba
 def test_many_pieces(monkeypatch, threads):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     monkeypatch.setattr(cpu_optim, "_LEAST", 100)
     threads.set_num_threads(3)
@@ -388,7 +388,7 @@ def test_eps_zero_and_a_zero_gradient_agree():
 @pytest.mark.parametrize("size", [0, 1, 63, 2 * (1 << 18) + 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_finding_what_is_not_finite(size, dtype):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     flat = np.full(size, np.finfo(dtype).max, dtype)
     for place in (None, 0, size // 2, size - 1):

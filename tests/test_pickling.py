@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn
-from tinygrad_adam.primitive import PRIMITIVES
+from tinygrad_adam.engine.graph import PRIMITIVES
 
 
 def with_graph_in_its_gradient():

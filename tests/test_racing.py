@@ -24,9 +24,10 @@ from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
 from tinygrad_adam import nn
 from tinygrad_adam.cli import racing
 from tinygrad_adam.errors import NonFiniteError, OptionError
-from tinygrad_adam.explain import SURFACES, Surface, descend, race, race_files, save_race, tune_lr
-from tinygrad_adam.explain.race_pictures import RacePicture
-from tinygrad_adam.explain.trajectories import LONGEST_STEP, RATES, TOLERANCE
+from tinygrad_adam.explain import SURFACES, Surface, descend, race, save_race, tune_lr
+from tinygrad_adam.explain.race import files as race_files
+from tinygrad_adam.explain.race.pictures import RacePicture
+from tinygrad_adam.explain.race.trajectories import LONGEST_STEP, RATES, TOLERANCE
 from tinygrad_adam.training import Entry
 
 # --- Surfaces ----------------------------------------------------------------------------

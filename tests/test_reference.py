@@ -11,7 +11,8 @@ import pages
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam import cuda, data, errors, explain, nn, optim, testing, training, watching
+from tinygrad_adam import cuda, data, errors, explain, nn, optim, testing, training
+from tinygrad_adam.engine import events as watching
 
 FOLDER = pages.ROOT / "docs" / "reference"
 ROOMS = (tg, cuda, data, errors, explain, nn, nn.functional, nn.init, optim, testing, training, watching)

@@ -10,7 +10,7 @@ import pytest
 
 from tinygrad_adam.errors import CheckpointError, OptionError
 from tinygrad_adam.training import Run, RunConfig, models, run
-from tinygrad_adam.training.results import begin_results
+from tinygrad_adam.training.many.results import begin_results
 
 TINY = {"model": "mlp:3", "epochs": 1, "batch_size": 1024}
 

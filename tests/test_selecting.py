@@ -14,7 +14,8 @@ import pytest
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, ops
-from tinygrad_adam.backend.kernels import cpu, reference
+from tinygrad_adam.kernels import reference
+from tinygrad_adam.kernels.cpu import elementwise as cpu
 
 KERNELS = ("fast", "reference")
 LARGE = cpu._FEW + 3

@@ -17,16 +17,17 @@ from cuda_on_host import needs_compiler
 
 import tinygrad_adam as tg
 from benchmarks import workloads
-from tinygrad_adam import selfcheck as package
 from tinygrad_adam.backend.device import CPU, get_backend
-from tinygrad_adam.backend.kernels import _REFERENCE, reference
-from tinygrad_adam.selfcheck import beside, comparing, speed, trainings, waits
-from tinygrad_adam.selfcheck.calls import call, normal
-from tinygrad_adam.selfcheck.images import IMAGE_OPERATIONS
-from tinygrad_adam.selfcheck.large import LARGE
-from tinygrad_adam.selfcheck.layers import LAYERS
-from tinygrad_adam.selfcheck.operations import OPERATIONS
-from tinygrad_adam.selfcheck.report import Beside, Check, Failure, Report, Speed
+from tinygrad_adam.backend.overrides import _REFERENCE
+from tinygrad_adam.kernels import reference
+from tinygrad_adam.testing import selfcheck as package
+from tinygrad_adam.testing.selfcheck import beside, comparing, speed, trainings, waits
+from tinygrad_adam.testing.selfcheck.calls import call, normal
+from tinygrad_adam.testing.selfcheck.images import IMAGE_OPERATIONS
+from tinygrad_adam.testing.selfcheck.large import LARGE
+from tinygrad_adam.testing.selfcheck.layers import LAYERS
+from tinygrad_adam.testing.selfcheck.operations import OPERATIONS
+from tinygrad_adam.testing.selfcheck.report import Beside, Check, Failure, Report, Speed
 from tinygrad_adam.training import build_model
 
 FAST = CPU.tables["fast"]

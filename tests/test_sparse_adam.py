@@ -33,7 +33,7 @@ from optim_cases import (
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import data, errors, nn, optim, training
-from tinygrad_adam.backend.kernels import reference_optim
+from tinygrad_adam.kernels import reference_optim
 
 OPTIONS = [
     {},
@@ -218,7 +218,7 @@ def test_there_is_no_place_for_a_dense_gradient():
 
 
 def run_both_kernels(rng, n, k, width, dtype, **scalars):
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     rows = np.sort(rng.choice(n, k, replace=False))
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(n, width), (k, width), (n, width)]]
@@ -269,7 +269,7 @@ def test_fast_kernel(n, share, width, dtype, scalars):
 @needs_numba
 def test_many_pieces(monkeypatch):
     from tinygrad_adam.backend import threads
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     monkeypatch.setattr(cpu_optim, "_LEAST", 40)
     before = threads.get_num_threads()
@@ -283,7 +283,7 @@ def test_many_pieces(monkeypatch):
 
 @needs_numba
 def test_parameters_come_in_the_order_of_the_reference():
-    from tinygrad_adam.backend.kernels import cpu_optim
+    from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
     parameters = inspect.signature(reference_optim.sparse_adam).parameters.values()
     scalars = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

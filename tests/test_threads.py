@@ -30,7 +30,18 @@ LONG = 300
 def as_before(monkeypatch):
     """Give small work to threads, too, and the count back."""
     if importlib.util.find_spec("numba") is not None:
-        from tinygrad_adam.backend.kernels import cpu_convolution, cpu_pooling, cpu_products, cpu_winograd
+        from tinygrad_adam.kernels.cpu import (
+            convolution as cpu_convolution,
+        )
+        from tinygrad_adam.kernels.cpu import (
+            pooling as cpu_pooling,
+        )
+        from tinygrad_adam.kernels.cpu import (
+            products as cpu_products,
+        )
+        from tinygrad_adam.kernels.cpu import (
+            winograd as cpu_winograd,
+        )
 
         for kernels in (cpu_convolution, cpu_pooling, cpu_products, cpu_winograd):
             monkeypatch.setattr(kernels, "_LEAST", 1)
@@ -577,7 +588,7 @@ faulthandler.dump_traceback_later(240, exit=True)
 import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam.backend import threads
-from tinygrad_adam.backend.kernels import cpu_convolution
+from tinygrad_adam.kernels.cpu import convolution as cpu_convolution
 
 cpu_convolution._LEAST = 1
 warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)

@@ -19,15 +19,9 @@ import safetensors.numpy
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.data import DataLoader, TensorDataset, blobs
-from tinygrad_adam.errors import (
-    CheckpointError,
-    NonFiniteError,
-    OptionError,
-    ShapeError,
-    StateError,
-)
+from tinygrad_adam.errors import CheckpointError, NonFiniteError, OptionError, ShapeError, StateError
+from tinygrad_adam.files.arrays import load_tensors, save_tensors
 from tinygrad_adam.nn.functional import cross_entropy
-from tinygrad_adam.serialization import load_tensors, save_tensors
 from tinygrad_adam.training import (
     Accuracy,
     Callback,

@@ -12,8 +12,8 @@ import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.data import DataLoader, TensorDataset, moons, random_crop, split
 from tinygrad_adam.errors import DTypeError, OptionError
-from tinygrad_adam.explain.layer_picture import plot_layer
-from tinygrad_adam.explain.race_pictures import RacePicture
+from tinygrad_adam.explain.ledger.layer_picture import plot_layer
+from tinygrad_adam.explain.race.pictures import RacePicture
 from tinygrad_adam.nn.functional import cross_entropy, mse_loss
 from tinygrad_adam.training import (
     Accuracy,
@@ -24,7 +24,7 @@ from tinygrad_adam.training import (
     Trainer,
     lr_find,
 )
-from tinygrad_adam.training.heatmap import plot_search
+from tinygrad_adam.training.many.heatmap import plot_search
 from tinygrad_adam.training.pictures import plot_predictions
 
 # --- Arrays ------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from test_cli import PNG, call, fails, module  # noqa: F401 (two fixtures)
 import tinygrad_adam as tg
 from tinygrad_adam import training
 from tinygrad_adam.errors import CheckpointError, OptionError, StateError
-from tinygrad_adam.training import RunConfig, Search, parse_space, plot_search, rank_trials, space
-from tinygrad_adam.training import search as search_module
+from tinygrad_adam.training import RunConfig, Search, parse_space, plot_search, rank_trials
+from tinygrad_adam.training.many import search as search_module
+from tinygrad_adam.training.many import space
 
 CONFIG = RunConfig(model="mlp:6", epochs=1, batch_size=512, settings={"lr": 0.01})
 OPTIONS = ("--model", "mlp:6", "--epochs", 1, "--batch-size", 512)

@@ -9,8 +9,9 @@ import pytest
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
-from tinygrad_adam import nn, optim, watching
-from tinygrad_adam.watching import Watcher, watch
+from tinygrad_adam import nn, optim
+from tinygrad_adam.engine import events as watching
+from tinygrad_adam.engine.events import Watcher, watch
 
 
 class Log(Watcher):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from window_cases import around, windows
 
 import tinygrad_adam as tg
+from tinygrad_adam.engine.graph import PRIMITIVES
 from tinygrad_adam.errors import DTypeError, OptionError, ShapeError, TinygradAdamError
-from tinygrad_adam.primitive import PRIMITIVES
 
 
 def ones(*shape):

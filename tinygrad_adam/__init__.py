@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, nn, optim, words
 from ._version import __version__
-from .autograd import grad
 from .backend.convert import default_dtype, get_default_dtype
 from .backend.device import device
-from .backend.kernels import use_kernels
+from .backend.overrides import use_kernels
 from .backend.threads import get_num_threads, set_num_threads
-from .creation import arange, eye, full, ones, rand, randn, tensor, zeros
-from .gradcheck import gradcheck, gradgradcheck
+from .engine import random
+from .engine.backward import grad
+from .engine.graph import Primitive, primitive
+from .engine.modes import enable_grad, is_grad_enabled, no_grad
+from .engine.random import fork_rng, manual_seed
+from .engine.rowsparse import RowSparse
 from .ops import *  # noqa: F403
-from .primitive import Primitive, enable_grad, is_grad_enabled, no_grad, primitive
-from .random import fork_rng, manual_seed
-from .rowsparse import RowSparse
-from .tensor import Tensor
+from .tensor.creation import arange, eye, full, ones, rand, randn, tensor, zeros
+from .tensor.tensor import Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, explain, testing, training
+    from .explain.chain_rule.traces import tracing
     from .explain.doctor import doctor
     from .explain.drawing import draw
     from .explain.film import film
-    from .replay import recorded
-    from .traces import tracing
+    from .recording.replay import recorded
+    from .testing.gradcheck import gradcheck, gradgradcheck
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")
@@ -33,8 +35,10 @@ _FUNCTIONS = {
     "doctor": ".explain.doctor",
     "draw": ".explain.drawing",
     "film": ".explain.film",
-    "recorded": ".replay",
-    "tracing": ".traces",
+    "gradcheck": ".testing.gradcheck",
+    "gradgradcheck": ".testing.gradcheck",
+    "recorded": ".recording.replay",
+    "tracing": ".explain.chain_rule.traces",
 }
 
 

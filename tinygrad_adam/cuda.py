@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .backend import diagnosis
+from .backend.cuda import diagnosis
 from .backend.device import get_backend
+from .backend.scopes import scope
 from .errors import DeviceError
-from .scopes import scope
 
 _TF32_TENSOR_OP_MATH = 3
 """cuBLAS's CUBLAS_TF32_TENSOR_OP_MATH, which CuPy has no name for."""

@@ -186,7 +186,7 @@ for mine, other in zip(ours, theirs, strict=True):
     assert abs(mine.grad - other.grad.item()) < 1e-14
 
 # %%
-# And depth is no trouble: there is no recursion in ``history``. The package's engine (``autograd.py``)
+# And depth is no trouble: there is no recursion in ``history``. The package's engine (``engine/backward.py``)
 # walks its graph in just this way; what it adds is arrays, and that a slope is computed only on the way
 # back.
 

@@ -130,7 +130,7 @@ for shape in ((4,), (3, 1), (1, 4), (1, 1), (), (3, 4)):
     print(f"{shape!s:>7} spread to (3, 4): the gradients agree")
 
 # %%
-# The package does this in one place, ``fit`` in ``autograd.py``; no rule needs to mention it.
+# The package does this in one place, ``fit`` in ``engine/backward.py``; no rule needs to mention it.
 #
 # An operation of our own
 # -----------------------

@@ -210,8 +210,8 @@ assert all(ledgers[name].distribution("snr")["median"] < 0.18 for name in weight
 # Where to go from here
 # ---------------------
 # You have built all of it: tape, rules, Adam, layers, convolution. The package's own files are now easy
-# reading: ``autograd.py`` for chapter 2 and 3, ``optim/adam.py`` for chapter 7, ``ops/convolution.py`` for
-# this one.
+# reading: ``engine/backward.py`` for chapter 2 and 3, ``optim/adam.py`` for chapter 7, ``ops/convolution.py``
+# for this one.
 #
 # Exercises
 # ---------

@@ -39,7 +39,7 @@ import numpy as np
 
 from tinygrad_adam import use_kernels
 from tinygrad_adam.backend import device
-from tinygrad_adam.backend.diagnosis import Driver, Gpu
+from tinygrad_adam.backend.cuda.diagnosis import Driver, Gpu
 
 from . import devices, streams
 from .arrays import UFUNCS, define_operators, module, ndarray, raw, ufunc
@@ -124,7 +124,8 @@ PROBES = {
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
     """Make ``import cupy`` give the stand-in, and the package forget what GPUs it had found."""
-    from tinygrad_adam.backend import cuda, diagnosis
+    from tinygrad_adam.backend.cuda import diagnosis
+    from tinygrad_adam.backend.cuda import finding as cuda
 
     names = {"cupy": module, "cupy.cuda": devices.module, "cupyx": cupyx}
     before = {name: sys.modules.get(name) for name in names}

@@ -9,8 +9,9 @@ from typing import Any
 import numpy
 
 from ..errors import DTypeError
-from ..scopes import scope
-from .device import Array, asarray, backend_of, device_of, is_array, require_no_mask
+from ..typing import Array
+from .device import asarray, backend_of, device_of, is_array, require_no_mask
+from .scopes import scope
 
 _FLOAT32 = numpy.dtype("float32")
 _default_dtype: ContextVar[Any] = ContextVar("tinygrad_adam_default_dtype", default=_FLOAT32)

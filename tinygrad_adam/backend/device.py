@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..errors import DeviceError, DTypeError, OptionError
-from .kernels import KernelTable
-
-Array = Any
-"""A raw array of some backend; the libraries share no common base class."""
+from ..typing import Array
+from .overrides import KernelTable
 
 
 class Backend(NamedTuple):
@@ -79,7 +77,7 @@ def _is_on_gpu(value: object) -> bool:
 def _gpu_of(array: Array) -> Backend:
     number = array.data.device_id
     if number not in GPUS:
-        from .cuda import backend_of_gpu
+        from .cuda.finding import backend_of_gpu
 
         GPUS[number] = backend_of_gpu(number)
     return GPUS[number]
@@ -110,9 +108,9 @@ def get_backend(device: str) -> Backend:
     if isinstance(device, str):
         kind, colon, number = device.partition(":")
         if kind == "cuda" and (number.isdecimal() if colon else True):
-            from . import cuda
+            from .cuda import finding
 
-            return cuda.find_gpu(int(number) if colon else None)
+            return finding.find_gpu(int(number) if colon else None)
     raise OptionError(
         "device", f"unknown device {device!r}; write 'cpu', or 'cuda' for a GPU", known="cpu, cuda, cuda:N"
     )

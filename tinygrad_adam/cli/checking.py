@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..files import check_writable
+from ..files.writing import check_writable
 from . import options
 from .shared import console, say
 
@@ -30,8 +30,8 @@ def selfcheck(
     A GPU is compared with the CPU, the CPU's compiled kernels with the plain ones.
     Ends with status 1 if something does not hold.
     """
-    from ..selfcheck import selfcheck as check_device
-    from ..selfcheck.report import SPEED_COLUMNS
+    from ..testing.selfcheck import selfcheck as check_device
+    from ..testing.selfcheck.report import SPEED_COLUMNS
 
     if out is not None:
         check_writable(out / "selfcheck.json")  # before the long work

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..files import write_text
+from ..files.writing import write_text
 from . import options
 from .shared import check_resumed, counted, read_settings, results_folder, say, say_table
 
@@ -56,9 +56,9 @@ def compare(
     stopped in any way goes on with --resume.
     """
     from ..training import Entry, Experiment, Outcome, RunConfig, plot_comparison, process_pool
-    from ..training.comparison import STANDARD, as_json, check_entries, read_comparison, table
-    from ..training.comparison import compare as compare_optimizers
     from ..training.display import summary_line
+    from ..training.many.comparison import STANDARD, as_json, check_entries, read_comparison, table
+    from ..training.many.comparison import compare as compare_optimizers
 
     if resume is not None:
         check_resumed(context, "comparison", "--workers", "--threads")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import cuda
-from ..backend.diagnosis import Diagnosis, Gpu, diagnose
+from ..backend.cuda.diagnosis import Diagnosis, Gpu, diagnose
 from ..backend.processor import processor_name
 from ..backend.threads import get_num_threads
 from .shared import console, say

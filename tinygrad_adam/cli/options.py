@@ -64,7 +64,7 @@ def settings(
     """Return the hyper-parameters that were given, and the learning rate that suits Adam here."""
     if lr is None and optimizer in ("adam", "adamw"):
         lr = 1e-3 if model.startswith("cnn") else 4e-3
-    from ..training.space import optimizer_settings
+    from ..training.many.space import optimizer_settings
 
     return optimizer_settings(optimizer, read_settings("--set", pairs, lr=lr, weight_decay=weight_decay))
 

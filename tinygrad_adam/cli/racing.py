@@ -49,9 +49,9 @@ def race(
 ) -> None:
     """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
     from ..explain import get_surface, save_race
-    from ..explain import race as run_race
-    from ..explain.race import read_optimizers, split_names
-    from ..explain.race_files import check_path
+    from ..explain.race.files import check_path
+    from ..explain.race.race import race as run_race
+    from ..explain.race.race import read_optimizers, split_names
 
     others = given(context)
     if run is None and "--plane" in others:
@@ -65,7 +65,7 @@ def race(
     if run is None:
         chosen = get_surface(surface)
     else:
-        from ..explain.landscape import of_run
+        from ..explain.race.landscape import of_run
         from ..training import Run
 
         chosen = of_run(Run.open(run), plane, seed)

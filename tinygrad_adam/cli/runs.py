@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..backend.kernels.compiling import told_of_compilation
 from ..backend.threads import set_num_threads
 from ..data import DATASETS
 from ..errors import TinygradAdamError
+from ..kernels.compiling import told_of_compilation
 from . import options
 from .doctoring import watched_by_doctor
 from .shared import check_resumed, given, read_settings, say

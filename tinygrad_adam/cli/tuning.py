@@ -63,7 +63,15 @@ def tune(
     in the folder as soon as it ends, so a search that was stopped in any way
     goes on with --resume. The folder also holds heatmap.png.
     """
-    from ..training import Experiment, RunConfig, Search, parse_space, plot_search, process_pool, rank_trials
+    from ..training import (
+        Experiment,
+        RunConfig,
+        Search,
+        parse_space,
+        plot_search,
+        process_pool,
+        rank_trials,
+    )
 
     if resume is not None:
         check_resumed(context, "search", "--trials", "--workers", "--threads")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.device import backend_of, get_backend, require_no_mask, to_device
-from ..creation import tensor
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
+from ..tensor.creation import tensor
 from ..values import integer
 from ._options import check_real
 

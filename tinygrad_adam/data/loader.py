@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.convert import check_dtype
+from ..backend.cuda.feeding import fed
 from ..backend.device import device_of, get_backend
-from ..backend.feeding import fed
-from ..creation import tensor
 from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
-from ..tensor import Tensor
+from ..tensor.creation import tensor
+from ..tensor.tensor import Tensor
 from ..values import integer, is_integer
 from .dataset import Arrays, AugmentedDataset, Dataset, TensorDataset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, overload
 
-from .. import watching
+from ..engine import events
 from ..errors import IndexingError
 from .activation import ReLU
 from .convolution import Conv2d
@@ -136,7 +136,7 @@ class Sequential(ModuleList):
         following = next(members, None)
         while following is not None:
             module, following = following, next(members, None)
-            if type(following) is ReLU and not watching.apart() and _joins(module, following):
+            if type(following) is ReLU and not events.apart() and _joins(module, following):
                 x = module(x, activation="relu")
                 following = next(members, None)
             else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..creation import zeros
 from ..errors import ShapeError
 from ..ops.windows import Padding, Pair, pair
-from ..tensor import Tensor
+from ..tensor.creation import zeros
+from ..tensor.tensor import Tensor
 from ..values import plain
 from . import functional as F
 from . import init

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import number_in
 from . import functional as F
 from .module import Module

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..creation import zeros
-from ..tensor import Tensor
+from ..tensor.creation import zeros
+from ..tensor.tensor import Tensor
 from . import functional as F
 from . import init
 from .linear import sizes

@@ -10,8 +10,9 @@ import sys
 from typing import Any
 
 from .. import words
-from ..backend.device import Array, asarray, backend_of, device_of
-from ..creation import ones, tensor
+from ..backend.device import asarray, backend_of, device_of
+from ..engine.graph import aside, relying_on
+from ..engine.random import random_key
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..ops import (
     adaptive_avg_pool2d,
@@ -49,9 +50,9 @@ from ..ops import (
 from ..ops import dropout as _dropout
 from ..ops import where as _where
 from ..ops.indexing import add_rows, lookup
-from ..primitive import aside, relying_on
-from ..random import random_key
-from ..tensor import Tensor
+from ..tensor.creation import ones, tensor
+from ..tensor.tensor import Tensor
+from ..typing import Array
 
 __all__ = [
     "adaptive_avg_pool2d",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..creation import zeros
 from ..errors import OptionError
-from ..tensor import Tensor
+from ..tensor.creation import zeros
+from ..tensor.tensor import Tensor
 from ..values import is_integer
 from . import functional as F
 from . import init

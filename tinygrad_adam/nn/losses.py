@@ -5,8 +5,8 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from ..creation import tensor
-from ..tensor import Tensor
+from ..tensor.creation import tensor
+from ..tensor.tensor import Tensor
 from . import functional as F
 from .module import Module
 

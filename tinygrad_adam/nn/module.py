@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy
 
-from .. import watching
 from ..backend.convert import known_dtype
 from ..backend.device import asarray, on_device_of, to_device, to_host
+from ..engine import events
+from ..engine.graph import look_at
 from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
-from ..primitive import look_at
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from .parameter import Parameter
 from .state import misfit, require_state, saved_array
 from .summary import summarize
@@ -85,14 +85,14 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output, with the hooks before and after."""
-        if not watching.anyone:
+        if not events.anyone:
             return self._call(args, kwargs)
         output = None
-        watching.tell("module_begins", self, args)
+        events.tell("module_begins", self, args)
         try:
             output = self._call(args, kwargs)
         finally:
-            watching.tell("module_ends", self, output)
+            events.tell("module_ends", self, output)
         return output
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -390,8 +390,8 @@ class Module:
                 **{kind: "; ".join(map(str, names)) for kind, names in report.items() if names},
             )
         for entry, array in known.values():
-            if watching.anyone:
-                watching.tell("changed", entry, "load_state_dict")
+            if events.anyone:
+                events.tell("changed", entry, "load_state_dict")
             with on_device_of(entry._data, "load_state_dict"):
                 entry._data[...] = asarray(array, dtype=entry.dtype, device=entry.device)
             entry._version[0] += 1
@@ -412,7 +412,7 @@ class Module:
             If the ending belongs to another format, or the file cannot be written; an old one stays as it
             was.
         """
-        from ..serialization import save_tensors  # only those who use files wait for it
+        from ..files.arrays import save_tensors  # only those who use files wait for it
 
         save_tensors(path, self.state_dict())
 
@@ -428,7 +428,7 @@ class Module:
         StateError
             If its contents do not fit.
         """
-        from ..serialization import load_tensors
+        from ..files.arrays import load_tensors
 
         self.load_state_dict(load_tensors(path)[0], strict)
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..creation import ones, zeros
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensor.creation import ones, zeros
+from ..tensor.tensor import Tensor
 from ..values import number_in
 from . import functional as F
 from .linear import sizes

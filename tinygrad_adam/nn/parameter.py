@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..creation import tensor
-from ..tensor import Tensor
+from ..tensor.creation import tensor
+from ..tensor.tensor import Tensor
 
 
 class Parameter(Tensor):

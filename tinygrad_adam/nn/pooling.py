@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ops.windows import Pair
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import plain
 from . import functional as F
 from .module import Module

@@ -8,8 +8,8 @@ from typing import Any
 import numpy
 
 from ..backend.device import to_host
+from ..engine.graph import look_at
 from ..errors import StateError, TinygradAdamError
-from ..primitive import look_at
 
 
 def require_state(where: str, state: Any, *keys: str) -> None:

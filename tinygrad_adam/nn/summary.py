@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..primitive import no_grad
-from ..tensor import Tensor
+from ..engine.modes import no_grad
+from ..tensor.tensor import Tensor
 
 if TYPE_CHECKING:
     from .module import Module

@@ -6,7 +6,7 @@ needs a graph, which is why they carry NumPy's names and signatures.
 
 import sys
 
-from ..primitive import provided
+from ..engine.graph import provided
 from ..words import answer_calls
 from .activation import (
     dropout,
@@ -69,37 +69,10 @@ from .convolution import conv1d, conv2d, conv_transpose2d
 from .cross_entropy import cross_entropy, nll_loss
 from .indexing import getitem, take_along_axis
 from .linalg import diagonal, dot, einsum, linear, matmul, outer, trace, tril, triu
-from .loss import (
-    binary_cross_entropy_with_logits,
-    hinge_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-)
+from .loss import binary_cross_entropy_with_logits, hinge_loss, huber_loss, kl_div, l1_loss, mse_loss
 from .normalization import batch_norm, group_norm, layer_norm
-from .pooling import (
-    adaptive_avg_pool2d,
-    avg_pool2d,
-    global_avg_pool2d,
-    interpolate,
-    max_pool2d,
-    unfold,
-)
-from .reduction import (
-    argmax,
-    argmin,
-    cumsum,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    prod,
-    std,
-    sum,
-    var,
-)
+from .pooling import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, interpolate, max_pool2d, unfold
+from .reduction import argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from .shaping import (
     broadcast_to,
     concatenate,

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..backend import sums
+from ..engine.graph import primitive
 from ..errors import OptionError
-from ..primitive import primitive
 from .arithmetic import erf
 
 

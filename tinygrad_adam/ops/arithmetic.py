@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..backend.convert import check_dtype, known_dtype
+from ..engine.graph import primitive
 from ..errors import DTypeError
-from ..primitive import primitive
 
 # A rule says what it needs by naming it: `a` and `b` are inputs, `y` the output, `g` the gradient
 # of the output. Broadcasting is undone by the engine, so no rule mentions it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..primitive import primitive
+from ..engine.graph import primitive
 
 
 @primitive(x=lambda xp, g, x_shape: xp.expand_dims(g, tuple(range(1, len(x_shape) - 1))))

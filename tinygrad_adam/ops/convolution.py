@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine.graph import Primitive, primitive
 from ..errors import OptionError, ShapeError
-from ..primitive import Primitive, primitive
 from ..values import integer
 from .activation import choose_activation, relu_vjp
 from .channels import channel_sums

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..backend.convert import require_numbers
 from ..backend.device import asarray, backend_of, device_of, is_array
+from ..engine.graph import Variable, aside, look_at, primitive, relying_on
+from ..engine.rowsparse import RowSparse
 from ..errors import DeviceError, ShapeError
-from ..primitive import Variable, aside, look_at, primitive, relying_on
-from ..rowsparse import RowSparse
 from .reduction import normalize_axes
 
 # Reading a part and adding into a part of zeros are each other's transposes as linear maps, so

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
+from ..engine.graph import Variable, aside, primitive
 from ..errors import DTypeError, ShapeError
-from ..primitive import Variable, aside, primitive
 from ..values import integer
 from .activation import choose_activation, relu_vjp
 from .arithmetic import multiply

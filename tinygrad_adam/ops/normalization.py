@@ -8,9 +8,9 @@ from numbers import Integral
 from typing import Any
 
 from ..backend.device import Backend, backend_of
-from ..backend.kernels import chosen_kernels
+from ..backend.overrides import chosen_kernels
+from ..engine.graph import aside, primitive
 from ..errors import OptionError, ShapeError
-from ..primitive import aside, primitive
 from ..values import is_integer
 from .channels import scale_channels
 from .reduction import mean, normalize_axes

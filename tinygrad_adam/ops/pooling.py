@@ -7,8 +7,8 @@ from typing import Any
 
 from ..backend import sums
 from ..backend.device import asarray, device_of, on_device_of
+from ..engine.graph import Variable, primitive
 from ..errors import OptionError, ShapeError, unknown_name
-from ..primitive import Variable, primitive
 from ..values import is_number
 from .indexing import getitem
 from .reduction import mean

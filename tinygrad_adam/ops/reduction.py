@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..backend import sums
+from ..engine.graph import Variable, primitive
 from ..errors import OptionError, ShapeError
-from ..primitive import Variable, primitive
 from ..values import is_integer, is_number
 from .activation import softmax
 from .arithmetic import abs, astype, not_equal

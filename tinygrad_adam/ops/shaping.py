@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from ..engine.graph import primitive
 from ..errors import ShapeError
-from ..primitive import primitive
 from ..values import integer, is_integer
 from .indexing import getitem
 from .reduction import normalize_axes

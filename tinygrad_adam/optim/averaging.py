@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..backend.device import asarray, device_of, on_device_of, to_device, to_host
+from ..backend.scopes import scope
+from ..engine.graph import look_at
 from ..errors import OptionError, StateError
 from ..nn import Module
 from ..nn.state import misfit, require_state, saved_array
-from ..primitive import look_at
-from ..scopes import scope
 from ..values import is_integer, is_number
 from .settings import Settled
 

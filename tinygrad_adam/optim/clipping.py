@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend.device import backend_of, on_device_of
+from ..engine.rowsparse import RowSparse
 from ..errors import OptionError
-from ..rowsparse import RowSparse
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import is_number
 
 

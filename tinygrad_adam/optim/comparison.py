@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 
 from ..backend.device import to_host
-from ..creation import tensor
 from ..errors import OptionError
-from ..tensor import Tensor
+from ..tensor.creation import tensor
+from ..tensor.tensor import Tensor
 from ..values import is_integer
 from .adam import Adam
 from .dialects import DIALECTS

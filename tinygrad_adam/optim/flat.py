@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy
 
-from ..backend.device import Array, backend_of, device_of, on_device_of, to_device
+from ..backend.device import backend_of, device_of, on_device_of, to_device
+from ..engine.graph import Variable
+from ..engine.rowsparse import RowSparse
 from ..errors import DTypeError
-from ..primitive import Variable
-from ..rowsparse import RowSparse
+from ..typing import Array
 
 ALIGNMENT = 64
 """Elements; each parameter starts at a multiple, for aligned access on a GPU."""

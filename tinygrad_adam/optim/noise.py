@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 
 from ..backend.device import asarray, on_device_of
+from ..engine.random import generator
+from ..engine.rowsparse import RowSparse
 from ..errors import DTypeError, OptionError
-from ..random import generator
-from ..rowsparse import RowSparse
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import is_integer, is_number
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from .. import watching
 from ..backend.device import asarray, backend_of, on_device_of, to_host
-from ..backend.kernels import chosen_kernels
+from ..backend.overrides import chosen_kernels
+from ..backend.scopes import scope
+from ..engine import events
 from ..errors import (
     DTypeError,
     GraphError,
@@ -18,14 +19,13 @@ from ..errors import (
     unknown_name,
 )
 from ..nn.state import misfit, require_state, saved_array
-from ..scopes import scope
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import is_integer, is_number, plain
 from .flat import FlatStorage
 from .settings import Group, Settled
 
 if TYPE_CHECKING:
-    from .ledger import EntryLedger, LayerLedger
+    from ..explain.ledger import EntryLedger, LayerLedger
 
 ON_NONFINITE = ("ignore", "skip", "raise")
 
@@ -220,8 +220,8 @@ class Optimizer(Settled):
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
         for group in self.param_groups:
-            if watching.anyone:
-                watching.tell("changed", group["params"][0], "zero_grad")
+            if events.anyone:
+                events.tell("changed", group["params"][0], "zero_grad")
             for p in group["params"]:
                 p._grad = None
 
@@ -253,9 +253,9 @@ class Optimizer(Settled):
         self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
-        if watching.anyone:
+        if events.anyone:
             self._grad_scale = grad_scale
-            watching.tell("step_begins", self)
+            events.tell("step_begins", self)
         stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             for storage in storages:
@@ -268,8 +268,8 @@ class Optimizer(Settled):
                 f"{self._name}.step",
                 "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
-        if watching.anyone:
-            watching.tell("step_ends", self)
+        if events.anyone:
+            events.tell("step_ends", self)
 
     def _require_scale(self, grad_scale: Any) -> float:
         if callable(grad_scale):
@@ -343,11 +343,11 @@ class Optimizer(Settled):
         Values, gradients and moments are copied before a step, which then takes about twice as long; the
         memory is taken once. Only the last step of each parameter is kept, also after the block.
         """
-        from .ledger import Recorder  # only those who want explanations pay for them
+        from ..explain.ledger import Recorder  # only those who want explanations pay for them
 
         recorder = Recorder(self)
         self._recorded = recorder.records
-        with watching.watch(recorder):
+        with events.watch(recorder):
             yield
 
     @overload
@@ -394,7 +394,7 @@ class Optimizer(Settled):
         >>> ledger["g"], round(ledger["m"], 6), round(ledger["new_value"], 6)
         (4.0, 0.4, 1.5)
         """
-        from .ledger import explain
+        from ..explain.ledger import explain
 
         return explain(self, parameter, index)
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..backend.device import Array, backend_of
-from ..primitive import Variable
-from ..rowsparse import RowSparse
+from ..backend.device import backend_of
+from ..engine.graph import Variable
+from ..engine.rowsparse import RowSparse
+from ..typing import Array
 from .adaptive import bias_correction
 from .flat import FlatStorage
 from .optimizer import Optimizer

@@ -1,4 +1,4 @@
 """Checks of what learners write: a grader that tells in sentences what is wrong."""
 
-from .grading import grade
-from .report import Finding, Grade
+from .grading.grading import grade
+from .grading.report import Finding, Grade

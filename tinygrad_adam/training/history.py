@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import optional
-from ..files import save_figure
+from ..files.writing import save_figure
 from ..values import plain_number
 
 

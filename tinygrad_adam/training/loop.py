@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy
 
-from ..autograd import grad
 from ..backend.device import backend_of, to_host
 from ..data import DataLoader, TensorDataset
+from ..engine.backward import grad
+from ..engine.events import unwatched
+from ..engine.modes import enable_grad
 from ..errors import GraphError, NonFiniteError, OptionError, StateError, TinygradAdamError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
-from ..primitive import enable_grad
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import integer, is_number
-from ..watching import unwatched
 from .arguments import require_parts
 from .batches import batches_of, pair, training_loader
 from .callbacks import Callback, Checkpoints, monitored

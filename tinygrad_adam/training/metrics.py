@@ -7,9 +7,9 @@ from typing import Any
 import numpy
 
 from ..backend.device import asarray, backend_of, device_of, on_device_of
+from ..engine.graph import look_at
 from ..errors import ShapeError
-from ..primitive import look_at
-from ..tensor import Tensor
+from ..tensor.tensor import Tensor
 from ..values import integer
 from .running import RunningSum
 

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..backend.kernels import use_kernels
-from ..creation import zeros
+from ..backend.overrides import use_kernels
+from ..engine.modes import no_grad
+from ..engine.random import fork_rng
 from ..errors import OptionError, ShapeError, TinygradAdamError, unknown_name
 from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
-from ..primitive import no_grad
-from ..random import fork_rng
+from ..tensor.creation import zeros
 
 FAMILIES = ("mlp", "cnn")
 

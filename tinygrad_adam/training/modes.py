@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..engine.modes import no_grad
 from ..nn import Module
-from ..primitive import no_grad
 
 
 def train_what_trains(model: Module) -> None:

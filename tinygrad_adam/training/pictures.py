@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from ..errors import optional
-from ..files import save_figure
+from ..files.writing import save_figure
 
 
 def plot_predictions(

@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy
 
-from .. import random
 from .._version import __version__
 from ..backend.device import device
-from ..creation import tensor
 from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
+from ..engine import random
 from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
-from ..files import is_partial, write_text
+from ..files.writing import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
+from ..tensor.creation import tensor
 from ..values import integer, is_number, plain
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint

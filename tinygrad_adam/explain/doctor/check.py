@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy
 
-from ...backend.device import Array, backend_of, on_device_of
-from ...rowsparse import RowSparse
-from ...watching import Watcher
+from ...backend.device import backend_of, on_device_of
+from ...engine.events import Watcher
+from ...engine.rowsparse import RowSparse
+from ...typing import Array
 
 if TYPE_CHECKING:
     from .watcher import Doctor

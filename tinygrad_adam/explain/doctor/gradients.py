@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...primitive import Variable
+from ...engine.graph import Variable
 from .check import Check, norm
 from .finding import Finding
 

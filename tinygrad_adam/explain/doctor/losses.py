@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from ...backend.device import backend_of, is_array, to_host
-from ...primitive import Node, Variable
+from ...engine.graph import Node, Variable
 from .check import PERSISTENCE, Check, ranges, shape_of
 from .finding import Finding
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from ...backend.device import is_array
+from ...engine.graph import OUTPUT
 from ...errors import GraphError
-from ...primitive import OUTPUT
 from .check import Check, shape_of, squares
 from .finding import Finding
 

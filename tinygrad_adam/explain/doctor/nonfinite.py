@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...backend.device import backend_of, is_array
-from ...primitive import Variable
-from ...rowsparse import RowSparse
+from ...engine.graph import Variable
+from ...engine.rowsparse import RowSparse
 from .check import Check, all_finite, ranges, shape_of
 from .finding import Finding
 

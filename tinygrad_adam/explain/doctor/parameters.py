@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...primitive import Variable
+from ...engine.graph import Variable
 from .check import Check, shape_of
 from .finding import Finding
 

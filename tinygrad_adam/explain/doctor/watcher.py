@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...backend.device import device_of, is_array, on_device_of
-from ...primitive import is_grad_enabled
-from ...rowsparse import RowSparse
-from ...sources import Line, users_line
+from ...engine.events import Watcher, watch
+from ...engine.modes import is_grad_enabled
+from ...engine.rowsparse import RowSparse
 from ...training.callbacks import Callback
-from ...watching import Watcher, watch
+from ..chain_rule.sources import Line, users_line
 from .check import Check
 from .curves import Curves, Epochs
 from .finding import Finding

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ...chain_rule import Explanation, explain
 from ...errors import DTypeError, OptionError, unknown_name
-from ...files import write_text
-from ...tensor import Tensor
+from ...files.writing import write_text
+from ...tensor.tensor import Tensor
+from ..chain_rule.explanation import Explanation, explain
 from .faces import call_title
 from .layout import arrange, place
 from .scopes import Scope, Scopes

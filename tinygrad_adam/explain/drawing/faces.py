@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...chain_rule import SHOWN, Leaf, Step, amount, readable_bytes
-from ...traces import Call, Constant, Measure
+from ..chain_rule.explanation import SHOWN, Leaf, Step, amount, readable_bytes
+from ..chain_rule.traces import Call, Constant, Measure
 
 WIDEST = 56
 """Characters of a line; what is longer ends in dots."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ...chain_rule import Explanation, Leaf, Step
-from ...traces import Call, Constant
+from ..chain_rule.explanation import Explanation, Leaf, Step
+from ..chain_rule.traces import Call, Constant
 from .faces import Face, call_face, constant_face, leaf_face, leaves_face, rest_face, step_face
 from .layout import Box, Edge, Level
 

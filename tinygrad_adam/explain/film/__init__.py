@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...backend.scopes import scope
+from ...engine.events import watch
 from ...errors import OptionError
-from ...files import check_writable, write_text
-from ...scopes import scope
-from ...watching import watch
+from ...files.writing import check_writable, write_text
 from .page import page
 from .recorder import Recorder
 

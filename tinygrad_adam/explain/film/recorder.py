@@ -12,10 +12,10 @@ from typing import Any
 import numpy
 
 from ...backend.device import to_host
-from ...primitive import Node, Variable
-from ...rowsparse import RowSparse
-from ...traces import measure
-from ...watching import Watcher
+from ...engine.events import Watcher
+from ...engine.graph import Node, Variable
+from ...engine.rowsparse import RowSparse
+from ..chain_rule.traces import measure
 from .sampling import View, view_of_values, view_of_weights
 
 MOST_FRAMES = 200

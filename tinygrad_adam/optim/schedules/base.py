@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import OptionError, StateError, optional
-from ...files import save_figure
+from ...files.writing import save_figure
 from ...nn.state import require_state
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer

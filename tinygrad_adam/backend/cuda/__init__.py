@@ -1,0 +1,1 @@
+"""Finding a GPU, feeding it, and saying why it cannot be used."""

@@ -1,0 +1,113 @@
+"""GPUs: CuPy as the array namespace, one backend for each, and errors that say what to do.
+
+CuPy is imported when a GPU is asked for, never before.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from types import TracebackType
+from typing import Any
+
+from ...errors import DeviceError
+from ..device import Backend
+from ..overrides import KernelTable
+from .diagnosis import diagnose, lacks_memory
+
+
+def find_gpu(number: int | None) -> Backend:
+    """Return the backend of a GPU by its number, or of the current one.
+
+    Raises
+    ------
+    DeviceError
+        If it cannot be used, with what is missing and what mends it.
+    """
+    return _sound_gpu(_current_number() if number is None else number)
+
+
+def _current_number() -> int:
+    """Return the number of the current GPU; before CuPy is in use, that is the first."""
+    cupy = sys.modules.get("cupy")
+    try:
+        return int(cupy.cuda.Device().id) if cupy is not None else 0
+    except RuntimeError:  # no driver, as the diagnosis will tell
+        return 0
+
+
+@functools.cache  # an error is not kept: what is missing may be there the next time
+def _sound_gpu(number: int) -> Backend:
+    found = diagnose(number)
+    if found.problem is not None:
+        raise DeviceError("cuda", f"{found.problem} {found.remedy}")
+    return backend_of_gpu(number)
+
+
+@functools.cache
+def backend_of_gpu(number: int) -> Backend:
+    """Return the backend of the GPU of that number; there must be one."""
+    import cupy
+
+    tables = {
+        "fast": KernelTable(cupy, override="cuda"),
+        "reference": KernelTable(cupy, override=None),
+    }
+    return Backend(f"cuda:{number}", cupy, cupy.ndarray, tables, lambda where: _Current(cupy, number, where))
+
+
+class _Current:
+    """Makes a GPU the current one in a ``with`` block, and tells of a lack of memory.
+
+    A class, for a generator would take twice as long to enter, and every operation does.
+    """
+
+    __slots__ = ("_cupy", "_device", "_where")
+
+    def __init__(self, cupy: Any, number: int, where: str) -> None:
+        self._cupy, self._where = cupy, where
+        self._device = cupy.cuda.Device(number)
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # A DeviceError comes from a block inside of this one, and has told it already.
+            if error is not None and not isinstance(error, DeviceError) and lacks_memory(error):
+                raise self._out_of_memory(str(error)) from error
+        finally:
+            self._device.__exit__(kind, error, trace)
+
+    def _out_of_memory(self, message: str) -> DeviceError:
+        """Say how much was asked for and who has the memory."""
+        cupy = self._cupy
+        asked = re.search(r"allocating ([\d,]+) bytes", message)
+        pool = cupy.get_default_memory_pool()
+        free, total = cupy.cuda.runtime.memGetInfo()
+        return DeviceError(
+            self._where,
+            "the GPU is out of memory; try a smaller batch (with accumulate= for the same step), a smaller "
+            "model, no_grad() where no gradient is needed, or del what is not needed any more",
+            asked_for=_size(int(asked[1].replace(",", ""))) if asked else message,
+            in_use=_size(pool.used_bytes()),
+            kept_for_reuse=_size(pool.free_bytes()),
+            free=f"{_size(free)} of {_size(total)} on cuda:{self._device.id}",
+        )
+
+
+def _size(count: int) -> str:
+    """Write a number of bytes in a unit that fits.
+
+    Examples
+    --------
+    >>> _size(500), _size(3 * 2**20)
+    ('500 bytes', '3.0 MiB')
+    """
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count} bytes"

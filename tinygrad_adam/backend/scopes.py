@@ -1,0 +1,113 @@
+"""``with`` blocks that also decorate functions.
+
+A decorator of `contextlib.contextmanager` would do nothing for a generator or a coroutine: the call returns
+at once, the block ends, and the body runs afterwards. Here such a function is refused, or the block is
+entered for each step of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, _GeneratorContextManager
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+
+from ..errors import DTypeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LATER = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+"""The functions whose body runs after the call."""
+
+
+class Scope(_GeneratorContextManager[T]):
+    """A block that decorates only functions whose body has run when they return."""
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:  # type: ignore[override]
+        """Run each call of `function` inside the block."""
+        if any(_is(kind, function) for kind in LATER):
+            _refuse(self.func.__name__, function)
+        return super().__call__(function)
+
+
+def scope(function: Callable[P, Iterator[T]]) -> Callable[P, Scope[T]]:
+    """Make a ``with`` block of a generator function, as `contextlib.contextmanager` does."""
+
+    @functools.wraps(function)
+    def block(*args: P.args, **settings: P.kwargs) -> Scope[T]:
+        return Scope(cast("Any", function), args, settings)
+
+    return block
+
+
+def entered_for_each_step(
+    where: str, block: Callable[[], AbstractContextManager[Any]], function: Callable[..., T]
+) -> Callable[..., T]:
+    """Decorate a function, generator or coroutine: its own code runs inside blocks, and no other code does.
+
+    Parameters
+    ----------
+    where : str
+        The name that an error begins with.
+    block : callable
+        Makes a block. A generator leaves it at each ``yield`` and enters another when it goes on, so it
+        must not matter how often.
+    function : callable
+        The function to decorate.
+
+    Raises
+    ------
+    DTypeError
+        If it is no function, or an asynchronous generator.
+    """
+    if not callable(function) or _is(inspect.isasyncgenfunction, function):
+        _refuse(where, function)
+
+    @types.coroutine  # its generators can be awaited, too
+    def stepped(steps: Any) -> Any:
+        resume = functools.partial(steps.send, None)
+        while True:
+            try:
+                with block():
+                    given = resume()
+            except StopIteration as end:
+                return end.value
+            try:
+                resume = functools.partial(steps.send, (yield given))
+            except BaseException as error:  # also the one of close()
+                resume = functools.partial(steps.throw, error)
+
+    decorated: Any
+    if _is(inspect.isgeneratorfunction, function):
+
+        def decorated(*args: Any, **settings: Any) -> Any:
+            return (yield from stepped(function(*args, **settings)))
+
+    elif _is(inspect.iscoroutinefunction, function):
+
+        async def decorated(*args: Any, **settings: Any) -> Any:
+            return await stepped(function(*args, **settings))
+
+    else:
+
+        def decorated(*args: Any, **settings: Any) -> Any:
+            with block():
+                return function(*args, **settings)
+
+    return functools.wraps(function)(decorated)
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    return kind(getattr(function, "__func__", function))  # a static method holds its function
+
+
+def _refuse(where: str, function: Any) -> NoReturn:
+    raise DTypeError(
+        where,
+        "decorates functions whose body has run when they return, which that of a generator or coroutine has "
+        "not; write the `with` block inside the body",
+        function=getattr(function, "__qualname__", repr(function)),
+    )

@@ -1,0 +1,1 @@
+"""The chain rule of one backward pass, operation by operation."""

@@ -1,0 +1,160 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary file to write to, inside a ``with`` block, which then becomes `path`.
+
+    If anything fails, a file that was there before stays as it was, and nothing half-written is left. A
+    symbolic link stays, and the file that it names is written. A file that was there before keeps its
+    permissions, and its owner where the system allows that; a new one gets those that ``open`` would give it.
+
+    Parameters
+    ----------
+    path : path
+        Where the file is to be. The folder is made if it does not exist.
+
+    Yields
+    ------
+    Path
+        An empty file in the same folder, with the same ending.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, say because the disk is full, because it is write-protected, or because
+        `path` is a folder, a device or a pipe.
+    """
+    before = check_writable(path)
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that the last step is a rename within one file system. The kernel takes the umask
+    # off the mode; nobody who could not read the old file can read the new one while it grows.
+    partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) & 0o666 | 0o600
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    usual = os.fstat(handle)
+    os.close(handle)
+    try:
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        _make_like(partial, before or usual)  # those who write by a rename of their own have changed it
+        os.replace(partial, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+
+
+def is_partial(name: str, files: Iterable[str]) -> bool:
+    """Tell whether a file is what a process that was killed left behind when it wrote one of `files`.
+
+    Examples
+    --------
+    >>> is_partial(".best.0a1b2c3d.safetensors", ["best.safetensors"])
+    True
+    """
+    ends = ((re.escape(Path(file).stem), re.escape(Path(file).suffix)) for file in files)
+    ours = any(re.fullmatch(rf"\.{stem}\.[a-z0-9_]{{8}}{suffix}", name) for stem, suffix in ends)
+    return (
+        ours or re.fullmatch(r"\.tmp[A-Za-z0-9]{6}", name) is not None
+    )  # that of safetensors, inside of ours
+
+
+def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
+    """Return the `os.stat` of a file, or refuse a path that is no file: a folder, a device, a pipe, nothing.
+
+    Raises
+    ------
+    OSError
+        `FileNotFoundError` and `IsADirectoryError` among them.
+    """
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file", os.fspath(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file but a device, a pipe or a socket", os.fspath(path))
+    return found
+
+
+def check_writable(path: str | os.PathLike[str]) -> os.stat_result | None:
+    """Refuse a path that `replacing` could not write to, as far as can be told before; nothing is made.
+
+    Returns
+    -------
+    os.stat_result or None
+        Of the file that is there now, if there is one.
+
+    Raises
+    ------
+    OSError
+        If it is a folder, a device or a pipe, or write-protected.
+    """
+    try:
+        before = check_regular(path)
+    except FileNotFoundError:
+        before = None
+    if before is not None and not os.access(path, os.W_OK):  # the rename at the end would not ask
+        raise PermissionError(errno.EACCES, "the file is write-protected", os.fspath(path))
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder", os.fspath(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "the folder is write-protected", os.fspath(folder))
+    return before
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all, as `replacing` does."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Save a figure of matplotlib whole or not at all, in the format of its ending; PNG if it has none.
+
+    Raises
+    ------
+    OptionError
+        If matplotlib does not write such files.
+    OSError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    if not target.suffix:
+        target = target.with_name(f"{target.name}.png")
+    known = figure.canvas.get_supported_filetypes()
+    ending = target.suffix[1:].lower()
+    if ending not in known:
+        raise OptionError(
+            f"saving {target}", "a picture's name ends in .png, .svg or .pdf, or in another ending of these",
+            known=", ".join(sorted(known)),
+        )  # fmt: skip
+    with replacing(target) as partial:
+        figure.savefig(partial, format=ending, dpi=130)
+
+
+def _make_like(path: Path, before: os.stat_result) -> None:
+    """Give a file the owner, group and permissions that another one has or had."""
+    new = os.stat(path)
+    if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(OSError):  # only root may give files away
+            os.chown(path, before.st_uid, before.st_gid)
+    if stat.S_IMODE(new.st_mode) != stat.S_IMODE(before.st_mode):
+        os.chmod(path, stat.S_IMODE(before.st_mode))

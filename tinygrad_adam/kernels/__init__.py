@@ -1,0 +1,1 @@
+"""Faster versions of reference code, found by name; without this folder everything computes the same."""

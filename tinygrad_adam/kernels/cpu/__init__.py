@@ -1,0 +1,1 @@
+"""Numba loops that pass over memory once."""

@@ -1,0 +1,170 @@
+"""Sums over channels and batch normalization, compiled by Numba: one pass over memory for each sum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from ...backend import memory
+from ...backend.threads import in_pieces
+from .. import reference
+from .layout import channels_last
+from .loops import compiled
+
+_LEAST = 1 << 16
+"""Elements that a thread must get for its share to be worth the handing over."""
+
+# Each kernel passes over pixels `first` to `last` of flat images whose channels lie side by side. Sums are
+# kept in float64: a channel may have millions of pixels.
+
+
+@compiled
+def _sums(x, channels, first, last):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    total = numpy.zeros(channels, numpy.float64)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            total[c] += x[begin + c]
+    return total
+
+
+@compiled
+def _squares(x, channels, first, last, mean):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    total = numpy.zeros(channels, numpy.float64)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            centered = x[begin + c] - mean[c]
+            total[c] += centered * centered
+    return total
+
+
+@compiled
+def _products(g, x, channels, first, last, mean):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    total = numpy.zeros(channels, numpy.float64)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            total[c] += g[begin + c] * (x[begin + c] - mean[c])
+    return total
+
+
+@compiled
+def _scaled(x, channels, first, last, mean, r, y):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            y[begin + c] = (x[begin + c] - mean[c]) * r[c]
+
+
+@compiled
+def _affine(x, channels, first, last, weight, bias, y):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            y[begin + c] = x[begin + c] * weight[c] + bias[c]
+
+
+@compiled
+def _projected(g, x, channels, first, last, mean, r, g_mean, slope, out):  # type: ignore[no-untyped-def]
+    size = numpy.uint64(channels)
+    for pixel in range(first, last):
+        begin = numpy.uint64(pixel * channels)
+        for c in range(size):
+            out[begin + c] = r[c] * (g[begin + c] - g_mean[c] - (x[begin + c] - mean[c]) * slope[c])
+
+
+class _Channels:
+    """Images with their channels side by side and flat, and passes over them in threads."""
+
+    def __init__(self, x: Any) -> None:
+        self.images = channels_last(x)
+        self.flat = self.images.reshape(-1)
+        self.count = x.size // x.shape[1] if x.shape[1] else 0
+
+    def over(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Any:
+        """Call a kernel on pieces of flat arrays like the images, and arrays of a number for each channel."""
+        channels = self.images.shape[-1]
+        return in_pieces(
+            lambda start, stop: kernel(*arrays, channels, start, stop, *of_channels),
+            self.count,
+            1 + _LEAST // max(1, channels),
+        )
+
+    def average(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Any:
+        """Average what a kernel sums."""
+        return (sum(self.over(kernel, arrays, *of_channels)) / self.count).astype(self.flat.dtype)
+
+    def moments(self) -> tuple[Any, Any]:
+        mean = self.average(_sums, (self.flat,))
+        return mean, self.average(_squares, (self.flat,), mean)
+
+    def like(self) -> tuple[Any, Any]:
+        """Return a new array (N, C, ...) in the same memory order, and its flat view."""
+        made = memory.empty(self.images.shape, self.images.dtype)
+        return numpy.moveaxis(made, -1, 1), made.reshape(-1)
+
+
+def channel_sums(x: Any) -> Any:
+    """Sum of each channel; see `reference.channel_sums`."""
+    images = _Channels(x)
+    return sum(images.over(_sums, (images.flat,))).astype(x.dtype)
+
+
+def channel_products(a: Any, b: Any) -> Any:
+    """Sum of products over each channel; see `reference.channel_products`."""
+    if a.dtype != b.dtype or a.dtype.kind != "f":
+        return reference.channel_products(numpy, a, b)
+    images, other = _Channels(a), _Channels(b)
+    zeros = numpy.zeros(a.shape[1], a.dtype)
+    return sum(images.over(_products, (images.flat, other.flat), zeros)).astype(a.dtype)
+
+
+def scale_channels(x: Any, weight: Any, bias: Any) -> Any:
+    """Scale and shift channels; see `reference.scale_channels`."""
+    if not x.dtype == weight.dtype == (weight if bias is None else bias).dtype or x.dtype.kind != "f":
+        return reference.scale_channels(numpy, x, weight, bias)
+    images = _Channels(x)
+    y, flat = images.like()
+    images.over(_affine, (images.flat,), weight, numpy.zeros_like(weight) if bias is None else bias, flat)
+    return y
+
+
+def channel_moments(x: Any) -> tuple[Any, Any]:
+    """Mean and variance of each channel; see `reference.channel_moments`."""
+    return _Channels(x).moments()
+
+
+def _by_channels(x: Any, axes: tuple[int, ...]) -> bool:
+    return x.ndim > 1 and x.size > 0 and x.dtype.kind == "f" and axes == (0, *range(2, x.ndim))
+
+
+def standardize(x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
+    """Standardize channels in three passes, other axes as in `reference.standardize`."""
+    if not _by_channels(x, axes):
+        return reference.standardize(numpy, x, axes, eps, moments)
+    images = _Channels(x)
+    mean, variance = (m.reshape(-1) for m in moments or images.moments())
+    y, flat = images.like()
+    images.over(_scaled, (images.flat,), mean, (variance + eps) ** -0.5, flat)
+    return y
+
+
+def standardize_vjp(g: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
+    """Project a gradient; see `reference.standardize_vjp`."""
+    if not _by_channels(x, axes) or g.dtype != x.dtype:
+        return reference.standardize_vjp(numpy, g, x, axes, eps, moments)
+    images, g_flat = _Channels(x), _Channels(g).flat
+    mean, variance = (m.reshape(-1) for m in moments or images.moments())
+    r = (variance + eps) ** -0.5
+    g_mean = images.average(_sums, (g_flat,))
+    slope = r * r * images.average(_products, (g_flat, images.flat), mean)
+    out, flat = images.like()
+    images.over(_projected, (g_flat, images.flat), mean, r, g_mean, slope, flat)
+    return out

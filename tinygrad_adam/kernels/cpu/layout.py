@@ -1,0 +1,53 @@
+"""How arrays of images lie in memory under the fast kernels: channels last.
+
+The surface of this package is (N, C, H, W), PyTorch's order of axes. The fast kernels write the channels
+of a pixel side by side, that is, they return an (N, H, W, C) array with its axes put in the other order,
+which costs nothing: strides say where each element is. Then every loop of a convolution, a pool or a
+normalization has the channels innermost, without gaps, at any kernel size, stride or padding.
+NumPy keeps the order in memory from one elementwise operation to the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from ...backend import memory
+from ...backend.threads import in_pieces
+from .loops import transpose
+
+_LEAST = 1 << 16
+"""Elements that a thread must get for its share to be worth the handing over."""
+
+
+def channels_last(x: Any, dtype: Any = None) -> Any:
+    """Return images (N, C, ...) as a contiguous array (N, ..., C); a view if they lie like that."""
+    moved = numpy.moveaxis(x, 1, -1)
+    if moved.flags.c_contiguous or not x.flags.c_contiguous or not x.size or x.dtype != (dtype or x.dtype):
+        return numpy.ascontiguousarray(moved, dtype)
+    last = memory.empty(moved.shape, x.dtype)
+    n, channels = x.shape[:2]
+    source, target = x.reshape(n, channels, -1), last.reshape(n, -1, channels)
+    in_pieces(lambda start, stop: transpose(source, target, start, stop), n, 1 + _LEAST * n // max(1, x.size))
+    return last
+
+
+def channels_first(x: Any) -> Any:
+    """Return a view (N, C, H, W) of images (N, H, W, C)."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def flat_alike(first: Any, *others: Any) -> tuple[Any, ...]:
+    """Return arrays of one shape as flat ones, in the order in which `first`, without gaps, lies in memory.
+
+    `first` as a view of it, the others likewise where they lie like it, or else copied.
+    """
+    arrays = [first.ravel(order="K")]
+    for other in others:
+        if other.strides != first.strides:
+            moved = numpy.empty_like(first, other.dtype)
+            moved[...] = other
+            other = moved
+        arrays.append(other.ravel(order="K"))
+    return tuple(arrays)

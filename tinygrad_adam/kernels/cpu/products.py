@@ -1,0 +1,108 @@
+"""Matrix products, cut in pieces for our own threads; `threads.py` says why.
+
+What follows a product element by element, a bias and perhaps a ReLU, is done by each thread on its piece
+while that is in its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from ...backend import memory
+from ...backend.threads import products_in_pieces
+from .loops import compiled
+
+_ONE_THREAD = 1 << 18
+"""Multiplications up to which BLAS libraries use one thread by themselves."""
+_LEAST = 1 << 21
+"""Multiplications that a thread must get for its share to be worth the handing over."""
+_ROWS = 64
+"""Rows of a matrix that are enough for several threads."""
+
+
+def matmul(a: Any, b: Any, into: Any = None) -> Any:
+    """Product of matrices, or of batches of them; see `reference.matmul`."""
+    multiplications = a.size * b.shape[-1]
+    floats = a.dtype.kind == b.dtype.kind == "f"  # NumPy multiplies others by itself
+    if multiplications <= _ONE_THREAD or not floats or min(a.ndim, b.ndim) < 2:
+        return numpy.matmul(a, b, out=into)
+    if into is None:
+        leading = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        into = memory.empty((*leading, a.shape[-2], b.shape[-1]), numpy.result_type(a, b))
+    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and into.flags.c_contiguous:
+        matmul(a.reshape(-1, a.shape[-1]), b, into.reshape(-1, b.shape[-1]))
+    elif a.ndim == b.ndim == 2:
+        _of_two(a, b, into, lambda top, bottom, left, right: None)
+    else:
+        alike = a.shape[:-2] == b.shape[:-2]
+
+        def some_members(start: int, stop: int) -> None:  # of the batch, or all if one is broadcast
+            part = slice(start, stop) if alike else slice(None)
+            numpy.matmul(a[part], b[part], out=into[part])
+
+        size = len(into) if alike else 1
+        products_in_pieces(some_members, size, 1 + _LEAST * size // multiplications)
+    return into
+
+
+def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], None]) -> None:
+    """Write the product of two matrices into a third; ``finish(top, bottom, left, right)`` each piece."""
+    height, width = into.shape
+
+    def some_columns(start: int, stop: int) -> None:
+        numpy.matmul(a, b[:, start:stop], out=into[:, start:stop])
+        finish(0, height, start, stop)
+
+    def some_rows(start: int, stop: int) -> None:
+        numpy.matmul(a[start:stop], b, out=into[start:stop])
+        finish(start, stop, 0, width)
+
+    # The gradient of a weight, g.T @ x, is cut as the weight was: each core has its part in its cache.
+    like_a_weight = height >= _ROWS and a.flags.f_contiguous
+    work, size = (some_columns, width) if width > height and not like_a_weight else (some_rows, height)
+    products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
+
+
+def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
+    """Affine map of the last axis; see `reference.linear`."""
+    if x.size * len(weight) <= _ONE_THREAD or not x.dtype.kind == weight.dtype.kind == "f":
+        y = numpy.matmul(x, weight.T)
+        if bias is not None:
+            y += bias
+        return numpy.maximum(y, 0, out=y) if relu else y
+    y = memory.empty((*x.shape[:-1], len(weight)), numpy.result_type(x, weight))
+    rows = y.reshape(-1, len(weight))
+    _of_two(x.reshape(-1, x.shape[-1]), weight.T, rows, finishing(rows, bias, relu))
+    return y
+
+
+def finishing(rows: Any, bias: Any, relu: bool) -> Callable[[int, int, int, int], None]:
+    """Return what adds a bias to a part of the matrix `rows`, and then sets what is negative to 0."""
+    if bias is None and not relu:
+        return lambda top, bottom, left, right: None
+    bias = numpy.zeros(rows.shape[1], rows.dtype) if bias is None else bias.astype(rows.dtype, copy=False)
+    bias = numpy.ascontiguousarray(bias)
+    kernel = _add_and_clamp if relu else _add
+
+    def finish(top: int, bottom: int, left: int, right: int) -> None:
+        kernel(rows, bias, top, bottom, left, right)
+
+    return finish
+
+
+@compiled
+def _add(y, bias, top, bottom, left, right):  # type: ignore[no-untyped-def]
+    for i in range(numpy.uint64(top), numpy.uint64(bottom)):
+        for j in range(numpy.uint64(left), numpy.uint64(right)):
+            y[i, j] += bias[j]
+
+
+@compiled
+def _add_and_clamp(y, bias, top, bottom, left, right):  # type: ignore[no-untyped-def]
+    for i in range(numpy.uint64(top), numpy.uint64(bottom)):
+        for j in range(numpy.uint64(left), numpy.uint64(right)):
+            value = y[i, j] + bias[j]
+            y[i, j] = 0 if value <= 0 else value  # NaN stays NaN

@@ -1,0 +1,150 @@
+"""Pooling in CUDA: a thread for each window, and backward a thread for each pixel.
+
+Backward each pixel gathers from the windows that reach it, in an order that is always the same. Scattering
+from the windows would need atomic additions where they overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import reference_windows
+from .launching import Source, blocks_for, has_kernels
+from .windows import WINDOWS, windows_of
+
+SOURCE = Source(
+    WINDOWS
+    + r"""
+// Which place of window (p, q) is greatest, the first of equals and NaN above all; -1 if all are outside.
+__device__ INDEX winner(const REAL* plane, INDEX p, INDEX q, WINDOWS) {
+    INDEX found = -1;
+    REAL best = 0;
+    EACH_PLACE(i, j, h, v) {
+        const REAL value = plane[h * width + v];
+        if (found < 0 || value > best || value != value) {
+            best = value;
+            found = i * kernel_width + j;
+        }
+    }
+    return found;
+}
+
+#define OF_WINDOWS height, width, rows, columns, kernel_height, kernel_width, stride_down, stride_across, \
+    top, left, dilation_down, dilation_across
+
+// What a holds where x is greatest; a is x itself in the forward pass.
+extern "C" __global__ void pick(const REAL* x, const REAL* a, double outside, REAL* y, INDEX n, WINDOWS) {
+    EACH(t, n) {
+        const INDEX q = t % columns, p = t / columns % rows, plane = t / columns / rows * height * width;
+        const INDEX found = winner(x + plane, p, q, OF_WINDOWS);
+        const INDEX h = p * stride_down - top + found / kernel_width * dilation_down;
+        const INDEX v = q * stride_across - left + found % kernel_width * dilation_across;
+        y[t] = found < 0 ? (REAL)outside : a[plane + h * width + v];
+    }
+}
+
+extern "C" __global__ void winners(const REAL* x, int* found, INDEX n, WINDOWS) {
+    EACH(t, n) {
+        const INDEX q = t % columns, p = t / columns % rows, plane = t / columns / rows * height * width;
+        found[t] = winner(x + plane, p, q, OF_WINDOWS);
+    }
+}
+
+extern "C" __global__ void give_to_winners(const REAL* g, const int* found, REAL* out, INDEX n, WINDOWS) {
+    EACH(t, n) {
+        const INDEX v = t % width, h = t / width % height, plane = t / width / height * rows * columns;
+        REAL total = 0;
+        EACH_WINDOW(i, j, p, q) {
+            const INDEX window = plane + p * columns + q;
+            if (found[window] == i * kernel_width + j) total += g[window];
+        }
+        out[t] = total;
+    }
+}
+
+extern "C" __global__ void sum_windows(const REAL* x, REAL* y, INDEX n, WINDOWS) {
+    EACH(t, n) {
+        const INDEX q = t % columns, p = t / columns % rows, plane = t / columns / rows * height * width;
+        REAL total = 0;
+        EACH_PLACE(i, j, h, v) total += x[plane + h * width + v];
+        y[t] = total;
+    }
+}
+
+extern "C" __global__ void give_to_all(const REAL* g, REAL* out, INDEX n, WINDOWS) {
+    EACH(t, n) {
+        const INDEX v = t % width, h = t / width % height, plane = t / width / height * rows * columns;
+        REAL total = 0;
+        EACH_WINDOW(i, j, p, q) total += g[plane + p * columns + q];
+        out[t] = total;
+    }
+}
+"""
+)
+
+
+def _launch(
+    name: str, shape: tuple[int, ...], windows: tuple[int, ...], *inputs: Any, dtype: Any = None
+) -> Any:
+    """Launch a kernel with a thread for each element of the array that it makes."""
+    import cupy
+
+    real = inputs[0].dtype
+    made = cupy.empty(shape, dtype or real)
+    arrays = [a if isinstance(a, float) else cupy.ascontiguousarray(a) for a in inputs]
+    SOURCE.launch(name, real, (*arrays, made, made.size, *windows), blocks_for(made.size))
+    return made
+
+
+def max_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
+    """Greatest of each window; see `reference_windows.max_pool2d`."""
+    import cupy
+
+    if not has_kernels(x.dtype):
+        return reference_windows.max_pool2d(cupy, x, kernel, stride, padding, dilation, count)
+    windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
+    return _launch("pick", (*x.shape[:2], *count), windows, x, x, -math.inf)
+
+
+def max_pool2d_vjp(g: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
+    """Add to the winners; see `reference_windows.max_pool2d_vjp`."""
+    import cupy
+
+    if not has_kernels(x.dtype, g.dtype):
+        return reference_windows.max_pool2d_vjp(cupy, g, x, kernel, stride, padding, dilation, count)
+    windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
+    found = _launch("winners", (*x.shape[:2], *count), windows, x, dtype=cupy.int32)
+    return _launch("give_to_winners", x.shape, windows, g, found)
+
+
+def max_pool2d_gather(
+    a: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+) -> Any:
+    """Read where windows are greatest; see `reference_windows.max_pool2d_gather`."""
+    import cupy
+
+    if a.dtype != x.dtype or not has_kernels(x.dtype):
+        return reference_windows.max_pool2d_gather(cupy, a, x, kernel, stride, padding, dilation, count)
+    windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
+    return _launch("pick", (*x.shape[:2], *count), windows, x, a, 0.0)
+
+
+def sum_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, count: Any) -> Any:
+    """Sum of each window; see `reference_windows.sum_pool2d`."""
+    import cupy
+
+    if not has_kernels(x.dtype):
+        return reference_windows.sum_pool2d(cupy, x, kernel, stride, padding, count)
+    windows = windows_of(x.shape[2:], count, kernel, stride, padding, (1, 1))
+    return _launch("sum_windows", (*x.shape[:2], *count), windows, x)
+
+
+def sum_pool2d_input(gy: Any, size: Any, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Spread over the windows; see `reference_windows.sum_pool2d_input`."""
+    import cupy
+
+    if not has_kernels(gy.dtype):
+        return reference_windows.sum_pool2d_input(cupy, gy, size, kernel, stride, padding)
+    windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
+    return _launch("give_to_all", (*gy.shape[:2], *size), windows, gy)

@@ -1,0 +1,1 @@
+"""Passes that are recorded once and replayed."""

@@ -1,0 +1,718 @@
+"""Tensor: an array that remembers how it was computed, with NumPy's methods and PyTorch's gradients."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from numbers import Number
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy
+
+from .. import ops
+from ..backend.convert import assignable, check_dtype, get_default_dtype, known_dtype, require_numbers
+from ..backend.device import (
+    CPU,
+    asarray,
+    backend_of,
+    device_of,
+    get_backend,
+    is_array,
+    on_device_of,
+    same_view,
+    share_memory,
+    to_device,
+    to_host,
+)
+from ..engine import backward, events
+from ..engine.graph import Variable, detached, look_at, provided, share_version, sharers
+from ..engine.modes import is_grad_enabled
+from ..engine.rowsparse import RowSparse
+from ..errors import DTypeError, GraphError, IndexingError, ShapeError
+from ..ops.indexing import raw_index
+from ..typing import Array
+from ..words import answer_attributes
+from .methods import Operand, Operations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..explain.chain_rule.explanation import Explanation
+
+_hook_numbers = itertools.count()
+
+
+def _is_operand(value: object) -> bool:
+    """Tell whether it is of a kind that operations take, though they may refuse what it holds."""
+    return isinstance(value, Variable | list | tuple) or is_array(value)
+
+
+def _known(operation: Any, reflected: str) -> Callable[[Any, Operand], Tensor]:
+    """Make a method of an operation, which leaves objects of other classes to their `reflected` method."""
+
+    def method(self: Tensor, other: Operand) -> Any:
+        try:
+            return operation(self, other)
+        except DTypeError:
+            kind = type(other)
+            ours = _is_operand(other) or isinstance(other, Number) or kind.__module__ == "builtins"
+            if ours or getattr(kind, reflected, None) is getattr(object, reflected, None):
+                raise
+            return NotImplemented
+
+    return method
+
+
+def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, Operand], Tensor], ...]:
+    """Make the methods for ``x + y``, ``y + x`` and ``x += y`` of an operation."""
+
+    def reflected(self: Tensor, other: Operand) -> Any:
+        return operation(other, self)
+
+    def in_place(self: Tensor, other: Operand) -> Any:
+        return self._in_place(operation, symbol, other)
+
+    there = f"__r{name}__"
+    return _known(operation, there), reflected, _known(in_place, there)
+
+
+class Tensor(Operations):
+    """An array with a gradient.
+
+    Made by `tensor` or by operations on other Tensors; the constructor is for the engine.
+
+    ``x += y`` and its like change the Tensor itself, so every name that it has sees the change. Where the
+    operation is not recorded they write into its memory, which views of it see as well. Where it is recorded,
+    the Tensor gets a new array and a new place in the graph, because rules may have kept the old array;
+    while a view (or the base of a view) lives that would not see this, they raise: write ``x = x + y``.
+    """
+
+    __slots__ = ()
+
+    # --- The value -----------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The raw array, of NumPy or of the device's library; assigning copies into its memory.
+
+        Raises
+        ------
+        ShapeError
+            On assignment, if the new value has another shape.
+        DTypeError
+            On assignment, if the new value does not hold numbers, or holds floats where integers stand.
+        """
+        return look_at(self, "data")
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        where = f"{type(self).__name__}.data"
+        array = assignable(where, look_at(value, "data"), self._data)
+        if array.shape != self.shape:
+            raise ShapeError(
+                where, "the new value must have the same shape", tensor=self.shape, value=array.shape
+            )
+        self._write(where, ..., array)
+
+    def _write(self, where: str, index: Any, value: Any) -> None:
+        """Write into the memory, which all views share."""
+        if events.anyone:
+            events.tell("changed", self, where)
+        self._require_elements_of_its_own(where)
+        shown = {} if index is ... else {"index": index}
+        try:
+            with on_device_of(self._data, where):
+                self._data[index] = value
+        except IndexError as error:
+            raise IndexingError(where, str(error), shape=self.shape, **shown) from error
+        except ValueError as error:
+            raise ShapeError(where, str(error), shape=self.shape, **shown) from error
+        except (TypeError, OverflowError) as error:
+            raise DTypeError(where, str(error), dtype=self.dtype, value=repr(value)) from error
+        self._version[0] += 1
+
+    def _require_elements_of_its_own(self, where: str) -> None:
+        """Refuse to write to a view made by broadcasting, as NumPy does; CuPy would write to it."""
+        array = self._data
+        if (
+            0 in array.strides
+            and array.size
+            and any(n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True))
+        ):
+            raise ShapeError(
+                where,
+                "elements of a view made by broadcasting share memory, so it is read-only; change a .copy()",
+                shape=self.shape,
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return cast("tuple[int, ...]", self._data.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The data type of the elements."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return int(self._data.ndim)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self._data.size)
+
+    @property
+    def device(self) -> str:
+        """The device that the array lives on, such as ``"cpu"``."""
+        return device_of(self._data)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
+        """The Tensor with its axes reversed."""
+        return self.transpose()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded operation."""
+        return self.node is None
+
+    def numpy(self) -> NDArray[Any]:
+        """Return the value as a NumPy array, sharing memory where it can.
+
+        Raises
+        ------
+        GraphError
+            If the Tensor requires a gradient: changes to the array would be unseen.
+        """
+        if self.requires_grad:
+            raise GraphError(
+                "numpy", "this Tensor requires a gradient; call .detach() first", shape=self.shape
+            )
+        array = look_at(self, "numpy")
+        if backend_of((array,)) is not CPU:
+            return to_host(array)
+        view: NDArray[Any] = array.view()
+        share_version(self, view)
+        return view
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises
+        ------
+        ShapeError
+            If there is more than one element, or none.
+        """
+        if self.size != 1:
+            raise ShapeError("item", "only a Tensor with one element is a number", shape=self.shape)
+        return look_at(self, "item").item()
+
+    def tolist(self) -> Any:
+        """Return the value as nested Python lists."""
+        return look_at(self, "tolist").tolist()
+
+    def detach(self) -> Tensor:
+        """Return a Tensor that shares the memory and has no history."""
+        return cast(Tensor, detached(self))
+
+    def copy(self) -> Tensor:
+        """Return a copy with the same history: gradients flow through it."""
+        if self.dtype.kind == "f":
+            return self * 1
+        with on_device_of(self._data, "copy"):
+            return Tensor(look_at(self, "copy").copy())
+
+    def to(self, target: Any) -> Tensor:
+        """Return the Tensor on a device, or of a dtype.
+
+        Parameters
+        ----------
+        target : str or dtype
+            ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or a data type.
+
+        Returns
+        -------
+        Tensor
+            This one if nothing is to be done. A cast is differentiable; a move makes a leaf.
+        """
+        if not isinstance(target, str) or target.startswith(("float", "int", "uint", "bool")):
+            return self.astype(target)
+        if get_backend(target) is backend_of((self._data,)):
+            return self
+        return Tensor(to_device(look_at(self, "to"), target), self.requires_grad)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Return the Tensor cast to `dtype`; to an integer, without history."""
+        dtype = known_dtype("astype", dtype)
+        if dtype == self.dtype:
+            return self
+        check_dtype("astype", dtype)
+        return cast(Tensor, ops.astype(self if dtype.kind == "f" else self.detach(), dtype=dtype))
+
+    # --- The gradient --------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | RowSparse | None:
+        """The gradient that backward passes have summed up, or None.
+
+        Where an optimizer reserved a place for it, the Tensor shares that place: copy it to keep
+        it beyond the next `zero_grad` and backward pass. Of a leaf that was looked up with
+        ``sparse=True`` and used for nothing else, it is a `RowSparse`.
+        """
+        g = self._grad
+        return g if g is None or isinstance(g, Tensor | RowSparse) else Tensor(g)
+
+    # Assigning copies: else two leaves that are given one array would add into each other.
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if events.anyone:
+            events.tell("changed", self, "grad")
+        if value is None:
+            self._grad = None
+            return
+        if isinstance(value, RowSparse):
+            g = value.astype(self.dtype)
+        else:
+            g = value._data if isinstance(value, Tensor) else value
+            if g is not self._grad:  # as it is after ``x.grad *= 2``
+                with on_device_of(self._data, "grad"):
+                    g = backend_of((self._data,)).xp.array(assignable("grad", g, self._data), self.dtype)
+        if g.shape != self.shape:
+            raise ShapeError(
+                "grad", "a gradient must have the Tensor's shape", tensor=self.shape, grad=g.shape
+            )
+        if isinstance(value, Tensor) and value.requires_grad:
+            self._grad = value
+        else:
+            self._grad = g
+        if events.anyone:
+            events.tell("assigned", self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted; can be set on leaves that hold floats."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say whether a gradient is wanted for this leaf, and return it.
+
+        Raises
+        ------
+        DTypeError
+            If the Tensor does not hold floats.
+        GraphError
+            If it is the result of an operation.
+        """
+        if self.node is not None:
+            raise GraphError("requires_grad_", "only leaves can be changed; use .detach() for a new leaf")
+        if requires_grad and self.dtype.kind != "f":
+            raise DTypeError(
+                "requires_grad",
+                "only floats have gradients; cast with .astype(numpy.float32)",
+                dtype=self.dtype,
+            )
+        if events.anyone and requires_grad != self.requires_grad:
+            events.tell("changed", self, "requires_grad_")
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to ``.grad`` of every leaf it was computed from.
+
+        Parameters
+        ----------
+        gradient : Tensor or array, optional
+            The gradient of the final result with respect to this Tensor; 1 for a scalar.
+        retain_graph : bool
+            Whether to keep the graph for another backward pass.
+        create_graph : bool
+            Whether the gradients can be differentiated in turn; implies `retain_graph`.
+
+        Raises
+        ------
+        GraphError
+            If nothing here requires a gradient, the graph was freed by an earlier pass, or an
+            array that it needs was changed in place.
+        ShapeError
+            If the Tensor is no scalar and `gradient` is missing, or has another shape.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
+        """
+        backward.backward(self, gradient, retain_graph, create_graph)
+
+    def explain(self, gradient: Any = None, largest_first: bool = False) -> Explanation:
+        """List what a backward pass from this Tensor does, operation by operation.
+
+        For each operation: the formula of its rule as its source has it, the shapes, what it keeps and how
+        many bytes that takes, the gradient that arrives and those that leave. The numbers come from a
+        backward pass of its own, which leaves every ``.grad`` and the graph as they are; hooks run in it.
+        Source lines and modules are known of what was computed inside ``with tracing():``. So is a graph
+        that was freed since, and then the gradients are those of the traced backward pass.
+
+        Parameters
+        ----------
+        gradient : Tensor or array, optional
+            The gradient to start from; 1 for a scalar. Without it a Tensor that is no scalar is
+            explained without gradients.
+        largest_first : bool
+            Whether the text begins with the operations that keep most memory.
+
+        Returns
+        -------
+        Explanation
+            Prints as a text; ``.steps`` has all of it as fields.
+
+        Raises
+        ------
+        GraphError
+            If the Tensor has no graph, or one that was freed and not traced.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> a = tg.tensor(3.0, requires_grad=True)
+        >>> loss = (a * 2.0).tanh()
+        >>> step = loss.explain().steps[0]
+        >>> step.operation, step.inputs[0].formula.text
+        ('tanh', 'g * (1 - y * y)')
+        """
+        from ..explain.chain_rule.explanation import explain  # only those who look wait for it
+
+        return explain(self, gradient, largest_first, sys._getframe(1))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call `hook` with the gradient of this Tensor in every backward pass.
+
+        Parameters
+        ----------
+        hook : callable
+            Receives the gradient; the Tensor that it returns, unless None, takes its place and is cast to
+            its dtype.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+
+        Raises
+        ------
+        GraphError
+            If the Tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise GraphError("register_hook", "the Tensor does not require a gradient", shape=self.shape)
+        if events.anyone:
+            events.tell("changed", self, "register_hook")
+        owner: Any = self.node
+        if owner is not None:
+            owner.hooks = hooks = owner.hooks or {}
+        else:
+            self._hooks = hooks = self._hooks or {}
+        number = next(_hook_numbers)
+        hooks[number] = hook
+
+        def remove() -> None:
+            hooks.pop(number, None)
+
+        return remove
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result in ``.grad``.
+
+        Raises
+        ------
+        GraphError
+            If the Tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise GraphError("retain_grad", "the Tensor does not require a gradient", shape=self.shape)
+        if events.anyone:
+            events.tell("changed", self, "retain_grad")
+        if self.node is not None:
+            self.node.retainer = weakref.ref(self)
+
+    # --- Operators -----------------------------------------------------------------------
+
+    # Each line: ``x + y``, ``y + x`` and ``x += y``.
+    __add__, __radd__, __iadd__ = _operators(ops.add, "add", "+")
+    __sub__, __rsub__, __isub__ = _operators(ops.subtract, "sub", "-")
+    __mul__, __rmul__, __imul__ = _operators(ops.multiply, "mul", "*")
+    __truediv__, __rtruediv__, __itruediv__ = _operators(ops.divide, "truediv", "/")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators(ops.floor_divide, "floordiv", "//")
+    __mod__, __rmod__, __imod__ = _operators(ops.remainder, "mod", "%")
+    __pow__, __rpow__, __ipow__ = _operators(ops.power, "pow", "**")
+    __matmul__, __rmatmul__, __imatmul__ = _operators(ops.matmul, "matmul", "@")
+    __and__, __rand__, __iand__ = _operators(ops.bitwise_and, "and", "&")
+    __or__, __ror__, __ior__ = _operators(ops.bitwise_or, "or", "|")
+    __xor__, __rxor__, __ixor__ = _operators(ops.bitwise_xor, "xor", "^")
+    __lt__ = _known(ops.less, "__gt__")
+    __le__ = _known(ops.less_equal, "__ge__")
+    __gt__ = _known(ops.greater, "__lt__")
+    __ge__ = _known(ops.greater_equal, "__le__")
+
+    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return self._compared(ops.equal, other)
+
+    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return self._compared(ops.not_equal, other)
+
+    def _compared(self, operation: Any, other: Operand) -> Any:
+        """Compare by elements; with None, text and others that are no numbers as Python does: not equal."""
+        if other is None:
+            return NotImplemented
+        try:
+            return operation(self, other)
+        except DTypeError:
+            if _is_operand(other):
+                raise
+            return NotImplemented
+
+    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self.copy()
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return ops.invert(self)
+
+    __round__ = Operations.round
+
+    def __contains__(self, value: Operand) -> bool:
+        found: Any = self == value
+        if found is False:
+            return False
+        with on_device_of(found._data, "in"):
+            return bool(look_at(found, "in").any())
+
+    def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
+        """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
+        wanted = self._requires_grad or (isinstance(other, Variable) and other._requires_grad)
+        recorded = wanted and is_grad_enabled()
+        if not recorded:
+            result = operation(self, other)
+            self._require_fit(operation.__name__, symbol, result)
+            self._write(operation.__name__, ..., result._data)
+            return self
+        self._require_replaceable(operation.__name__, symbol)
+        before = Tensor(self._data, self._requires_grad, self.node, self._version)
+        if events.anyone:
+            events.tell("replaced", self, before)
+        result = operation(before, other)
+        self._require_fit(operation.__name__, symbol, result)
+        result = result.astype(self.dtype)
+        if self.node is not None:
+            # retain_grad() asked for the gradient of this Tensor; a hook stays with the value that it saw.
+            result.node.retainer, self.node.retainer = self.node.retainer, None
+        self._data, self._version = result._data, result._version
+        self.node, self._requires_grad = result.node, True
+        return self
+
+    def _require_fit(self, where: str, symbol: str, result: Tensor) -> None:
+        """Refuse a result that would lose its fractions or its shape in this Tensor."""
+        if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise DTypeError(
+                where,
+                f"an in-place result must fit the dtype; write x = x {symbol} ...",
+                before=self.dtype,
+                after=result.dtype,
+            )
+        if result.shape != self.shape:
+            raise ShapeError(
+                where,
+                f"an in-place result must keep the shape; write x = x {symbol} ...",
+                before=self.shape,
+                after=result.shape,
+            )
+
+    def _require_replaceable(self, where: str, symbol: str) -> None:
+        """Refuse a new array for a leaf, or where a view would go on showing the old one."""
+        if self.node is None and (self._requires_grad or self._grad_buffer is not None):
+            raise GraphError(
+                where,
+                "a leaf that requires a gradient cannot be changed in place while operations are "
+                f"recorded; do so inside no_grad(), or write x = x {symbol} ...",
+                shape=self.shape,
+            )
+        for other in sharers(self):
+            if share_memory(self._data, other._data if isinstance(other, Tensor) else other):
+                raise GraphError(
+                    where,
+                    "this Tensor shares its memory with another, as views, detach() and numpy() do, which "
+                    f"would not see the change while operations are recorded; write x = x {symbol} ...",
+                    shape=self.shape,
+                )
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+            raise GraphError(
+                "item assignment",
+                "it cannot be recorded; use where() or concatenate(), or assign inside no_grad()",
+                shape=self.shape,
+            )
+        raw = value._data if isinstance(value, Tensor) else value
+        require_numbers("item assignment", raw)
+        if is_array(raw) or isinstance(raw, list | tuple):
+            raw = asarray(raw, device=self.device, where="item assignment")
+        self._write("item assignment", raw_index(index, self._data, "item assignment"), raw)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ShapeError("len", "a Tensor without axes has no length", shape=self.shape)
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                "bool",
+                "the truth of several elements is ambiguous; use .all() or .any() of .numpy()",
+                shape=self.shape,
+            )
+        return bool(look_at(self, "bool"))
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError("index", "only an integer can be an index", dtype=self.dtype)
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __repr__(self) -> str:
+        values = numpy.array2string(
+            to_host(self._data), separator=", ", prefix="tensor(", floatmode="maxprec"
+        )
+        dtype = (
+            "" if self.dtype in (get_default_dtype(), numpy.int64, numpy.bool_) else f", dtype={self.dtype}"
+        )
+        shape = f", shape={self.shape}" if self.size == 0 and self.ndim != 1 else ""
+        device = "" if self.device == "cpu" else f", device={self.device}"
+        made = f", made_by={self.node.primitive.name}" if self.node is not None else ""
+        origin = made or (", requires_grad=True" if self.requires_grad else "")
+        return f"tensor({values}{shape}{dtype}{device}{origin})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        look_at(self, "copying")
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> Any:
+        slots = {name: getattr(self, name) for name in Variable.__slots__ if name != "__weakref__"}
+        slots["_version"] = self._version[:1]
+        return getattr(self, "__dict__", None), slots
+
+    def __setstate__(self, state: Any) -> None:
+        for name, value in {**(state[0] or {}), **state[1]}.items():
+            setattr(self, "_requires_grad" if name == "requires_grad" else name, value)
+
+    def __copy__(self) -> Tensor:
+        if self.node is not None:
+            return self.copy()
+        with on_device_of(self._data, "copy"):
+            return self._twin(look_at(self, "copy").copy(), [0])
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
+        if self.node is not None:
+            raise GraphError(
+                "deepcopy",
+                "only leaves can be copied with their gradient; call .detach() first",
+                shape=self.shape,
+            )
+        with on_device_of(self._data, "deepcopy"):
+            look_at(self, "deepcopy")
+            array, version = None, [0]
+            family = [other for other in sharers(self) if isinstance(other, Tensor)]
+            if family:  # views that are copied together stay views
+                key = ("memory", id(self._version))
+                if key not in memo:
+                    whole = max([self, *family], key=operator.attrgetter("size"))._data
+                    memo[key] = whole, whole.copy(order="K"), version
+                array = same_view(self._data, *memo[key][:2])
+                version = version if array is None else memo[key][2]
+            if array is None:
+                array = self._data.copy()
+            memo[id(self)] = twin = self._twin(array, version)
+            if family:
+                share_version(twin, twin)
+        return twin
+
+    def _twin(self, array: Array, version: list[Any]) -> Tensor:
+        """Make a leaf of the same class with that array, and with a copy of the gradient."""
+        twin = type(self).__new__(type(self))
+        Variable.__init__(twin, array, self._requires_grad, version=version)
+        if self._grad is not None:
+            twin.grad = self._grad
+        return twin
+
+    # --- NumPy's protocols ---------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return numpy.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        operation = getattr(ops, _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__), None)
+        if method != "__call__" or operation is None or settings:
+            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            raise DTypeError(
+                f"numpy.{call}",
+                "not supported on Tensors" + (f" with {', '.join(settings)}" if settings else "")
+                + "; use an operation of tinygrad_adam, or .detach().numpy()",
+            )  # fmt: skip
+        return operation(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
+        if function in (numpy.shape, numpy.ndim, numpy.size) and len(args) == 1:
+            return getattr(args[0], function.__name__)
+        operation = getattr(ops, _UFUNC_NAMES.get(function.__name__, function.__name__), None)
+        # numpy.linalg has other functions under some of the same names.
+        if operation is None or function.__module__ != "numpy":
+            raise DTypeError(
+                f"{function.__module__}.{function.__name__}",
+                "not supported on Tensors; use an operation of tinygrad_adam, or .detach().numpy()",
+            )
+        return operation(*args, **settings)
+
+
+answer_attributes("Tensor", Tensor)
+provided.tensor_class = Tensor
+
+_UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min", "around": "round"}

@@ -1,0 +1,1 @@
+"""A grader of exercises."""

@@ -1,0 +1,1 @@
+"""Many trainings: comparisons, searches, learning rate tests."""

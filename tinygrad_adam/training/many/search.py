@@ -1,0 +1,283 @@
+"""Tuning: many trainings with different hyper-parameters, kept in a file that a killed search goes on from.
+
+The file is JSON Lines. Its first line names the search, each line below it is a trial::
+
+    {"search": {"version": "0.1.0", "config": {"data": "digits", ...}, "space": {"lr": ...}, ...}}
+    {"trial": 0, "settings": {"lr": 0.001}, "status": "ok", "val_accuracy": 0.97, ...}
+
+See `results`, which writes and reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..._version import __version__
+from ...errors import OptionError, StateError
+from ...values import integer, plain
+from ..run import RunConfig
+from .results import append_result, begin_results, differences, read_results, readable
+from .space import Range, Space, draw, grid, optimizer_settings
+from .trial import Outcome, as_they_finish, process_pool, run_trial
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search.
+
+    Attributes
+    ----------
+    trial : int
+        Its number, from 0.
+    settings : dict
+        The hyper-parameters that were tried.
+    status : {"ok", "diverged", "failed"}
+        "diverged" if the loss became NaN or infinite, "failed" if it ended with another error.
+    epoch : int or None
+        The best epoch, by validation accuracy, as a run keeps it; None if the trial did not end well.
+    val_accuracy, val_loss, loss : float or None
+        Of that epoch.
+    seconds : float
+        Of the epochs that were complete.
+    error : str
+        What went wrong.
+    """
+
+    trial: int
+    settings: dict[str, Any]
+    status: str
+    epoch: int | None = None
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    loss: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+    @classmethod
+    def of(cls, number: int, settings: dict[str, Any], outcome: Outcome) -> Trial:
+        """Sum up what a training came to."""
+        seconds = round(sum(row["seconds"] for row in outcome.rows), 3)
+        if outcome.status != "ok":
+            return cls(number, settings, outcome.status, seconds=seconds, error=outcome.error)
+        best: Any = {name: outcome.best[name] for name in ("epoch", "val_accuracy", "val_loss", "loss")}
+        return cls(number, settings, "ok", seconds=seconds, **best)
+
+
+class Search:
+    """Looks for the hyper-parameters of an optimizer that train best.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What every trial does; its optimizer's settings hold where they are not searched.
+    space : mapping of str to Range or sequence
+        What is searched: hyper-parameters of the optimizer, and "beta1" and "beta2" for those with betas.
+    trials : int, optional
+        How many are drawn at random; None for a grid.
+    points : int
+        How many values of each range a grid has.
+
+    Attributes
+    ----------
+    configs : list of RunConfig
+        What each trial does.
+    settings : list of dict
+        The hyper-parameters of each trial.
+
+    Raises
+    ------
+    OptionError
+        If the space is empty, a name in it is not known, or a value out of its domain; all trials are checked
+        before any is run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from tinygrad_adam.training import Range, RunConfig, Search, rank_trials
+    >>> config = RunConfig(model="mlp:8", epochs=1, batch_size=512)
+    >>> search = Search(config, {"lr": Range("lr", 1e-3, 1e-1)}, points=3)
+    >>> with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
+    ...     trials = search.run(f"{folder}/trials.jsonl", executor)
+    >>> [trial.settings["lr"] for trial in trials], rank_trials(trials)[0].settings["lr"]
+    ([0.001, 0.01, 0.1], 0.1)
+    """
+
+    def __init__(self, config: RunConfig, space: Space, trials: int | None = None, points: int = 5) -> None:
+        # JSON holds no numbers of NumPy.
+        self.config, self.points = config, integer("search", "points", points)
+        self.trials = None if trials is None else integer("search", "trials", trials)
+        self.space: dict[str, Range | Sequence[Any]] = {
+            name: values if isinstance(values, Range) else plain(list(values))
+            for name, values in dict(space).items()
+        }
+        if not self.space or not all(self.space.values()):
+            raise OptionError(
+                "search", "the search space is empty; name what to try, as in lr=1e-4..1e-1 or beta1=0.8,0.9"
+            )
+        if self.trials is None:
+            drawn = grid(self.space, self.points)
+        else:
+            drawn = draw(self.space, self.trials, config.seed)
+        self.settings = list({_key(settings): settings for settings in drawn}.values())
+        self.configs = [self.config_of(settings) for settings in self.settings]
+
+    def config_of(self, settings: Mapping[str, Any]) -> RunConfig:
+        """Return what a run with these hyper-parameters does."""
+        together = optimizer_settings(self.config.optimizer, self.config.settings, settings)
+        return dataclasses.replace(self.config, settings=together)
+
+    def header(self) -> dict[str, Any]:
+        """Return what the first line of a results file says."""
+        space = {
+            name: {"low": values.low, "high": values.high} if isinstance(values, Range) else list(values)
+            for name, values in self.space.items()
+        }
+        return {
+            "version": __version__,
+            "config": dataclasses.asdict(self.config),
+            "space": space,
+            "trials": self.trials,
+            "points": self.points,
+        }
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], trials: int | None = None) -> Search:
+        """Make the search that a results file was made by.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        trials : int, optional
+            More draws of a random search than it had.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not a results file, or damaged.
+        OptionError
+            If `trials` is given for a grid.
+        """
+        header, _ = _read(Path(path))
+        if trials is not None and header["trials"] is None:
+            raise OptionError("search", "it is a grid; trials are drawn in a random search only", file=path)
+        with readable(Path(path), "search"):
+            space = {
+                name: Range(name, **values) if isinstance(values, dict) else values
+                for name, values in header["space"].items()
+            }
+            config = RunConfig(**header["config"])
+        return cls(config, space, trials or header["trials"], header["points"])
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        executor: Executor | None = None,
+        report: Callable[[Trial], None] | None = None,
+    ) -> list[Trial]:
+        """Run the trials that the file does not hold yet; those that failed are tried again.
+
+        Parameters
+        ----------
+        path : path
+            The results file; made if it does not exist.
+        executor : concurrent.futures.Executor, optional
+            Where trials are run; by default one process a core, with one thread each.
+        report : callable, optional
+            Called with each new trial.
+
+        Returns
+        -------
+        list of Trial
+            All that the file holds, in the order of their numbers.
+
+        Raises
+        ------
+        StateError
+            If the file is of another search.
+        CheckpointError
+            If it is not a results file, or damaged.
+        """
+        target = Path(path)
+        trials = {_key(trial.settings): trial for trial in self._finished(target)}
+        todo = [
+            number
+            for number, settings in enumerate(self.settings)
+            if (old := trials.get(_key(settings))) is None or old.status == "failed"
+        ]
+        if todo:
+            with process_pool() if executor is None else nullcontext(executor) as pool:
+                jobs = {number: self.configs[number] for number in todo}
+                for number, outcome in as_they_finish(pool, run_trial, jobs, Outcome.of_a_death):
+                    trial = Trial.of(number, self.settings[number], outcome)
+                    append_result(target, dataclasses.asdict(trial))
+                    trials[_key(trial.settings)] = trial
+                    if report is not None:
+                        report(trial)
+        return sorted(trials.values(), key=lambda trial: trial.trial)
+
+    def _finished(self, path: Path) -> list[Trial]:
+        """Return the trials in the file, and make it ready for more."""
+        if begin_results(path, {"search": self.header()}):
+            return []
+        header, trials = _read(path)
+        mine = json.loads(json.dumps(self.header()))
+        differing = [name for name in ("config", "space", "points") if header[name] != mine[name]]
+        if (header["trials"] is None) != (self.trials is None):
+            differing.append("trials")
+        if differing:
+            raise StateError(
+                "search",
+                "the results file is of another search; go on with that one as it was, or name a new file",
+                file=path,
+                **{
+                    name: f"{header[name]} there, {mine[name]} here" if name != "config" else
+                    differences(header[name], mine[name])
+                    for name in differing
+                },
+            )  # fmt: skip
+        return trials
+
+
+def rank_trials(trials: list[Trial]) -> list[Trial]:
+    """Return the trials that ended well: the highest validation accuracy first, of equals the lowest loss.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    good = [trial for trial in trials if trial.status == "ok"]
+    if not good:
+        raise OptionError(
+            "search", "no trial ended well; try lower learning rates, or see what went wrong",
+            **{f"trial {trial.trial}": trial.error.splitlines()[0] for trial in trials[:3]},
+        )  # fmt: skip
+    return sorted(good, key=lambda trial: (-(trial.val_accuracy or 0), trial.val_loss, trial.trial))
+
+
+# --- The file ----------------------------------------------------------------------------
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Trial]]:
+    return read_results(path, "search", {"config", "space", "trials", "points"}, _trial)
+
+
+def _trial(header: dict[str, Any], line: dict[str, Any]) -> Trial:
+    trial = Trial(**line)
+    if set(trial.settings) != set(header["space"]):
+        raise ValueError("other hyper-parameters than those of the search")
+    return trial

@@ -1,0 +1,12 @@
+"""Types that signatures name: raw arrays, the namespace that computes with them, and operands."""
+
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""A raw array of NumPy or CuPy, which share no base class; in a rule under ``create_graph``, a Tensor."""
+
+Xp: TypeAlias = Any
+"""An array namespace: NumPy, CuPy, or, in a rule under ``create_graph``, the package's own operations."""
+
+TensorLike: TypeAlias = Any
+"""An operand: a Tensor, a raw array, a number, or nested lists of numbers."""
