@@ -16,7 +16,7 @@ import numpy
 
 from ..errors import DeviceError, DTypeError, OptionError
 from ..typing import Array
-from .overrides import KernelTable
+from .overrides import KernelTable, Overrides
 
 
 class Backend(NamedTuple):
@@ -30,8 +30,8 @@ class Backend(NamedTuple):
         The array namespace: NumPy, or a library with NumPy's interface.
     array_type : type
         The class of its arrays.
-    tables : dict of str to KernelTable
-        The kernel sets, by the names that `use_kernels` takes.
+    kernels : Overrides
+        Faster versions of reference code, by name.
     current : callable
         ``with current(where):`` new arrays go to this device, and a lack of memory there is a DeviceError in
         the name of `where`.
@@ -40,6 +40,7 @@ class Backend(NamedTuple):
     device: str
     xp: ModuleType
     array_type: type
+    kernels: Overrides
     tables: dict[str, KernelTable]
     current: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
@@ -48,6 +49,7 @@ CPU = Backend(
     "cpu",
     numpy,
     numpy.ndarray,
+    Overrides("cpu"),
     {"fast": KernelTable(numpy, override="cpu"), "reference": KernelTable(numpy, override=None)},
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
@@ -23,6 +23,30 @@ from .scopes import scope
 KERNEL_SETS = ("fast", "reference")
 _REFERENCE = (reference, reference_optim, reference_windows)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
+
+
+class Overrides(dict[str, Any]):
+    """The kernels of one array library by name, each imported when first asked for; None where there is none.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of ``kernels/`` that may hold some; its `KERNELS` say in which module.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = None
+        package = f"{__name__.partition('.')[0]}.kernels"
+        if importlib.util.find_spec(package) is not None:
+            folder = importlib.import_module(f"{package}.{self._folder}")
+            home = next((module for module, names in folder.KERNELS.items() if name in names.split()), None)
+            if home is not None and (self._folder != "cpu" or importlib.util.find_spec("numba") is not None):
+                self[name] = getattr(importlib.import_module(f"{folder.__name__}.{home}"), name)
+        return self[name]
 
 
 class KernelTable:
@@ -60,6 +84,25 @@ class KernelTable:
 
             return _modules(cuda)
         return ()
+
+
+def fast_or_reference(reference: Callable[..., Any], backend: Any) -> Callable[..., Any]:
+    """Return the function that computes `reference` on a backend.
+
+    Parameters
+    ----------
+    reference : callable
+        Takes the array namespace, then arguments.
+    backend : Backend
+        Where the arguments live.
+
+    Returns
+    -------
+    callable
+        Takes the arguments: the backend's kernel of the same name, if it has one and kernels are chosen.
+    """
+    kernel = backend.kernels[reference.__name__] if chosen_kernels() == "fast" else None
+    return partial(reference, backend.xp) if kernel is None else kernel
 
 
 def _modules(package: ModuleType) -> tuple[ModuleType, ...]:

@@ -7,6 +7,7 @@ a `Node` that keeps what those rules name. `backward.py` walks the nodes back.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import weakref
@@ -403,6 +404,7 @@ class Primitive:
         self.__module__ = forward.__module__
         self.forward = forward
         self.view = view
+        self.overridable = False  # by a kernel of this name, as the package's own are
         first, *names = _parameter_names(forward)
         self.wants_kernels = first == "kernels"
         self.variadic = bool(forward.__code__.co_flags & inspect.CO_VARARGS)
@@ -526,15 +528,17 @@ class Primitive:
         return args[:count], {**dict(zip(self.static, extra, strict=False)), **settings}
 
     def _compute(self, backend: Backend, values: Sequence[Any], settings: dict[str, Any]) -> Any:
-        lead: Any = backend.tables[chosen_kernels()] if self.wants_kernels else backend.xp
+        kernel = backend.kernels[self.name] if self.overridable else None
         try:
             if backend is CPU:
-                return self.forward(lead, *values, **settings)
+                if kernel is not None and chosen_kernels() == "fast":
+                    return kernel(*values, **settings)
+                return self.forward(self._lead(backend), *values, **settings)
             if len(values) > 1:
                 self._require_one_device(values)  # CuPy would compute with the arrays of another GPU, slowly
                 values = beside_floats(values)
             with backend.current(self.name):
-                return self.forward(lead, *values, **settings)
+                return self.rule_on(backend)(*values, **settings)
         except TinygradAdamError:
             raise
         except Exception as error:
@@ -543,6 +547,14 @@ class Primitive:
             if of_input or isinstance(error, ValueError | TypeError | IndexError | OverflowError):
                 raise self.explained(error, values, settings) from error
             raise
+
+    def rule_on(self, backend: Backend) -> Callable[..., Any]:
+        """Return the forward rule on a backend: the chosen kernel of this name, or the reference."""
+        kernel = backend.kernels[self.name] if self.overridable and chosen_kernels() == "fast" else None
+        return functools.partial(self.forward, self._lead(backend)) if kernel is None else kernel
+
+    def _lead(self, backend: Backend) -> Any:
+        return backend.tables[chosen_kernels()] if self.wants_kernels else backend.xp
 
     def _as_array(self, backend: Backend, y: Any, values: Sequence[Any]) -> Array:
         """Make an array of what NumPy's reductions give: scalars, which cannot be written in place."""
@@ -659,6 +671,7 @@ def primitive(
         made = Primitive(forward, rules, view)
         if forward.__module__.startswith(_PACKAGE):
             PRIMITIVES[made.__name__] = made
+            made.overridable = not made.wants_kernels
         return made
 
     return decorate

@@ -147,21 +147,19 @@ class Program:
         return output
 
     def _forward(self) -> None:
-        table = self.backend.tables[chosen_kernels()]
         for call in self.recording.calls:
             if not isinstance(call.does, Primitive):
                 shape = self.recording.forms[call.output][0]
                 made = call.does if shape is None else _of_shape(call.name, shape, call.does)
                 self._step(made, call.inputs, call.output)
                 continue
-            lead = self._constant(table if call.does.wants_kernels else self.backend.xp)
-            function: Callable[..., Any] = functools.partial(call.does.forward, **call.settings)
+            function: Callable[..., Any] = functools.partial(call.does.rule_on(self.backend), **call.settings)
             aside = {name: value.place for name, value in call.settings.items() if isinstance(value, At)}
             if aside:
                 function = _with_settings(function, tuple(aside))
             if aside or PRIMITIVES.get(call.does.__name__) is not call.does:  # one's own may look at numbers
                 function = _of_shape(call.name, self.recording.forms[call.output][0], function)
-            self._step(function, (*aside.values(), lead, *call.inputs), call.output)
+            self._step(function, (*aside.values(), *call.inputs), call.output)
             if self.recording.forms[call.output][0] == ():  # reductions give NumPy scalars
                 self._step(self.backend.xp.asarray, (call.output,), call.output)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import DeviceError
 from ..device import Backend
-from ..overrides import KernelTable
+from ..overrides import KernelTable, Overrides
 from .diagnosis import diagnose, lacks_memory
 
 
@@ -54,7 +54,10 @@ def backend_of_gpu(number: int) -> Backend:
         "fast": KernelTable(cupy, override="cuda"),
         "reference": KernelTable(cupy, override=None),
     }
-    return Backend(f"cuda:{number}", cupy, cupy.ndarray, tables, lambda where: _Current(cupy, number, where))
+    kernels = Overrides("cuda")
+    return Backend(
+        f"cuda:{number}", cupy, cupy.ndarray, kernels, tables, lambda where: _Current(cupy, number, where)
+    )
 
 
 class _Current:
