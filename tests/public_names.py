@@ -28,7 +28,7 @@ MODULES = {
 }
 """The public modules, below the module that they are attributes of."""
 
-LATE = "doctor draw film recorded tracing"
+LATE = "doctor draw film gradcheck gradgradcheck recorded tracing"
 """Functions of the package that are looked up when they are asked for."""
 
 OF_ITS_OWN = {

@@ -16,6 +16,7 @@ from .engine.graph import Primitive, primitive
 from .engine.modes import enable_grad, is_grad_enabled, no_grad
 from .engine.random import fork_rng, manual_seed
 from .engine.rowsparse import RowSparse
+from .files.moved import find_moved_modules
 from .ops import *  # noqa: F403
 from .tensor.creation import arange, eye, full, ones, rand, randn, tensor, zeros
 from .tensor.tensor import Tensor
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .explain.film import film
     from .recording.replay import recorded
     from .testing.gradcheck import gradcheck, gradgradcheck
+
+find_moved_modules()
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")
