@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors
-from tinygrad_adam.engine.random import generator, get_state, random_key, set_state
+from tinygrad_adam.tensor.random import generator, get_state, random_key, set_state
 
 
 def leaf(*values, dtype=np.float64):

@@ -16,7 +16,7 @@ import numpy
 
 from ..errors import DeviceError, DTypeError, OptionError
 from ..typing import Array
-from .overrides import KernelTable, Overrides
+from .overrides import KernelTable, Overrides, Rules
 
 
 class Backend(NamedTuple):
@@ -32,6 +32,8 @@ class Backend(NamedTuple):
         The class of its arrays.
     kernels : Overrides
         Faster versions of reference code, by name.
+    rules : dict of str to Rules
+        For each kernel set that `use_kernels` takes, what computes a reference function.
     current : callable
         ``with current(where):`` new arrays go to this device, and a lack of memory there is a DeviceError in
         the name of `where`.
@@ -41,15 +43,18 @@ class Backend(NamedTuple):
     xp: ModuleType
     array_type: type
     kernels: Overrides
+    rules: dict[str, Rules]
     tables: dict[str, KernelTable]
     current: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
 
+_KERNELS = Overrides("cpu")
 CPU = Backend(
     "cpu",
     numpy,
     numpy.ndarray,
-    Overrides("cpu"),
+    _KERNELS,
+    {"fast": Rules(numpy, _KERNELS), "reference": Rules(numpy)},
     {"fast": KernelTable(numpy, override="cpu"), "reference": KernelTable(numpy, override=None)},
 )
 

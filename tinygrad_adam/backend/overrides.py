@@ -20,6 +20,7 @@ from ..errors import unknown_name
 from ..kernels import reference, reference_optim, reference_windows
 from .scopes import scope
 
+_PACKAGE = __name__.partition(".")[0]
 KERNEL_SETS = ("fast", "reference")
 _REFERENCE = (reference, reference_optim, reference_windows)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
@@ -40,7 +41,7 @@ class Overrides(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         self[name] = None
-        package = f"{__name__.partition('.')[0]}.kernels"
+        package = f"{_PACKAGE}.kernels"
         if importlib.util.find_spec(package) is not None:
             folder = importlib.import_module(f"{package}.{self._folder}")
             home = next((module for module, names in folder.KERNELS.items() if name in names.split()), None)
@@ -86,23 +87,29 @@ class KernelTable:
         return ()
 
 
-def fast_or_reference(reference: Callable[..., Any], backend: Any) -> Callable[..., Any]:
-    """Return the function that computes `reference` on a backend.
+class Rules(dict[Callable[..., Any], Callable[..., Any]]):
+    """For each reference function, the function that computes it on one backend.
 
-    Parameters
-    ----------
-    reference : callable
-        Takes the array namespace, then arguments.
-    backend : Backend
-        Where the arguments live.
-
-    Returns
-    -------
-    callable
-        Takes the arguments: the backend's kernel of the same name, if it has one and kernels are chosen.
+    That is the kernel of the same name, without underscores, if `kernels` has one; else the reference itself
+    with the array namespace filled in. Only functions of this package are overridden, and remembered.
     """
-    kernel = backend.kernels[reference.__name__] if chosen_kernels() == "fast" else None
-    return partial(reference, backend.xp) if kernel is None else kernel
+
+    def __init__(self, xp: Any, kernels: Overrides | None = None) -> None:
+        super().__init__()
+        self._xp, self._kernels = xp, kernels
+
+    def __missing__(self, reference: Callable[..., Any]) -> Callable[..., Any]:
+        rule = partial(reference, self._xp)
+        if reference.__module__.partition(".")[0] == _PACKAGE:
+            kernel = self._kernels[reference.__name__.strip("_")] if self._kernels is not None else None
+            self[reference] = rule = kernel or rule
+        return rule
+
+
+def fast_or_reference(reference: Callable[..., Any], backend: Any) -> Callable[..., Any]:
+    """Return the function that computes `reference` on a backend, with the chosen kernels; see `Rules`."""
+    rule: Callable[..., Any] = backend.rules[chosen_kernels()][reference]
+    return rule
 
 
 def _modules(package: ModuleType) -> tuple[ModuleType, ...]:
@@ -116,9 +123,8 @@ def _find(name: str, modules: tuple[ModuleType, ...]) -> Any:
     return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
-def chosen_kernels() -> str:
-    """Name the kernel set in use in this context."""
-    return _chosen.get()
+chosen_kernels = _chosen.get
+"""Return the name of the kernel set in use in this context."""
 
 
 @scope

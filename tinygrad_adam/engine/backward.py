@@ -1,26 +1,27 @@
 """The walk back: reverse-mode differentiation over the graph that primitives left.
 
-Nodes are visited from the last made to the first. Each is handed the gradient of its output, and
-what its rules return is added to the gradients of its inputs.
+Nodes are visited from the last made to the first. Each receives the gradient of its output, and the results
+of its rules are added to the gradients of its inputs.
 
-The rules are written against an array namespace. In an ordinary pass that is NumPy (or a library
-like it) and the rules see raw arrays. With ``create_graph=True`` the same rules see Variables and
-the package's own operations, so that the gradient has a graph and can be differentiated again.
+The rules are written against an array namespace. In an ordinary pass that is NumPy (or a library like it)
+and the rules see raw arrays. With ``create_graph=True`` the same rules see Variables and the package's own
+operations, so that the gradient has a graph and can be differentiated again.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..backend import sums
 from ..backend.convert import assignable
 from ..backend.device import backend_of, on_device_of
-from ..errors import DTypeError, GraphError, ShapeError
-from ..typing import Array
-from . import events
+from ..errors import DTypeError, GraphError
+from ..typing import Array, TensorLike, Xp
+from . import events, refusals
 from .graph import OUTPUT, Node, Variable, provided
 from .modes import GradMode
 from .rowsparse import RowSparse, alike
@@ -40,16 +41,16 @@ if hasattr(os, "register_at_fork"):  # else a child whose parent was summing wou
     )
 
 
-def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
+def fit(xp: Xp, g: Array, shape: tuple[int, ...], out: Array = None) -> Array:
     """Undo broadcasting: sum `g` over the axes along which its input was spread.
 
-    Where `g` has size one and the input has not, it is spread instead, so the rule of a
-    reduction need not do so.
+    Where `g` has size one and the input has not, it is spread instead, so the rule of a reduction need not
+    do so.
 
     Parameters
     ----------
     xp : namespace
-        What to compute with.
+        The namespace to compute with.
     g : array or Variable
         The gradient with respect to the broadcast input.
     shape : tuple of int
@@ -74,11 +75,7 @@ def fit(xp: Any, g: Any, shape: tuple[int, ...], out: Array = None) -> Any:
 
 def _parents(node: Node) -> list[Node | Variable]:
     if node.parents is None:
-        raise GraphError(
-            node.primitive.name,
-            "this part of the graph was freed by an earlier backward pass; "
-            "compute it again, or pass retain_graph=True to the earlier pass",
-        )
+        raise refusals.freed(node.primitive)
     return node.parents
 
 
@@ -91,11 +88,7 @@ def _walk(root: Node) -> list[Node]:
             if type(parent) is Node and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=_number, reverse=True)
-
-
-def _number(node: Node) -> int:
-    return node.number
+    return sorted(seen, key=operator.attrgetter("number"), reverse=True)
 
 
 def _leading_to(nodes: list[Node], wanted: set[Node | Variable]) -> set[Node | Variable]:
@@ -108,40 +101,30 @@ def _leading_to(nodes: list[Node], wanted: set[Node | Variable]) -> set[Node | V
 
 
 def _environment(node: Node, g: Any, create_graph: bool) -> dict[str, Any]:
-    """Gather, by name, what the rules of `node` may ask for."""
+    """Gather, by name, the values that the rules of `node` may ask for."""
+    node.require_unchanged()
+    environment = dict(node.saved, g=g, out=None, xp=provided.ops if create_graph else backend_of((g,)).xp)
+    if create_graph:  # the same rules, this time on Variables that know where they came from
+        _connect(node, environment)
+    return environment
+
+
+def _connect(node: Node, environment: dict[str, Any]) -> None:
+    """Put Variables with a history in place of the kept arrays that have one."""
     operation = node.primitive
-    for position, version, kept in node.versions:
-        if version[0] != kept:
-            where, name = node.names_of(position)
-            raise GraphError(
-                where,
-                f"{name} was changed in place after the operation kept it for its gradient; "
-                "change a copy, or change it after the backward pass",
-                kept_version=kept,
-                found_version=version[0],
-            )
-    environment = dict(node.saved, g=g, out=None)
-    if not create_graph:
-        environment["xp"] = backend_of((g,)).xp
-        return environment
-    # The same rules again, this time on Variables that know where they came from.
-    environment["xp"] = provided.ops
     versions = {position: version for position, version, _ in node.versions}
-    last = len(operation.inputs) - 1
     for (position, _), parent in zip(node.tape.pulls, _parents(node), strict=True):
         if position not in versions:
             continue
         name = operation.name_of(position)
-        if operation.variadic and position >= last:
-            environment[name] = list(environment[name])
-            environment[name][position - last] = _connected(
-                environment[name][position - last], parent, versions[position]
-            )
+        if operation.first_variadic is not None and position >= operation.first_variadic:
+            environment[name] = members = list(environment[name])
+            member = position - operation.first_variadic
+            members[member] = _connected(members[member], parent, versions[position])
         else:
             environment[name] = _connected(environment[name], parent, versions[position])
     if node.tape.output:
         environment["y"] = _connected(environment["y"], node, versions[OUTPUT])
-    return environment
 
 
 def _connected(value: Array, origin: Node | Variable, version: list[int]) -> Variable:
@@ -169,21 +152,19 @@ class _Pass:
     pending : dict
         Sums so far, by node and leaf.
     owned : set
-        The nodes and leaves whose sum nobody else holds, so that it can be added to in place.
+        The nodes and leaves whose sum has memory of its own, so that it can be added to in place.
     """
 
     def __init__(
         self, create_graph: bool, wanted: set[Node | Variable] | None = None, may_reserve: bool = False
     ) -> None:
-        self.create_graph = create_graph
-        self.wanted = wanted
+        self.create_graph, self.wanted, self.may_reserve = create_graph, wanted, may_reserve
         self.targets: set[Node | Variable] | None = None
         self.pending: dict[Node | Variable, Any] = {}
         self.owned: set[Node | Variable] = set()
-        self.may_reserve = may_reserve
 
     def run(self, root: Variable, gradient: Any, retain_graph: bool) -> dict[Node | Variable, Any]:
-        """Carry `gradient` from `root` back; return what was asked for."""
+        """Carry `gradient` from `root` back; return the gradients that were asked for."""
         if root.node is None:
             return {root: gradient}
         self.pending[root.node] = gradient
@@ -214,12 +195,11 @@ class _Pass:
 
     def _pull(self, node: Node, g: Any) -> None:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
-        if events.anyone:
-            events.tell("gradient", node, g)
+        events.tell(("gradient", node, g))
         environment = _environment(node, g, self.create_graph)
-        operation = node.primitive
-        if node.tape.first is not None:
-            environment["g"] = node.tape.first.function(*[environment[n] for n in node.tape.first.names])
+        operation, first = node.primitive, node.tape.first
+        if first is not None:
+            environment["g"] = first.function(*[environment[name] for name in first.names])
         for (position, rule), parent in zip(node.tape.pulls, _parents(node), strict=True):
             if self.targets is not None and parent not in self.targets:
                 continue
@@ -231,8 +211,8 @@ class _Pass:
                 if self.may_reserve and parent not in self.pending:
                     out = reserved_place(parent)
             environment["out"] = out
-            if operation.variadic:
-                environment["index"] = position - len(operation.inputs) + 1
+            if operation.first_variadic is not None:
+                environment["index"] = position - operation.first_variadic
             share = rule.function(*[environment[name] for name in rule.names])
             # Only `backward` gives row-sparse gradients, and only to leaves: rules take arrays.
             if isinstance(share, RowSparse) and (type(parent) is Node or self.wanted is not None):
@@ -243,14 +223,8 @@ class _Pass:
                 if share.dtype != like.dtype:
                     share = share.astype(like.dtype)
             except (ValueError, AttributeError) as error:
-                raise ShapeError(
-                    operation.name,
-                    f"the rule for {operation.name_of(position)} must return an array that fits its input",
-                    returned=getattr(share, "shape", repr(share)),
-                    input=like.shape,
-                ) from error
-            if events.anyone:
-                events.tell("share", node, position, parent, share)
+                raise refusals.unfit_share(operation, position, share, like.shape) from error
+            events.tell(("share", node, position, parent, share))
             self._add(parent, share, owned=share is out)
 
     def _add(self, parent: Node | Variable, share: Any, owned: bool) -> None:
@@ -270,7 +244,7 @@ class _Pass:
                 self.owned.add(parent)
 
 
-def _run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
+def _run_hooks(hooks: dict[int, Any], g: Any) -> Any:
     raw = not isinstance(g, Variable)
     for hook in list(hooks.values()):
         answer = hook(g if isinstance(g, Variable | RowSparse) else provided.tensor_class(g))
@@ -278,53 +252,34 @@ def _run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
             continue
         fits = isinstance(answer, Variable) or (raw and isinstance(answer, RowSparse))
         if not fits or answer.shape != g.shape:
-            raise ShapeError(
-                "hook", "must return None, or a Tensor of the gradient's shape",
-                gradient=g.shape, returned=getattr(answer, "shape", repr(answer)),
-            )  # fmt: skip
-        if answer.dtype != g.dtype:
-            answer = (
-                provided.ops.astype(answer, dtype=g.dtype)
-                if isinstance(answer, Variable)
-                else answer.astype(g.dtype)
-            )
-        g = answer._data if raw and isinstance(answer, Variable) else answer
+            raise refusals.unfit_hook(g, answer)
+        if raw and isinstance(answer, Variable):
+            answer = answer._data
+        g = answer if answer.dtype == g.dtype else answer.astype(g.dtype)
     return g
 
 
-def _first_gradient(root: Variable, gradient: Any, where: str, create_graph: bool) -> Any:
+def _first_gradient(root: Variable, gradient: TensorLike, where: str, create_graph: bool) -> Any:
     """Check `root` and `gradient`; return the gradient to start from, one for a scalar."""
-    if not root.requires_grad:
-        raise GraphError(
-            where,
-            "the Tensor was not computed from any that requires a gradient; "
-            "set requires_grad=True on what you differentiate with respect to, outside no_grad()",
-        )
-    xp = backend_of((root._data,)).xp
-    shape, dtype = root._data.shape, root._data.dtype
-    if gradient is None:
-        if root._data.size != 1:
-            raise ShapeError(
-                where, "only a scalar has an implicit gradient; sum it first, or pass gradient=", tensor=shape
-            )
-        gradient = xp.ones(shape, dtype)
-    elif not isinstance(gradient, Variable):
-        gradient = assignable(where, gradient, root._data)
-    elif not create_graph:
+    if not root._requires_grad:
+        raise refusals.independent(where)
+    like = root._data
+    if gradient is None and like.size == 1:
+        gradient = backend_of((like,)).xp.ones(like.shape, like.dtype)
+    elif isinstance(gradient, Variable) and not create_graph:
         gradient = gradient._data
-    if gradient.shape != shape:
-        raise ShapeError(
-            where, "gradient must have the Tensor's shape", tensor=shape, gradient=gradient.shape
-        )
-    if gradient.dtype != dtype:
-        gradient = gradient.astype(dtype)
+    elif gradient is not None and not isinstance(gradient, Variable):
+        gradient = assignable(where, gradient, like)
+    refusals.require_gradient_of(where, like.shape, gradient)
+    if gradient.dtype != like.dtype:
+        gradient = gradient.astype(like.dtype)
     return (
         provided.tensor_class(gradient) if create_graph and not isinstance(gradient, Variable) else gradient
     )
 
 
 def backward(
-    root: Variable, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+    root: Variable, gradient: TensorLike = None, retain_graph: bool = False, create_graph: bool = False
 ) -> None:
     """Add the gradient of `root` to ``.grad`` of every leaf that it was computed from.
 
@@ -332,8 +287,7 @@ def backward(
     """
     with on_device_of(root._data, "backward"):
         gradient = _first_gradient(root, gradient, "backward", create_graph)
-        if events.anyone:
-            events.tell("backward_begins", root)
+        events.tell(("backward_begins", root))
         may_reserve = not create_graph and reserving.acquire(blocking=False)
         try:
             this_pass = _Pass(create_graph, may_reserve=may_reserve)
@@ -343,8 +297,7 @@ def backward(
         finally:
             if may_reserve:
                 reserving.release()
-        if events.anyone:
-            events.tell("backward_ends", root)
+        events.tell(("backward_ends", root))
 
 
 def reserved_place(leaf: Variable) -> Array:
@@ -358,9 +311,9 @@ def hand_over(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
     Parameters
     ----------
     leaf : Variable
-        What it is the gradient of.
+        The leaf.
     g : array, RowSparse or Variable
-        The gradient.
+        Its gradient.
     owned : bool
         Whether nothing else holds its memory.
     may_reserve : bool
@@ -400,7 +353,7 @@ def _accumulate(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
 def grad(
     y: Variable,
     xs: Variable | Sequence[Variable],
-    gradient: Any = None,
+    gradient: TensorLike = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> Any:
@@ -409,9 +362,9 @@ def grad(
     Parameters
     ----------
     y : Tensor
-        What to differentiate; a scalar unless `gradient` is given.
+        The result to differentiate; a scalar unless `gradient` is given.
     xs : Tensor or sequence of Tensor
-        With respect to what: leaves or intermediate results.
+        The leaves or intermediate results to differentiate with respect to.
     gradient : array or Tensor, optional
         The vector of the vector-Jacobian product, of the shape of `y`.
     create_graph : bool
@@ -439,13 +392,12 @@ def grad(
     >>> tg.grad(dx, x)
     tensor(12.)
     """
-    single = isinstance(xs, Variable)
     variables: list[Variable] = [xs] if isinstance(xs, Variable) else list(xs)
     for position, x in enumerate(variables):
         if not isinstance(x, Variable):
             raise DTypeError("grad", f"xs[{position}] must be a Tensor", got=type(x).__name__)
-    if events.anyone and not create_graph:
-        events.tell("read", y, "grad")  # what is found is a value, and has no history
+    if not create_graph:
+        y._read("grad")  # the result is a value, and has no history
     keys: list[Node | Variable] = [x.node or x for x in variables]
     retain_graph = create_graph if retain_graph is None else retain_graph
     with on_device_of(y._data, "grad"):
@@ -454,16 +406,9 @@ def grad(
     results = []
     for position, (x, key) in enumerate(zip(variables, keys, strict=True)):
         if key not in found:
-            raise GraphError(
-                "grad",
-                f"y does not depend on xs[{position}]"
-                + ("" if x.requires_grad else ", which does not require a gradient"),
-                shape=x._data.shape,
-            )
+            raise refusals.not_computed_from(position, x._requires_grad, x._data.shape)
         g = found[key]
         if isinstance(key, Variable) and key._hooks:
             g = _run_hooks(key._hooks, g)
-        if not isinstance(g, Variable):
-            g = provided.tensor_class(backend_of((g,)).xp.array(g))
-        results.append(g)
-    return results[0] if single else tuple(results)
+        results.append(g if isinstance(g, Variable) else provided.tensor_class(backend_of((g,)).xp.array(g)))
+    return results[0] if isinstance(xs, Variable) else tuple(results)

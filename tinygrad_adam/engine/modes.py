@@ -1,4 +1,4 @@
-"""Grad modes: blocks in which operations are recorded, or are not."""
+"""Grad modes: blocks and functions whose operations are recorded, or are not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ..backend.scopes import entered_for_each_step
 F = TypeVar("F", bound=Callable[..., Any])
 
 _grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
+is_recording = _grad_enabled.get
+"""As `is_grad_enabled`, without a frame of Python: every operation asks."""
 
 
 class GradMode:
@@ -28,7 +30,7 @@ class GradMode:
         _grad_enabled.reset(self._token)
 
     def __call__(self, function: F) -> F:
-        """Let this hold for the code of a function, a generator or a coroutine."""
+        """Apply the mode to the code of a function, a generator or a coroutine."""
         where, enabled = self._where, self._enabled
         return cast("F", entered_for_each_step(where, lambda: GradMode(where, enabled), function))
 
@@ -40,8 +42,8 @@ def no_grad(function: F) -> F: ...
 def no_grad(function: Any = None) -> Any:
     """Record nothing inside ``with no_grad():``, or in a function decorated with ``@no_grad``.
 
-    ``@no_grad()`` decorates, too. A generator or a coroutine so decorated records nothing in its own code;
-    the code that runs between its steps does as ever.
+    ``@no_grad()`` decorates, too. A decorated generator or coroutine records nothing in its own code; the
+    code that runs between its steps is not affected.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def no_grad(function: Any = None) -> Any:
     Raises
     ------
     DTypeError
-        If `function` is none, or an asynchronous generator.
+        If `function` is not callable, or is an asynchronous generator.
 
     Examples
     --------
@@ -70,11 +72,11 @@ def enable_grad() -> GradMode: ...
 @overload
 def enable_grad(function: F) -> F: ...
 def enable_grad(function: Any = None) -> Any:
-    """Record again, within a surrounding `no_grad`; a block or a decorator as that is."""
+    """Record again inside a surrounding `no_grad`; a block or a decorator, as `no_grad` is."""
     mode = GradMode("enable_grad", True)
     return mode if function is None else mode(function)
 
 
 def is_grad_enabled() -> bool:
-    """Tell whether operations are being recorded in this context."""
+    """Return whether operations are recorded in this context."""
     return _grad_enabled.get()

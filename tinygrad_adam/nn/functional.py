@@ -12,7 +12,6 @@ from typing import Any
 from .. import words
 from ..backend.device import asarray, backend_of, device_of
 from ..engine.graph import aside, relying_on
-from ..engine.random import random_key
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..ops import (
     adaptive_avg_pool2d,
@@ -51,6 +50,7 @@ from ..ops import dropout as _dropout
 from ..ops import where as _where
 from ..ops.indexing import add_rows, lookup
 from ..tensor.creation import ones, tensor
+from ..tensor.random import random_key
 from ..tensor.tensor import Tensor
 from ..typing import Array
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy
 
-from ..engine.random import generator
 from ..errors import OptionError, ShapeError, unknown_name
+from ..tensor.random import generator
 from ..tensor.tensor import Tensor
 
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": None, "selu": 0.75}

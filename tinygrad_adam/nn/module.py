@@ -85,14 +85,12 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output, with the hooks before and after."""
-        if not events.anyone:
-            return self._call(args, kwargs)
+        events.tell(("module_begins", self, args))
         output = None
-        events.tell("module_begins", self, args)
         try:
             output = self._call(args, kwargs)
         finally:
-            events.tell("module_ends", self, output)
+            events.tell(("module_ends", self, output))
         return output
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -299,7 +297,7 @@ class Module:
                     moved = moved.astype(dtype, copy=False)
             if moved is not entry._data:
                 entry._data, entry._grad, entry._grad_buffer = moved, None, None
-                entry._version[0] += 1
+                entry._written()
         return self
 
     # --- Hooks ---------------------------------------------------------------------------
@@ -390,11 +388,7 @@ class Module:
                 **{kind: "; ".join(map(str, names)) for kind, names in report.items() if names},
             )
         for entry, array in known.values():
-            if events.anyone:
-                events.tell("changed", entry, "load_state_dict")
-            with on_device_of(entry._data, "load_state_dict"):
-                entry._data[...] = asarray(array, dtype=entry.dtype, device=entry.device)
-            entry._version[0] += 1
+            entry._write("load_state_dict", ..., asarray(array, dtype=entry.dtype, device=entry.device))
         return Unmatched(missing, unexpected)
 
     def save(self, path: Any) -> None:

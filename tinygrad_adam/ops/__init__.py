@@ -8,6 +8,7 @@ import sys
 
 from ..engine.graph import provided
 from ..words import answer_calls
+from . import promotion
 from .activation import (
     dropout,
     elu,

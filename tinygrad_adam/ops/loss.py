@@ -9,7 +9,7 @@ import numpy
 
 from ..backend.convert import array_of, default_dtype
 from ..backend.device import asarray, device_of, is_array, on_device_of
-from ..engine.graph import Variable, aside, detached, primitive
+from ..engine.graph import Variable, aside, primitive
 from ..errors import DTypeError, OptionError, ShapeError, unknown_name
 from .activation import sigmoid, softplus
 from .arithmetic import astype
@@ -69,7 +69,7 @@ def _array_beside(where: str, value: Any, like: Any) -> Any:
 
 def as_constant(where: str, name: str, value: Any, like: Any) -> Any:
     """Return what carries no gradient here in the dtype of the input."""
-    value = detached(value) if isinstance(value, Variable) else beside(where, name, value, like)
+    value = value._detached() if isinstance(value, Variable) else beside(where, name, value, like)
     return _cast(value, like.dtype)
 
 

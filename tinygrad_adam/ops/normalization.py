@@ -151,8 +151,8 @@ def batch_norm(
             running = (*running, num_batches_tracked)
         elif momentum is None and running:
             raise OptionError("batch_norm", "momentum=None needs num_batches_tracked", momentum=momentum)
-        versions = [variable._version for variable in running]
-        moments = aside(_moments_of_batch, x, across, momentum, *running, *versions)
+        written = [variable._written for variable in running]
+        moments = aside(_moments_of_batch, x, across, momentum, *running, *written)
         y = _standardize(x, axes=axes, eps=float(eps), moments=moments)
     else:
         y = x - reshape(_of_channels("batch_norm", x, "running_mean", running_mean), shape=across)
@@ -167,7 +167,7 @@ def _moments_of_batch(
 ) -> tuple[Any, Any]:
     """Return mean and variance of each channel, and move the running averages, if any, towards them.
 
-    The running averages and the count of batches come with the counters of their in-place changes behind.
+    The running averages and the count of batches come with the methods that count their changes behind.
     """
     backend = backend_of((x,))
     with backend.current("batch_norm"):
@@ -176,8 +176,8 @@ def _moments_of_batch(
             count = x.size // x.shape[1]
             half = len(running) // 2
             _follow(backend, average, variance * (count / (count - 1)), momentum, *running[:half])
-            for version in running[half:]:
-                version[0] += 1
+            for written in running[half:]:
+                written()
         return average.reshape(across), variance.reshape(across)
 
 

@@ -21,7 +21,7 @@ def _gradients(params: Iterable[Tensor]) -> list[Any]:
         if isinstance(gradient, RowSparse):
             arrays.append(gradient.values)
         elif gradient is not None:
-            gradient._version[0] += 1  # what is differentiated through a clipped gradient must say so
+            gradient._written()  # what is differentiated through a clipped gradient must say so
             arrays.append(gradient._data)
     return arrays
 

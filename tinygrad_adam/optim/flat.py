@@ -137,7 +137,7 @@ class FlatStorage:
         for i, p in enumerate(self.params):
             if p._grad is None:
                 continue
-            p._version[0] += 1
+            p._written()
             self.steps[i] += 1
             if self.starts[i] == end and self.steps[i] == step:
                 end = self.stops[i]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 
 from ..backend.device import asarray, on_device_of
-from ..engine.random import generator
 from ..engine.rowsparse import RowSparse
 from ..errors import DTypeError, OptionError
+from ..tensor.random import generator
 from ..tensor.tensor import Tensor
 from ..values import is_integer, is_number
 
@@ -78,4 +78,4 @@ def add_grad_noise_(params: Iterable[Tensor], step: int, eta: float = 0.3, gamma
             noise = deviation * generator().standard_normal(p.shape)
             with on_device_of(gradient._data, "add_grad_noise_"):
                 gradient._data += asarray(noise, dtype=p.dtype, device=p.device)
-            gradient._version[0] += 1
+            gradient._written()

@@ -220,8 +220,7 @@ class Optimizer(Settled):
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
         for group in self.param_groups:
-            if events.anyone:
-                events.tell("changed", group["params"][0], "zero_grad")
+            group["params"][0]._changing("zero_grad")
             for p in group["params"]:
                 p._grad = None
 
@@ -253,9 +252,8 @@ class Optimizer(Settled):
         self._gather()
         if self.on_nonfinite != "ignore" and not self._finite():
             return
-        if events.anyone:
-            self._grad_scale = grad_scale
-            events.tell("step_begins", self)
+        self._grad_scale = grad_scale
+        events.tell(("step_begins", self))
         stepped = False
         for settings, storages in zip(self.param_groups, self._storages, strict=True):
             for storage in storages:
@@ -268,8 +266,7 @@ class Optimizer(Settled):
                 f"{self._name}.step",
                 "no parameter has a gradient; call loss.backward() after zero_grad() and before step()",
             )
-        if events.anyone:
-            events.tell("step_ends", self)
+        events.tell(("step_ends", self))
 
     def _require_scale(self, grad_scale: Any) -> float:
         if callable(grad_scale):

@@ -144,7 +144,7 @@ class SparseAdam(Optimizer):
             if p._grad is None:
                 continue
             stepped = True
-            p._version[0] += 1
+            p._written()
             storage.steps[i] += 1
             rows, grad, shape = _rows(p)
             table, m, v = (whole.reshape(shape) for whole in (p._data, *moments))

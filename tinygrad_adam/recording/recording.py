@@ -21,7 +21,7 @@ from ..backend.convert import operand
 from ..backend.device import is_array, to_host
 from ..backend.overrides import chosen_kernels
 from ..engine import events
-from ..engine.graph import Primitive, Variable, provided
+from ..engine.graph import Primitive, Variable
 from ..errors import DTypeError, GraphError
 
 WHERE = "recorded"
@@ -105,7 +105,7 @@ class Recording(events.Watcher):
     def run(self, function: Callable[..., Any], arguments: Sequence[Variable]) -> tuple[Variable, ...]:
         """Call the function, listen, and return the loss and what came with it."""
         # New arrays over the same memory, so that what the function uses besides is not taken for them.
-        arguments = [provided.tensor_class(a._data[...], version=a._version) for a in arguments]
+        arguments = [argument._alias() for argument in arguments]
         self.arguments = len(arguments)
         for argument in arguments:
             self._enter(argument)
@@ -190,7 +190,7 @@ class Recording(events.Watcher):
                 "do so outside the function, or leave the function unrecorded",
                 shape=variable._data.shape,
             )
-        self.looked_at.append((variable, variable._version[0]))
+        self.looked_at.append((variable, variable._writes))
         self._alive.append(variable)
 
     def changed(self, variable: Any, where: str) -> None:

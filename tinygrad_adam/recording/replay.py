@@ -24,7 +24,7 @@ from typing import Any
 from ..backend.convert import get_default_dtype
 from ..backend.device import Backend, backend_of
 from ..backend.overrides import chosen_kernels
-from ..engine import events
+from ..engine import events, refusals
 from ..engine.backward import backward, fit, hand_over, reserved_place, reserving
 from ..engine.graph import PRIMITIVES, Primitive, Rule, Variable, provided
 from ..engine.modes import is_grad_enabled
@@ -91,7 +91,7 @@ class Program:
         for module, before in self.recording.modules:
             if condition(module) != before:
                 return False
-        return all(seen._version[0] == version for seen, version in self.recording.looked_at)
+        return all(seen._writes == version for seen, version in self.recording.looked_at)
 
     def run(self, arguments: Sequence[Variable]) -> list[Array]:
         """Compute the results, and add to the gradients of all leaves."""
@@ -127,7 +127,7 @@ class Program:
                     for name, value in call.settings.items()
                 }
                 inputs = [registers[f"r{place}"] for place in call.inputs]
-                raise call.does.explained(error, inputs, settings) from error
+                raise refusals.explained(call.does, error, inputs, settings) from error
 
     # --- Writing it ----------------------------------------------------------------------
 
@@ -332,7 +332,7 @@ class Recorded:
     def __call__(self, *arguments: Any) -> Any:
         """Compute the loss, and add its gradient to that of every leaf."""
         kind = self._kind(arguments)
-        if events.anyone or not is_grad_enabled():
+        if events.watched() or not is_grad_enabled():
             returned, alone = results_of(self.function(*arguments))
             backward(returned[0])
             return _detached([result._data for result in returned], alone)

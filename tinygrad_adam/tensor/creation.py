@@ -10,8 +10,8 @@ from typing import Any
 from ..backend.convert import array_of, check_dtype, get_default_dtype, known_dtype, require_numbers
 from ..backend.device import backend_of, device_of, get_backend, on_device_of, to_device
 from ..engine.graph import look_at
-from ..engine.random import generator
 from ..errors import DTypeError, ShapeError
+from ..tensor.random import generator
 from ..typing import Array
 from ..values import integer, is_integer
 from ..words import answer_calls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,19 +21,18 @@ from ..backend.device import (
     get_backend,
     is_array,
     on_device_of,
-    same_view,
-    share_memory,
     to_device,
     to_host,
 )
 from ..engine import backward, events
-from ..engine.graph import Variable, detached, look_at, provided, share_version, sharers
+from ..engine.graph import Variable, look_at, provided
 from ..engine.modes import is_grad_enabled
 from ..engine.rowsparse import RowSparse
-from ..errors import DTypeError, GraphError, IndexingError, ShapeError
+from ..errors import DTypeError, GraphError, ShapeError
 from ..ops.indexing import raw_index
 from ..typing import Array
 from ..words import answer_attributes
+from . import copying, protocols, refusals
 from .methods import Operand, Operations
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ class Tensor(Operations):
         DTypeError
             On assignment, if the new value does not hold numbers, or holds floats where integers stand.
         """
-        return look_at(self, "data")
+        return self._read("data")
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -116,37 +114,6 @@ class Tensor(Operations):
                 where, "the new value must have the same shape", tensor=self.shape, value=array.shape
             )
         self._write(where, ..., array)
-
-    def _write(self, where: str, index: Any, value: Any) -> None:
-        """Write into the memory, which all views share."""
-        if events.anyone:
-            events.tell("changed", self, where)
-        self._require_elements_of_its_own(where)
-        shown = {} if index is ... else {"index": index}
-        try:
-            with on_device_of(self._data, where):
-                self._data[index] = value
-        except IndexError as error:
-            raise IndexingError(where, str(error), shape=self.shape, **shown) from error
-        except ValueError as error:
-            raise ShapeError(where, str(error), shape=self.shape, **shown) from error
-        except (TypeError, OverflowError) as error:
-            raise DTypeError(where, str(error), dtype=self.dtype, value=repr(value)) from error
-        self._version[0] += 1
-
-    def _require_elements_of_its_own(self, where: str) -> None:
-        """Refuse to write to a view made by broadcasting, as NumPy does; CuPy would write to it."""
-        array = self._data
-        if (
-            0 in array.strides
-            and array.size
-            and any(n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True))
-        ):
-            raise ShapeError(
-                where,
-                "elements of a view made by broadcasting share memory, so it is read-only; change a .copy()",
-                shape=self.shape,
-            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -195,11 +162,11 @@ class Tensor(Operations):
             raise GraphError(
                 "numpy", "this Tensor requires a gradient; call .detach() first", shape=self.shape
             )
-        array = look_at(self, "numpy")
+        array = self._read("numpy")
         if backend_of((array,)) is not CPU:
             return to_host(array)
         view: NDArray[Any] = array.view()
-        share_version(self, view)
+        self._share_memory_with(view)
         return view
 
     def item(self) -> Any:
@@ -212,22 +179,22 @@ class Tensor(Operations):
         """
         if self.size != 1:
             raise ShapeError("item", "only a Tensor with one element is a number", shape=self.shape)
-        return look_at(self, "item").item()
+        return self._read("item").item()
 
     def tolist(self) -> Any:
         """Return the value as nested Python lists."""
-        return look_at(self, "tolist").tolist()
+        return self._read("tolist").tolist()
 
     def detach(self) -> Tensor:
         """Return a Tensor that shares the memory and has no history."""
-        return cast(Tensor, detached(self))
+        return cast(Tensor, self._detached())
 
     def copy(self) -> Tensor:
         """Return a copy with the same history: gradients flow through it."""
         if self.dtype.kind == "f":
             return self * 1
         with on_device_of(self._data, "copy"):
-            return Tensor(look_at(self, "copy").copy())
+            return Tensor(self._read("copy").copy())
 
     def to(self, target: Any) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
@@ -246,7 +213,7 @@ class Tensor(Operations):
             return self.astype(target)
         if get_backend(target) is backend_of((self._data,)):
             return self
-        return Tensor(to_device(look_at(self, "to"), target), self.requires_grad)
+        return Tensor(to_device(self._read("to"), target), self.requires_grad)
 
     def astype(self, dtype: Any) -> Tensor:
         """Return the Tensor cast to `dtype`; to an integer, without history."""
@@ -272,8 +239,7 @@ class Tensor(Operations):
     # Assigning copies: else two leaves that are given one array would add into each other.
     @grad.setter
     def grad(self, value: Any) -> None:
-        if events.anyone:
-            events.tell("changed", self, "grad")
+        self._changing("grad")
         if value is None:
             self._grad = None
             return
@@ -292,8 +258,7 @@ class Tensor(Operations):
             self._grad = value
         else:
             self._grad = g
-        if events.anyone:
-            events.tell("assigned", self)
+        events.tell(("assigned", self))
 
     @property
     def requires_grad(self) -> bool:
@@ -322,8 +287,8 @@ class Tensor(Operations):
                 "only floats have gradients; cast with .astype(numpy.float32)",
                 dtype=self.dtype,
             )
-        if events.anyone and requires_grad != self.requires_grad:
-            events.tell("changed", self, "requires_grad_")
+        if requires_grad != self.requires_grad:
+            self._changing("requires_grad_")
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -418,8 +383,7 @@ class Tensor(Operations):
         """
         if not self.requires_grad:
             raise GraphError("register_hook", "the Tensor does not require a gradient", shape=self.shape)
-        if events.anyone:
-            events.tell("changed", self, "register_hook")
+        self._changing("register_hook")
         owner: Any = self.node
         if owner is not None:
             owner.hooks = hooks = owner.hooks or {}
@@ -443,8 +407,7 @@ class Tensor(Operations):
         """
         if not self.requires_grad:
             raise GraphError("retain_grad", "the Tensor does not require a gradient", shape=self.shape)
-        if events.anyone:
-            events.tell("changed", self, "retain_grad")
+        self._changing("retain_grad")
         if self.node is not None:
             self.node.retainer = weakref.ref(self)
 
@@ -509,7 +472,7 @@ class Tensor(Operations):
         if found is False:
             return False
         with on_device_of(found._data, "in"):
-            return bool(look_at(found, "in").any())
+            return bool(found._read("in").any())
 
     def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
         """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
@@ -517,57 +480,17 @@ class Tensor(Operations):
         recorded = wanted and is_grad_enabled()
         if not recorded:
             result = operation(self, other)
-            self._require_fit(operation.__name__, symbol, result)
+            refusals.require_fit(operation.__name__, symbol, self, result)
             self._write(operation.__name__, ..., result._data)
             return self
-        self._require_replaceable(operation.__name__, symbol)
-        before = Tensor(self._data, self._requires_grad, self.node, self._version)
-        if events.anyone:
-            events.tell("replaced", self, before)
+        refusals.require_replaceable(operation.__name__, symbol, self)
+        before = self._alias(history=True)
+        events.tell(("replaced", self, before))
         result = operation(before, other)
-        self._require_fit(operation.__name__, symbol, result)
+        refusals.require_fit(operation.__name__, symbol, self, result)
         result = result.astype(self.dtype)
-        if self.node is not None:
-            # retain_grad() asked for the gradient of this Tensor; a hook stays with the value that it saw.
-            result.node.retainer, self.node.retainer = self.node.retainer, None
-        self._data, self._version = result._data, result._version
-        self.node, self._requires_grad = result.node, True
+        self._replace(result)
         return self
-
-    def _require_fit(self, where: str, symbol: str, result: Tensor) -> None:
-        """Refuse a result that would lose its fractions or its shape in this Tensor."""
-        if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise DTypeError(
-                where,
-                f"an in-place result must fit the dtype; write x = x {symbol} ...",
-                before=self.dtype,
-                after=result.dtype,
-            )
-        if result.shape != self.shape:
-            raise ShapeError(
-                where,
-                f"an in-place result must keep the shape; write x = x {symbol} ...",
-                before=self.shape,
-                after=result.shape,
-            )
-
-    def _require_replaceable(self, where: str, symbol: str) -> None:
-        """Refuse a new array for a leaf, or where a view would go on showing the old one."""
-        if self.node is None and (self._requires_grad or self._grad_buffer is not None):
-            raise GraphError(
-                where,
-                "a leaf that requires a gradient cannot be changed in place while operations are "
-                f"recorded; do so inside no_grad(), or write x = x {symbol} ...",
-                shape=self.shape,
-            )
-        for other in sharers(self):
-            if share_memory(self._data, other._data if isinstance(other, Tensor) else other):
-                raise GraphError(
-                    where,
-                    "this Tensor shares its memory with another, as views, detach() and numpy() do, which "
-                    f"would not see the change while operations are recorded; write x = x {symbol} ...",
-                    shape=self.shape,
-                )
 
     __hash__ = object.__hash__
 
@@ -602,7 +525,7 @@ class Tensor(Operations):
                 "the truth of several elements is ambiguous; use .all() or .any() of .numpy()",
                 shape=self.shape,
             )
-        return bool(look_at(self, "bool"))
+        return bool(self._read("bool"))
 
     def __float__(self) -> float:
         return float(self.item())
@@ -631,88 +554,25 @@ class Tensor(Operations):
         origin = made or (", requires_grad=True" if self.requires_grad else "")
         return f"tensor({values}{shape}{dtype}{device}{origin})"
 
+    # --- Copies and pickles ----------------------------------------------------------------
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        look_at(self, "copying")
+        self._read("copying")
         return super().__reduce_ex__(protocol)
 
-    def __getstate__(self) -> Any:
-        slots = {name: getattr(self, name) for name in Variable.__slots__ if name != "__weakref__"}
-        slots["_version"] = self._version[:1]
-        return getattr(self, "__dict__", None), slots
-
-    def __setstate__(self, state: Any) -> None:
-        for name, value in {**(state[0] or {}), **state[1]}.items():
-            setattr(self, "_requires_grad" if name == "requires_grad" else name, value)
-
-    def __copy__(self) -> Tensor:
-        if self.node is not None:
-            return self.copy()
-        with on_device_of(self._data, "copy"):
-            return self._twin(look_at(self, "copy").copy(), [0])
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
-        if self.node is not None:
-            raise GraphError(
-                "deepcopy",
-                "only leaves can be copied with their gradient; call .detach() first",
-                shape=self.shape,
-            )
-        with on_device_of(self._data, "deepcopy"):
-            look_at(self, "deepcopy")
-            array, version = None, [0]
-            family = [other for other in sharers(self) if isinstance(other, Tensor)]
-            if family:  # views that are copied together stay views
-                key = ("memory", id(self._version))
-                if key not in memo:
-                    whole = max([self, *family], key=operator.attrgetter("size"))._data
-                    memo[key] = whole, whole.copy(order="K"), version
-                array = same_view(self._data, *memo[key][:2])
-                version = version if array is None else memo[key][2]
-            if array is None:
-                array = self._data.copy()
-            memo[id(self)] = twin = self._twin(array, version)
-            if family:
-                share_version(twin, twin)
-        return twin
-
-    def _twin(self, array: Array, version: list[Any]) -> Tensor:
-        """Make a leaf of the same class with that array, and with a copy of the gradient."""
-        twin = type(self).__new__(type(self))
-        Variable.__init__(twin, array, self._requires_grad, version=version)
-        if self._grad is not None:
-            twin.grad = self._grad
-        return twin
+    __getstate__ = copying.state_of
+    __setstate__ = copying.set_state
+    __copy__ = copying.copy
+    __deepcopy__ = copying.deepcopy
 
     # --- NumPy's protocols ---------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return numpy.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
-        operation = getattr(ops, _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__), None)
-        if method != "__call__" or operation is None or settings:
-            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise DTypeError(
-                f"numpy.{call}",
-                "not supported on Tensors" + (f" with {', '.join(settings)}" if settings else "")
-                + "; use an operation of tinygrad_adam, or .detach().numpy()",
-            )  # fmt: skip
-        return operation(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
-        if function in (numpy.shape, numpy.ndim, numpy.size) and len(args) == 1:
-            return getattr(args[0], function.__name__)
-        operation = getattr(ops, _UFUNC_NAMES.get(function.__name__, function.__name__), None)
-        # numpy.linalg has other functions under some of the same names.
-        if operation is None or function.__module__ != "numpy":
-            raise DTypeError(
-                f"{function.__module__}.{function.__name__}",
-                "not supported on Tensors; use an operation of tinygrad_adam, or .detach().numpy()",
-            )
-        return operation(*args, **settings)
+    __array_ufunc__ = protocols.apply_ufunc
+    __array_function__ = protocols.apply_function
 
 
 answer_attributes("Tensor", Tensor)
 provided.tensor_class = Tensor
-
-_UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide", "amax": "max", "amin": "min", "around": "round"}

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy
 
-from ..engine import random
 from ..errors import CheckpointError, StateError
 from ..files.arrays import load_tensors, save_tensors
 from ..nn import Module
 from ..optim import Optimizer
+from ..tensor import random
 from ..values import plain_number
 
 FORMAT = "tinygrad_adam checkpoint"

@@ -15,10 +15,10 @@ from typing import Any
 
 from ..backend.overrides import use_kernels
 from ..engine.modes import no_grad
-from ..engine.random import fork_rng
 from ..errors import OptionError, ShapeError, TinygradAdamError, unknown_name
 from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from ..tensor.creation import zeros
+from ..tensor.random import fork_rng
 
 FAMILIES = ("mlp", "cnn")
 

@@ -27,11 +27,11 @@ import numpy
 from .._version import __version__
 from ..backend.device import device
 from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
-from ..engine import random
 from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
 from ..files.writing import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
+from ..tensor import random
 from ..tensor.creation import tensor
 from ..values import integer, is_number, plain
 from .callbacks import Callback, Checkpoints, EarlyStopping

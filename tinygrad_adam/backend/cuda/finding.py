@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import DeviceError
 from ..device import Backend
-from ..overrides import KernelTable, Overrides
+from ..overrides import KernelTable, Overrides, Rules
 from .diagnosis import diagnose, lacks_memory
 
 
@@ -55,9 +55,9 @@ def backend_of_gpu(number: int) -> Backend:
         "reference": KernelTable(cupy, override=None),
     }
     kernels = Overrides("cuda")
-    return Backend(
-        f"cuda:{number}", cupy, cupy.ndarray, kernels, tables, lambda where: _Current(cupy, number, where)
-    )
+    rules = {"fast": Rules(cupy, kernels), "reference": Rules(cupy)}
+    current = functools.partial(_Current, cupy, number)
+    return Backend(f"cuda:{number}", cupy, cupy.ndarray, kernels, rules, tables, current)
 
 
 class _Current:

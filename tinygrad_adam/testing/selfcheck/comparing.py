@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ... import optim
 from ...backend.device import asarray, to_host
 from ...backend.overrides import use_kernels
-from ...engine.random import fork_rng
 from ...engine.rowsparse import RowSparse
 from ...nn import Embedding, Parameter
 from ...tensor.creation import tensor
+from ...tensor.random import fork_rng
 from ...tensor.tensor import Tensor
 from .calls import Call, outputs_of
 from .layers import CSR, Layer, build

@@ -13,8 +13,8 @@ import numpy as np
 
 from ... import nn
 from ...backend.convert import default_dtype
-from ...engine.random import fork_rng
 from ...tensor.creation import tensor
+from ...tensor.random import fork_rng
 
 Draw = Callable[[np.random.Generator], tuple[Any, ...]]
 

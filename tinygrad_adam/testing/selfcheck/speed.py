@@ -18,11 +18,11 @@ from ... import cuda
 from ...backend.device import get_backend
 from ...backend.threads import in_pieces
 from ...data import DataLoader, ImageDataset
-from ...engine.random import fork_rng
 from ...nn import Parameter
 from ...nn.functional import cross_entropy
 from ...optim import Adam
 from ...tensor.creation import full, ones, tensor
+from ...tensor.random import fork_rng
 from ...training import build_model
 from .report import Speed
 

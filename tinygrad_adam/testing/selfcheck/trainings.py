@@ -14,9 +14,9 @@ from ...backend.overrides import use_kernels
 from ...data import DataLoader, load_dataset, split
 from ...data.datasets.fetch import folders
 from ...data.datasets.mnist import FILES
-from ...engine.random import fork_rng
 from ...nn.functional import cross_entropy
 from ...optim import Adam
+from ...tensor.random import fork_rng
 from ...training import Accuracy, Callback, Trainer, build_model
 from .comparing import Arrays, Place, Run
 from .report import Check

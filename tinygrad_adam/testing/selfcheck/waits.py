@@ -21,11 +21,11 @@ import numpy
 
 from ...backend.device import Backend, get_backend
 from ...cuda import synchronize
-from ...engine.random import fork_rng
 from ...nn import Module, Parameter
 from ...nn.functional import cross_entropy
 from ...optim import OPTIMIZERS, Adam, Optimizer, build_optimizer
 from ...tensor.creation import tensor
+from ...tensor.random import fork_rng
 from ...training import build_model
 from .report import Check
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy
 
 from ...data import DataLoader, TensorDataset
-from ...engine import random
 from ...engine.events import unwatched
 from ...errors import OptionError, optional
 from ...files.writing import save_figure
 from ...optim import clip_grad_norm_
+from ...tensor import random
 from ...tensor.tensor import Tensor
 from ...values import integer, is_number
 from ..batches import pair, training_loader

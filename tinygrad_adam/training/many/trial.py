@@ -19,8 +19,8 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from ...backend.threads import get_num_threads, num_threads, set_num_threads
-from ...engine import random
 from ...errors import NonFiniteError, OptionError, TinygradAdamError
+from ...tensor import random
 from ..callbacks import Callback
 from ..loop import Trainer
 from ..run import Experiment, RunConfig

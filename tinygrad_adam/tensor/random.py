@@ -16,8 +16,9 @@ from typing import Any
 import numpy
 
 from ..backend.scopes import scope
+from ..engine import events
+from ..engine.graph import aside
 from ..errors import OptionError, StateError
-from . import events
 
 _generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator")
 
@@ -30,8 +31,7 @@ def _shared() -> numpy.random.Generator:
 
 def generator() -> numpy.random.Generator:
     """Return the generator in use in this context."""
-    if events.anyone:
-        events.tell("draws")
+    events.tell(("draws",))
     return _current()
 
 
@@ -78,8 +78,7 @@ def fork_rng(seed: int) -> Iterator[numpy.random.Generator]:
     True
     """
     own = _seeded("fork_rng", seed)
-    if events.anyone:
-        events.tell("draws")
+    generator()  # watchers receive that another one is used
     token = _generator.set(own)
     try:
         yield own
@@ -108,7 +107,9 @@ def set_state(state: dict[str, Any]) -> None:
 
 def random_key() -> int:
     """Draw a key for a counter-based kernel, such as dropout's."""
-    key = int(_current().integers(2**63))
-    if events.anyone:
-        events.tell("aside", random_key, (), key)
+    key: int = aside(_draw_key)
     return key
+
+
+def _draw_key() -> int:
+    return int(_current().integers(2**63))
