@@ -32,7 +32,7 @@ from cases import (
 from mutation import Definition, broken, caught, compiled, running
 
 import tinygrad_adam as tg
-from tinygrad_adam.engine import backward as autograd
+from tinygrad_adam.engine import backward, graph
 from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
 from tinygrad_adam.kernels import reference, reference_windows
 
@@ -441,6 +441,7 @@ def check_engine() -> None:
         y.backward()
 
 
+ENGINE = (backward, graph)
 ENGINE_MUTANTS = {
     "a broadcast gradient is cut to shape, not summed": (
         "added = sums.total(xp, g, axes)",
@@ -484,7 +485,10 @@ def fails(check: Callable[[], None]) -> bool:
 
 def functions_with(text: str) -> list[Any]:
     """List the engine's functions and methods whose source contains `text`."""
-    classes = [each for each in vars(autograd).values() if inspect.isclass(each)]
-    functions = [f for space in (autograd, *classes) for f in vars(space).values() if inspect.isfunction(f)]
-    own = {f for f in functions if f.__module__ == autograd.__name__}
+    spaces = [
+        *ENGINE,
+        *(each for module in ENGINE for each in vars(module).values() if inspect.isclass(each)),
+    ]
+    functions = [f for space in spaces for f in vars(space).values() if inspect.isfunction(f)]
+    own = {f for f in functions if f.__module__ in {module.__name__ for module in ENGINE}}
     return [f for f in own if text in inspect.getsource(f)]

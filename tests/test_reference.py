@@ -18,7 +18,7 @@ FOLDER = pages.ROOT / "docs" / "reference"
 ROOMS = (tg, cuda, data, errors, explain, nn, nn.functional, nn.init, optim, testing, training, watching)
 INTERNAL = {
     "answer_attributes", "answer_calls", "apart", "missing", "near_names", "optional", "tell", "unknown_name",
-    "unwatched",
+    "unwatched", "watched",
 }  # fmt: skip
 """What the rooms of the package call, and nobody else."""
 

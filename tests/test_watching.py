@@ -82,7 +82,7 @@ def test_a_watcher_is_told_of_all_in_order():
         ("backward ends", ()),
         ("step", [True, True]),
     ]
-    assert watching.anyone == 0
+    assert not watching.watched()
     count = len(log.events)
     net(tg.ones(1, 2))
     assert len(log.events) == count
@@ -98,7 +98,7 @@ def test_a_module_that_fails_has_ended():
     with pytest.raises(tg.errors.ShapeError), watch(log):
         nn.Linear(2, 3)(tg.ones(1, 5))
     assert log.events == [("begins", "Linear"), ("ends", "Linear", None)]
-    assert watching.anyone == 0
+    assert not watching.watched()
 
 
 def test_another_thread_is_not_watched():

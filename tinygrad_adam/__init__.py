@@ -14,7 +14,7 @@ from .engine.backward import grad
 from .engine.graph import Primitive, primitive
 from .engine.modes import enable_grad, is_grad_enabled, no_grad
 from .engine.rowsparse import RowSparse
-from .files.moved import find_moved_modules
+from .files import moved as _moved
 from .ops import *  # noqa: F403
 from .tensor import random
 from .tensor.creation import arange, eye, full, ones, rand, randn, tensor, zeros
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .recording.replay import recorded
     from .testing.gradcheck import gradcheck, gradgradcheck
 
-find_moved_modules()
+_moved.find_moved_modules()
 
 # Those who only compute need not wait for what only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")

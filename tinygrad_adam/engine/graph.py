@@ -524,12 +524,13 @@ class Node:
         """Refuse if a kept array was changed in place."""
         for name, version, kept in self.versions:
             if version[0] != kept:
-                if not isinstance(name, tuple):
-                    name = (
-                        self.primitive.name,
-                        "its output" if name == OUTPUT else self.primitive.name_of(name),
-                    )
-                raise refusals.changed_in_place(*name, kept, version[0])
+                raise refusals.changed_in_place(*self.names_of(name), kept, version[0])
+
+    def names_of(self, name: int | tuple[str, str]) -> tuple[str, str]:
+        """Name the operation and the value that it kept, of an entry of `versions`."""
+        if isinstance(name, tuple):
+            return name
+        return self.primitive.name, "its output" if name == OUTPUT else self.primitive.name_of(name)
 
     def __reduce__(self) -> Any:
         raise GraphError(

@@ -47,4 +47,4 @@ class _Finder(MetaPathFinder, Loader):
 
 def find_moved_modules() -> None:
     """Make the old names importable."""
-    sys.meta_path.append(_Finder())
+    sys.meta_path.insert(0, _Finder())  # an old folder may be left, which Python would find

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from ..backend.convert import operand
 from ..backend.device import is_array, on_device_of
 from ..engine.graph import Variable, aside, provided
 from ..typing import Array
@@ -40,10 +41,11 @@ def recast(args: Sequence[Any], values: Sequence[Any]) -> list[Any] | None:
 
 
 def _as_floats(values: Any, dtype: Any) -> Array:
-    if not is_array(values):
+    if dtype == _FLOAT64:
         return numpy.array(values, dtype)
-    with on_device_of(values, "astype"):
-        return values.astype(dtype)
+    array = operand("astype", values)
+    with on_device_of(array, "astype"):
+        return array.astype(dtype)
 
 
 provided.recast = recast

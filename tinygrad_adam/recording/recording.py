@@ -106,6 +106,8 @@ class Recording(events.Watcher):
         """Call the function, listen, and return the loss and what came with it."""
         # New arrays over the same memory, so that what the function uses besides is not taken for them.
         arguments = [argument._alias() for argument in arguments]
+        for argument in arguments:
+            argument._data = argument._data[...]
         self.arguments = len(arguments)
         for argument in arguments:
             self._enter(argument)
