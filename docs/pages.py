@@ -3,7 +3,7 @@
     python docs/pages.py [PAGE ...]     # all of them, if none is named
 
 A page is a program. Its blocks of Python run from the top in one namespace and in an empty folder, and the
-indented lines below a block are what it printed; tests/test_pages.py holds every page to that. A word
+indented lines below a block are what it printed; tests/docs/test_pages.py holds every page to that. A word
 behind ``python`` says more of a block: ``measured`` depends on the machine, and the test leaves it out;
 ``torch`` needs PyTorch, and runs where that is installed.
 """

@@ -11,7 +11,7 @@ that each operation saw. This package must give the same. It may refuse the way 
 array that an operation had read or made, and an augmented assignment where another Tensor shares the memory;
 nothing else.
 
-    python tests/programs.py --start 0 --count 100000
+    python tests/helpers/programs.py --start 0 --count 100000
 """
 
 from __future__ import annotations

@@ -504,7 +504,7 @@ def test_the_help_names_all_surfaces():
 
 # --- The page ----------------------------------------------------------------------------
 
-PAGE = (Path(__file__).parents[1] / "docs" / "explain.md").read_text().partition("## Races")[2]
+PAGE = (Path(__file__).parents[2] / "docs" / "explain.md").read_text().partition("## Races")[2]
 
 
 @pytest.mark.slow

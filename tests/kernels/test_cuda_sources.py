@@ -1,6 +1,6 @@
 """Every CUDA source compiled by NVIDIA's run-time compiler for three generations of GPUs; none is needed.
 
-pip install -e ".[nvrtc]" pytest && pytest tests/test_cuda_sources.py
+pip install -e ".[nvrtc]" pytest && pytest tests/kernels/test_cuda_sources.py
 """
 
 from __future__ import annotations

@@ -437,7 +437,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path):
 
 @pytest.mark.slow
 def test_the_example_draws_the_pictures_of_the_docs(tmp_path):
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, root / "examples" / "05_see_the_graph.py", "--out", tmp_path]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout

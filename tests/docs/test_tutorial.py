@@ -14,7 +14,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
-FOLDER = Path(__file__).parent.parent / "examples" / "tutorial"
+FOLDER = Path(__file__).parents[2] / "examples" / "tutorial"
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.py"))
 MEANT = {"06_a_step_size_for_each_weight": ["learning-rate-high"], "08_a_network": ["dead-relu"]}
 """What the doctor finds where a chapter shows what goes wrong."""

@@ -18,7 +18,7 @@ from tinygrad_adam.testing.grading.mistakes import MISTAKES
 
 # --- The exercises -------------------------------------------------------------------------------
 
-FOLDER = Path(__file__).parents[1] / "examples" / "exercises"
+FOLDER = Path(__file__).parents[2] / "examples" / "exercises"
 
 
 def exercise(name):

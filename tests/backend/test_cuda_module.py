@@ -244,7 +244,7 @@ def test_an_old_gpu_has_no_tf32(gpu, products, monkeypatch):
 
 # --- The page -------------------------------------------------------------------------------------
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "gpu.md"
 
 

@@ -28,7 +28,7 @@ KIND = r'kind="([a-z-]+)"(?: if \w+ else "([a-z-]+)")?'
 needs_mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_ADAM_DATA"), reason="needs a folder with MNIST in TINYGRAD_ADAM_DATA"
 )
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -505,7 +505,7 @@ def test_the_line_is_the_users_within_trainer_and_modules():
     trainer = training.Trainer(model, optim.Adam(model.named_parameters()), F.cross_entropy)
     with tg.doctor(tell=None) as doctor:
         trainer.fit(data.DataLoader(data.TensorDataset(x, y), 64), 1)
-    assert "layer '1' (Softmax), tests/test_doctor.py:" in doctor.findings[0].where
+    assert "layer '1' (Softmax), tests/explain/test_doctor.py:" in doctor.findings[0].where
     assert "trainer.fit(data.DataLoader(" in doctor.findings[0].where
 
 
