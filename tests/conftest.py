@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -28,6 +29,41 @@ def pytest_collection_finish(session):
     """Let PyTorch compute in one thread: others of it that wait for work keep the cores from the tests."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Call the entry point in this process, as the console script does."""
+    from command_line import Answer
+
+    from tinygrad_adam import cli
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["tinygrad-adam", *map(str, args)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as error:
+            code = error.code or 0
+        return Answer(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def fails(call):
+    """The call must end with code 1, say this on stderr, and nothing else anywhere."""
+
+    def fails(*args, saying):
+        answer = call(*args)
+        assert answer.code == 1, answer.out + answer.err
+        assert answer.out == ""
+        assert re.search(saying, answer.err, re.DOTALL), answer.err
+        assert re.match(r"\w+Error: ", answer.err)
+        return answer.err
+
+    return fails
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import FILES, PNG, SMALL, module, outcome
 
 pytest.importorskip("typer")
 image_library = pytest.importorskip("PIL.Image")
@@ -21,57 +22,12 @@ from typer.testing import CliRunner  # noqa: E402
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import cli, optim  # noqa: E402
 from tinygrad_adam.data import load_digits  # noqa: E402
-from tinygrad_adam.files.arrays import load_tensors  # noqa: E402
 from tinygrad_adam.training import Run, RunConfig  # noqa: E402
-
-SMALL = ("--model", "mlp:24", "--epochs", "2", "--batch-size", "256")
-FILES = [
-    "best.safetensors", "config.json", "curves.png", "last.safetensors", "metrics.jsonl", "predictions.png",
-]  # fmt: skip
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class Answer:
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-        assert "Traceback" not in out + err
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Call the entry point in this process, as the console script does."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["tinygrad-adam", *map(str, args)])
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as error:
-            code = error.code or 0
-        return Answer(code, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture
 def train(call, no_pictures, tmp_path):
     return lambda *args, out="run": call("train", *SMALL, "--out", tmp_path / out, *args)
-
-
-@pytest.fixture
-def fails(call):
-    """The call must end with code 1, say this on stderr, and nothing else anywhere."""
-
-    def fails(*args, saying):
-        answer = call(*args)
-        assert answer.code == 1, answer.out + answer.err
-        assert answer.out == ""
-        assert re.search(saying, answer.err, re.DOTALL), answer.err
-        assert re.match(r"\w+Error: ", answer.err)
-        return answer.err
-
-    return fails
 
 
 @pytest.fixture(scope="module")
@@ -81,29 +37,6 @@ def run(tmp_path_factory):
     config = RunConfig(model="mlp:48", epochs=8, settings={"lr": 0.01}, dropout=0.1)
     Run.start(config, folder).fit()
     return folder
-
-
-def module(*args, **settings):
-    environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1]), "COLUMNS": "60"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_adam", *map(str, args)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **settings,
-    )
-
-
-def outcome(folder):
-    """What a run came to: its measurements but for the seconds, and its weights."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    weights = {
-        (name, key): array.tobytes()
-        for name in ("best", "last")
-        for key, array in load_tensors(folder / f"{name}.safetensors")[0].items()
-    }
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], weights
 
 
 # --- Training ----------------------------------------------------------------------------

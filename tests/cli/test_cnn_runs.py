@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("typer")
 image_library = pytest.importorskip("PIL.Image")
 
-from test_cli import FILES, PNG, call, fails, outcome  # noqa: E402, F401 (two fixtures)
+from command_line import FILES, PNG, outcome  # noqa: E402
 
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import cli, nn  # noqa: E402
@@ -191,7 +191,7 @@ def digits_run(tmp_path_factory):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_cnn_on_digits(call, digits_run):  # noqa: F811
+def test_a_cnn_on_digits(call, digits_run):
     folder, printed = digits_run
     assert "cnn (86,282 parameters) on digits: 3,441 images to train on" in printed
     assert sorted(p.name for p in folder.iterdir()) == FILES
@@ -221,7 +221,7 @@ def test_a_cnn_of_digits_stopped_in_mid_epoch_goes_on_bit_for_bit(digits_run, tm
     assert outcome(tmp_path / "run") == outcome(digits_run[0])
 
 
-def test_predictions_of_a_cnn_of_gray_images(call, digits_run, tmp_path):  # noqa: F811
+def test_predictions_of_a_cnn_of_gray_images(call, digits_run, tmp_path):
     folder, _ = digits_run
     data = load_digits()
     images, labels = data.test_images[:40], data.test_labels[:40]
@@ -244,20 +244,20 @@ def test_predictions_of_a_cnn_of_gray_images(call, digits_run, tmp_path):  # noq
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 9), (3, 8, 8, 8), (1, 1, 8, 8), (2, 1, 8, 8), (0, 8, 8)])
-def test_wrong_shapes_of_gray_images(fails, digits_run, tmp_path, shape):  # noqa: F811
+def test_wrong_shapes_of_gray_images(fails, digits_run, tmp_path, shape):
     np.save(tmp_path / "x.npy", np.zeros(shape))
     said = fails("predict", digits_run[0], tmp_path / "x.npy", saying=r"of shape \(n, 8, 8\)")
     assert str(shape) in said
 
 
-def test_refused_models(fails, tmp_path):  # noqa: F811
+def test_refused_models(fails, tmp_path):
     fails("train", "--model", "cnn:nothing", "--out", tmp_path / "r", saying="cnn 'nothing'.*paper")
     fails("train", "--model", "cnn:papers", "--out", tmp_path / "r", saying="did you mean 'paper'")
     assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_cnn_that_diverges_ends_in_one_message(call, tmp_path, threads):  # noqa: F811
+def test_a_cnn_that_diverges_ends_in_one_message(call, tmp_path, threads):
     before = tg.get_num_threads()
     tg.set_num_threads(threads)
     try:
@@ -276,7 +276,7 @@ def test_a_cnn_that_diverges_ends_in_one_message(call, tmp_path, threads):  # no
 
 
 @pytest.mark.slow
-def test_a_run_on_color_images(call, color_run):  # noqa: F811
+def test_a_run_on_color_images(call, color_run):
     folder, printed = color_run
     assert "198 images to train on, 22 to validate, 60 to test" in printed
     assert sorted(p.name for p in folder.iterdir()) == FILES
@@ -328,7 +328,7 @@ def test_augmentation_changes_training_images_only(color, net, tmp_path):
 @pytest.mark.parametrize(
     ("options", "wanted"), [((), False), (("--augment",), True), (("--no-augment",), False)]
 )
-def test_config_records_whether_images_are_changed(call, color, net, tmp_path, options, wanted):  # noqa: F811
+def test_config_records_whether_images_are_changed(call, color, net, tmp_path, options, wanted):
     common = ("train", "--data", "patches", "--model", net, "--epochs", "1", "--batch-size", "99")
     assert call(*common, "--out", tmp_path / "r", *options).code == 0
     assert json.loads((tmp_path / "r" / "config.json").read_text())["augment"] is wanted
@@ -364,7 +364,7 @@ def test_defaults_follow_the_data_and_the_model():
         (("--model", "cnn", "--optimizer", "sgd"), None),
     ],
 )  # fmt: skip
-def test_learning_rates_follow_the_model(call, tmp_path, monkeypatch, options, rate):  # noqa: F811
+def test_learning_rates_follow_the_model(call, tmp_path, monkeypatch, options, rate):
     seen = []
 
     def start(config, *args):
@@ -377,13 +377,13 @@ def test_learning_rates_follow_the_model(call, tmp_path, monkeypatch, options, r
 
 
 @pytest.mark.parametrize("value", ["yes", 3, [], {}])
-def test_a_damaged_augment(fails, digits_run, tmp_path, value):  # noqa: F811
+def test_a_damaged_augment(fails, digits_run, tmp_path, value):
     values = json.loads((digits_run[0] / "config.json").read_text()) | {"augment": value}
     (tmp_path / "config.json").write_text(json.dumps(values))
     fails("evaluate", tmp_path, saying="config.json is damaged: .*augment is of the wrong type")
 
 
-def test_a_config_from_before_there_was_augmentation(call, digits_run, tmp_path):  # noqa: F811
+def test_a_config_from_before_there_was_augmentation(call, digits_run, tmp_path):
     values = json.loads((digits_run[0] / "config.json").read_text())
     del values["augment"]
     (tmp_path / "config.json").write_text(json.dumps(values))
@@ -427,7 +427,7 @@ def answered(answer):
     return re.findall(r": (\w+) \((\d+\.\d)%\)", answer.out)
 
 
-def test_predict_color(call, color_run, tmp_path):  # noqa: F811
+def test_predict_color(call, color_run, tmp_path):
     images, labels = patches(12, 5)
     opened = Run.open(color_run[0])
     opened.load_best()
@@ -478,7 +478,7 @@ def test_color_pictures_keep_their_channels_and_their_light(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "16 bits", "CMYK"])
-def test_gray_pictures_for_a_model_of_colors(call, color_run, tmp_path, mode):  # noqa: F811
+def test_gray_pictures_for_a_model_of_colors(call, color_run, tmp_path, mode):
     gray = np.kron(np.arange(30, dtype=np.uint8).reshape(6, 5) * 8, np.ones((4, 4), np.uint8))
     picture = image_library.fromarray(gray)
     if mode == "16 bits":
@@ -502,19 +502,19 @@ def test_gray_pictures_for_a_model_of_colors(call, color_run, tmp_path, mode):  
     [(12, 10), (12, 10, 3), (1, 12, 10), (2, 12, 10), (3, 10, 12), (4, 1, 12, 10), (1, 1, 3, 12, 10), (360,),
      (0, 3, 12, 10), ()],
 )  # fmt: skip
-def test_wrong_shapes_of_color_images(fails, color_run, tmp_path, shape):  # noqa: F811
+def test_wrong_shapes_of_color_images(fails, color_run, tmp_path, shape):
     np.save(tmp_path / "x.npy", np.zeros(shape))
     said = fails("predict", color_run[0], tmp_path / "x.npy", saying=r"of shape \(n, 3, 12, 10\)")
     assert str(shape) in said
 
 
-def test_wrong_values_of_color_images(fails, color_run, tmp_path):  # noqa: F811
+def test_wrong_values_of_color_images(fails, color_run, tmp_path):
     for array in (np.full((3, 12, 10), 256), np.full((3, 12, 10), 1.5), np.full((3, 12, 10), np.nan)):
         np.save(tmp_path / "x.npy", array)
         fails("predict", color_run[0], tmp_path / "x.npy", saying=r"floats in \[0, 1\] or integers up to 255")
 
 
-def test_the_list_of_data_sets_shows_channels(call, color):  # noqa: F811
+def test_the_list_of_data_sets_shows_channels(call, color):
     lines = call("datasets").out.splitlines()
     after = {line.split(":")[0]: following for line, following in itertools.pairwise(lines)}
     assert "3x32x32" in after["cifar10"]

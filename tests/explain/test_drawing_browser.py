@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from test_drawing import SVG, residual
+from networks import SVG, residual
 
 import tinygrad_adam as tg
 

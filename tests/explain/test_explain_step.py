@@ -11,7 +11,7 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("typer")
 
-from test_cli import PNG, call, fails  # noqa: E402, F401 (two fixtures)
+from command_line import PNG  # noqa: E402
 
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import errors, explain, nn, optim  # noqa: E402
@@ -110,7 +110,7 @@ def test_a_run_without_a_checkpoint(finished, tmp_path):
 # --- The command ---------------------------------------------------------------------------------
 
 
-def test_the_command_lists_the_parameters(call, finished):  # noqa: F811
+def test_the_command_lists_the_parameters(call, finished):
     answer = call("explain", finished)
     assert answer.code == 0
     taken = explain.take_next_step(finished)
@@ -124,7 +124,7 @@ def test_the_command_lists_the_parameters(call, finished):  # noqa: F811
     assert "1.weight --index 0,0" in answer.out
 
 
-def test_the_command_explains_an_entry_and_a_layer(call, finished, tmp_path):  # noqa: F811
+def test_the_command_explains_an_entry_and_a_layer(call, finished, tmp_path):
     taken = explain.take_next_step(finished)
     answer = call("explain", finished, "1.weight", "--index", "3,7")
     assert (answer.code, str(taken) in answer.out) == (0, True)
@@ -135,7 +135,7 @@ def test_the_command_explains_an_entry_and_a_layer(call, finished, tmp_path):  #
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["step.png"]
 
 
-def test_wrong_use_of_the_command(fails, finished, tmp_path):  # noqa: F811
+def test_wrong_use_of_the_command(fails, finished, tmp_path):
     fails(
         "explain", finished, "1.weigth", saying=r"did you mean '1\.weight'\?\n  known  1\.weight \(12, 64\)"
     )

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 
-from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
+from command_line import PNG
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
@@ -188,7 +188,7 @@ def test_the_plane_of_a_run(run):
     assert of_run(Run.open(run), "around").function(np.array(0.0), np.array(0.0)) == pytest.approx(best)
 
 
-def test_the_command(call, run, tmp_path, monkeypatch):  # noqa: F811
+def test_the_command(call, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = call("race", "--run", run, "--optimizers", "sgd,adam:lr=0.1", "--lr", 0.2, "--steps", 5)
     assert (answer.code, answer.err) == (0, "")
@@ -198,7 +198,7 @@ def test_the_command(call, run, tmp_path, monkeypatch):  # noqa: F811
         assert all(word in answer.out for cell in row for word in cell.split())
 
 
-def test_a_run_without_a_checkpoint(fails, run, tmp_path):  # noqa: F811
+def test_a_run_without_a_checkpoint(fails, run, tmp_path):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.json").write_text((run / "config.json").read_text())
     fails(

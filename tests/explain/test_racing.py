@@ -16,10 +16,10 @@ pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL")
 
+from command_line import PNG
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
-from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
 
 from tinygrad_adam import nn
 from tinygrad_adam.cli import racing
@@ -452,7 +452,7 @@ def test_mp4_without_ffmpeg(short, tmp_path, monkeypatch):
 # --- On the command line -----------------------------------------------------------------
 
 
-def test_the_command(call, tmp_path, monkeypatch):  # noqa: F811
+def test_the_command(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = call(
         "race",
@@ -485,13 +485,13 @@ def test_the_command(call, tmp_path, monkeypatch):  # noqa: F811
         (["--run", "nowhere", "--plane", "arond"], r"unknown plane 'arond'; did you mean 'around'"),
     ],
 )
-def test_bad_options(fails, tmp_path, monkeypatch, options, saying):  # noqa: F811
+def test_bad_options(fails, tmp_path, monkeypatch, options, saying):
     monkeypatch.chdir(tmp_path)
     fails("race", *options, saying=saying)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_is_not_overwritten(fails, tmp_path):  # noqa: F811
+def test_a_file_is_not_overwritten(fails, tmp_path):
     (tmp_path / "mine.gif").write_text("mine")
     fails("race", "--out", tmp_path / "mine.gif", saying="race: the file exists; choose another with --out")
     fails("race", "--out", tmp_path / "mine.txt", saying="race: unknown file ending '.txt'")

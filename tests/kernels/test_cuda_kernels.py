@@ -15,7 +15,7 @@ import pytest
 from cases import CASES, value_and_gradients
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_windows import check_kernel_sets, counts, geometries, layouts
+from random_windows import check_kernel_sets, counts, geometries, layouts
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optim_cases import CLOSED_FORMS, check_closed_form, parameter, take_steps
-from test_optim_rules import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, VALUES, arrays_of, kernel_arguments
+from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, VALUES, arrays_of, kernel_arguments
 
 from tinygrad_adam import optim
 from tinygrad_adam.kernels import reference_optim

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import strict_cupy
-from test_training import At, bits, rows, stop
+from trainings import At, bits, rows, stop
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim

@@ -19,8 +19,8 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 
+from command_line import PNG
 from executors import Disorderly, Inline, inline_pool
-from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
 
 import tinygrad_adam as tg
 from tinygrad_adam import training
@@ -195,8 +195,8 @@ if __name__ == "__main__":
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "orphan.py"
     script.write_text(ORPHAN)
-    paths = [str(Path(tg.__file__).parents[1]), str(Path(__file__).parent)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    paths = [Path(tg.__file__).parents[1], Path(__file__).parent, Path(__file__).parents[1] / "helpers"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     ended = subprocess.run([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
     assert ended.returncode == -signal.SIGKILL
     worker = int(ended.stdout)
@@ -211,7 +211,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--workers", "--threads", "--seeds"])
-def test_counts_are_positive(call, option):  # noqa: F811
+def test_counts_are_positive(call, option):
     answer = call("compare", option, 0)
     assert answer.code == 2
     assert option in answer.err
@@ -408,7 +408,7 @@ def at_once(monkeypatch):
     monkeypatch.setattr(training, "process_pool", inline_pool)
 
 
-def test_compare(call, at_once, tmp_path):  # noqa: F811
+def test_compare(call, at_once, tmp_path):
     folder = tmp_path / "results"
     answer = call("compare", *OPTIONS, *THREE, "--seeds", 2, "--seed", 7, "--out", folder)
     assert (answer.code, answer.err) == (0, "")
@@ -443,7 +443,7 @@ def test_compare(call, at_once, tmp_path):  # noqa: F811
     assert "6/6  nesterov:lr=0.2, seed 8: epoch 2/2" in answer.out
 
 
-def test_compare_names_what_diverged(call, at_once, tmp_path):  # noqa: F811
+def test_compare_names_what_diverged(call, at_once, tmp_path):
     bad = ("--optimizer", "sgd:lr=1e30", "--optimizer", "adam")
     answer = call("compare", *OPTIONS, *bad, "--seeds", 1, "--out", tmp_path / "some")
     assert answer.code == 0
@@ -455,7 +455,7 @@ def test_compare_names_what_diverged(call, at_once, tmp_path):  # noqa: F811
     assert "1 of 1 diverged" in (tmp_path / "none" / "table.md").read_text()
 
 
-def test_a_comparison_stopped_by_ctrl_c_goes_on(call, monkeypatch, tmp_path):  # noqa: F811
+def test_a_comparison_stopped_by_ctrl_c_goes_on(call, monkeypatch, tmp_path):
     class Pool:
         def __enter__(self):
             return Inline(interrupt_before=1)
@@ -489,14 +489,14 @@ def test_a_comparison_stopped_by_ctrl_c_goes_on(call, monkeypatch, tmp_path):  #
         (["--schedule", "cosin"], "did you mean 'cosine'"),
     ],
 )
-def test_bad_comparisons(fails, tmp_path, options, saying):  # noqa: F811
+def test_bad_comparisons(fails, tmp_path, options, saying):
     extra = [] if "--optimizer" in options else ["--optimizer", "adam"]
     folder = tmp_path / "results"
     fails("compare", *options, *extra, "--out", folder, saying=saying)
     assert not folder.exists()
 
 
-def test_compare_refuses_an_existing_folder(fails, tmp_path):  # noqa: F811
+def test_compare_refuses_an_existing_folder(fails, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     fails(
         "compare", *THREE, "--out", tmp_path, saying="compare: the folder exists; choose another with --out"

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 
-from test_cli import PNG, call, fails  # noqa: F401 (two fixtures)
+from command_line import PNG
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, nn, optim, training
@@ -200,7 +200,7 @@ def threads():
     tg.set_num_threads(before)
 
 
-def test_lr_find(call, threads, tmp_path, monkeypatch):  # noqa: F811
+def test_lr_find(call, threads, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = call("lr-find", "--model", "mlp:16", "--optimizer", "adamw", "--set", "eps=1e-6", "--threads", 1)
     assert (answer.code, answer.err) == (0, "")
@@ -214,7 +214,7 @@ def test_lr_find(call, threads, tmp_path, monkeypatch):  # noqa: F811
     assert f"--set eps=1e-06 --lr {float(suggested)}" in answer.out
 
 
-def test_lr_find_that_finds_nothing(call, monkeypatch, tmp_path):  # noqa: F811
+def test_lr_find_that_finds_nothing(call, monkeypatch, tmp_path):
     rising = Sweep(np.geomspace(1e-3, 1e-1, 40), np.linspace(1, 3, 40), True)
     monkeypatch.setattr(training, "lr_find", lambda *args: rising)
     answer = call("lr-find", "--model", "mlp:4", "--out", tmp_path / "picture.png")
@@ -234,12 +234,12 @@ def test_lr_find_that_finds_nothing(call, monkeypatch, tmp_path):  # noqa: F811
         (["--threads", "0"], "count must be an integer >= 1"),
     ],
 )
-def test_bad_options(fails, tmp_path, options, saying):  # noqa: F811
+def test_bad_options(fails, tmp_path, options, saying):
     fails("lr-find", "--model", "mlp:8", *options, "--out", tmp_path / "picture.png", saying=saying)
     assert not (tmp_path / "picture.png").exists()
 
 
-def test_a_picture_is_not_overwritten(fails, tmp_path):  # noqa: F811
+def test_a_picture_is_not_overwritten(fails, tmp_path):
     (tmp_path / "mine.png").write_text("mine")
     fails(
         "lr-find",
@@ -250,7 +250,7 @@ def test_a_picture_is_not_overwritten(fails, tmp_path):  # noqa: F811
     assert (tmp_path / "mine.png").read_text() == "mine"
 
 
-def test_nor_is_one_whose_ending_was_left_out(call, fails, tmp_path):  # noqa: F811
+def test_nor_is_one_whose_ending_was_left_out(call, fails, tmp_path):
     small = ("lr-find", "--model", "mlp:4", "--steps", 40, "--out", tmp_path / "picture")
     assert "picture.png shows the loss" in " ".join(call(*small).out.split())
     before = (tmp_path / "picture.png").read_bytes()

@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from test_training import At, bits, examples, make, rows, stop
-from test_training import validation as validating
+from trainings import At, bits, examples, make, rows, stop
+from trainings import validation as validating
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim

@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_training import (
+from trainings import (
     EPOCHS,
     At,
     Losses,
@@ -20,7 +20,7 @@ from test_training import (
     rows,
     stop,
 )
-from test_training import validation as validating
+from trainings import validation as validating
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
@@ -262,7 +262,7 @@ def test_ctrl_c_stays_ignored_where_it_was(handler):
 
 def test_ctrl_c_in_a_program_that_a_shell_started_in_the_background():
     code = (
-        "import os, signal; from test_training import *; "
+        "import os, signal; from trainings import *; "
         "trainer, loader = make(callbacks=[At(ctrl_c, step=2)]); trainer.fit(loader, 1); print(trainer.epoch)"
     )
     ignoring = "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
 
+from command_line import PNG, module
 from executors import Disorderly, Inline, inline_pool
-from test_cli import PNG, call, fails, module  # noqa: F401 (two fixtures)
 
 import tinygrad_adam as tg
 from tinygrad_adam import training
@@ -340,7 +340,7 @@ def command(answer):
 
 
 @pytest.mark.slow
-def test_the_best_command_repeats_the_best_trial(call, threads, tmp_path):  # noqa: F811
+def test_the_best_command_repeats_the_best_trial(call, threads, tmp_path):
     folder = tmp_path / "search"
     options = (
         "--model", "mlp:12", "--epochs", 3, "--batch-size", 300, "--dropout", 0.1, "--seed", 4, "--schedule",
@@ -365,7 +365,7 @@ def test_the_best_command_repeats_the_best_trial(call, threads, tmp_path):  # no
     assert row["val_accuracy"] == max(row["val_accuracy"] for row in rows)
 
 
-def test_resume(call, at_once, monkeypatch, tmp_path):  # noqa: F811
+def test_resume(call, at_once, monkeypatch, tmp_path):
     class Stopping:
         def __enter__(self):
             return Inline(interrupt_before=2)
@@ -391,7 +391,7 @@ def test_resume(call, at_once, monkeypatch, tmp_path):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
-def test_a_real_ctrl_c(call, at_once, tmp_path):  # noqa: F811
+def test_a_real_ctrl_c(call, at_once, tmp_path):
     folder = tmp_path / "search"
     process = module(
         "tune", "--model", "mlp:6", "--epochs", 20, "--space", "lr=1e-3..1e-1", "--trials", 200,
@@ -409,14 +409,14 @@ def test_a_real_ctrl_c(call, at_once, tmp_path):  # noqa: F811
     assert 1 <= len(kept) < 200
 
 
-def test_default_folders(call, at_once, tmp_path, monkeypatch):  # noqa: F811
+def test_default_folders(call, at_once, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert call("tune", *OPTIONS, "--points", 2).code == 0
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["tune-digits-mlp-1", "tune-digits-mlp-2"]
 
 
-def test_all_trials_bad(call, at_once, tmp_path):  # noqa: F811
+def test_all_trials_bad(call, at_once, tmp_path):
     bad = ("--optimizer", "sgd", "--space", "lr=1e30,1e31")
     answer = call("tune", *OPTIONS, *bad, "--out", tmp_path / "search")
     assert answer.code == 1
@@ -450,7 +450,7 @@ def test_all_trials_bad(call, at_once, tmp_path):  # noqa: F811
         (["--model", "mlp:0"], "positive integers"),
     ],
 )
-def test_bad_searches(request, call, at_once, fails, tmp_path, options, saying):  # noqa: F811
+def test_bad_searches(request, call, at_once, fails, tmp_path, options, saying):
     folder = tmp_path / "search"
     if saying is None:  # a single value is a search, if a small one
         assert call("tune", *OPTIONS, *options, "--out", folder).code == 0
@@ -459,7 +459,7 @@ def test_bad_searches(request, call, at_once, fails, tmp_path, options, saying):
     assert not folder.exists()
 
 
-def test_bad_resumes(call, at_once, fails, whole, tmp_path):  # noqa: F811
+def test_bad_resumes(call, at_once, fails, whole, tmp_path):
     fails("tune", "--resume", tmp_path, saying="CheckpointError.*there is no such results file")
     fails(
         "tune", "--resume", whole[0].parent, "--epochs", 3, saying="goes on as it was set up.*given +--epochs"
