@@ -22,6 +22,8 @@ from tinygrad_adam import nn, optim
 from tinygrad_adam.backend import threads
 from tinygrad_adam.errors import OptionError
 
+pytestmark = pytest.mark.products
+
 LONG = 300
 """Seconds after which what should have come is given up, on the busiest machine."""
 

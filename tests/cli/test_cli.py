@@ -24,6 +24,8 @@ from tinygrad_adam import cli, optim  # noqa: E402
 from tinygrad_adam.data import load_digits  # noqa: E402
 from tinygrad_adam.training import Run, RunConfig  # noqa: E402
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def train(call, no_pictures, tmp_path):

@@ -26,6 +26,8 @@ from tinygrad_adam.training import Callback, Run, RunConfig, build_model, pictur
 from tinygrad_adam.training import run as run_module  # noqa: E402
 from tinygrad_adam.training.reading import read_images  # noqa: E402
 
+pytestmark = [pytest.mark.products, pytest.mark.versions]
+
 COLORS = ("red", "green", "blue")
 NET = """
 from tinygrad_adam import nn

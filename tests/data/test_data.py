@@ -40,6 +40,8 @@ from tinygrad_adam.data.datasets.fetch import RemoteFile, fetch
 from tinygrad_adam.data.datasets.idx import parse_idx
 from tinygrad_adam.errors import DataError, DTypeError, IndexingError, OptionError, ShapeError, StateError
 
+pytestmark = pytest.mark.versions
+
 
 def rows(loader):
     """Every batch of an epoch as a list of row numbers."""

@@ -10,6 +10,8 @@ import numpy as np
 import pages
 import pytest
 
+pytestmark = pytest.mark.torch
+
 PAGE = (pages.ROOT / "docs" / "cheatsheet.md").read_text("utf-8")
 CODE = re.compile(r"^`([^`]+)`$")
 

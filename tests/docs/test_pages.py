@@ -9,6 +9,8 @@ import numpy as np
 import pages
 import pytest
 
+pytestmark = pytest.mark.torch
+
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 SLOW = {
     f"docs/{page}.md"

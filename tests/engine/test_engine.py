@@ -240,6 +240,7 @@ def test_random_programs_to_second_order_against_central_differences(program):
     assert tg.gradgradcheck(lambda *xs: run(tg, instructions, xs), inputs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.torch
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
 @settings(max_examples=60)
 @given(programs())

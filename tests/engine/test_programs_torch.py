@@ -9,6 +9,8 @@ pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compar
 import torch
 from programs import disagreements, draw_program
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(autouse=True)
 def _one_thread_of_pytorch():

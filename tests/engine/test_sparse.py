@@ -109,6 +109,7 @@ def test_an_embedding_gives_the_rows_that_it_read(kernels):
     np.testing.assert_allclose(g.to_dense(), dense, rtol=1e-13)
 
 
+@pytest.mark.torch
 def test_the_gradient_agrees_with_pytorch():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
     p = table()

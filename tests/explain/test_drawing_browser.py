@@ -10,6 +10,8 @@ from networks import SVG, residual
 
 import tinygrad_adam as tg
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def page(blank, tmp_path):

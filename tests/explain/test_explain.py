@@ -105,6 +105,7 @@ def test_several_outputs_of_one_part_are_explained_each():
     assert second.explain().steps[1].gradient.value == -12
 
 
+@pytest.mark.torch
 def test_norms_and_bytes_are_those_of_torch_hooks_and_arrays():
     torch = pytest.importorskip("torch")
     model, (x, y) = mlp(), batch()

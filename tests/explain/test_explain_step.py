@@ -18,6 +18,8 @@ from tinygrad_adam import errors, explain, nn, optim  # noqa: E402
 from tinygrad_adam.explain.ledger import DISTRIBUTED  # noqa: E402
 from tinygrad_adam.training import Callback, Run, RunConfig  # noqa: E402
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -9,6 +9,8 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, optim
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory):

@@ -30,6 +30,8 @@ from tinygrad_adam.explain.race.pictures import RacePicture
 from tinygrad_adam.explain.race.trajectories import LONGEST_STEP, RATES, TOLERANCE
 from tinygrad_adam.training import Entry
 
+pytestmark = pytest.mark.versions
+
 # --- Surfaces ----------------------------------------------------------------------------
 
 
@@ -163,6 +165,7 @@ def test_a_trajectory_is_that_of_a_loop_by_hand(text, name):
     assert not t.diverged
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("text", "twin"),
     [

@@ -1,6 +1,6 @@
 """Every CUDA source compiled by NVIDIA's run-time compiler for three generations of GPUs; none is needed.
 
-pip install -e ".[nvrtc]" pytest && pytest tests/kernels/test_cuda_sources.py
+pip install -e ".[nvrtc,test]" && pytest -m cuda_sources tests/kernels
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import pytest
 from tinygrad_adam.kernels import cuda as kernels
 from tinygrad_adam.kernels.cuda import launching as cuda
 from tinygrad_adam.testing.selfcheck.waits import HOLD
+
+pytestmark = pytest.mark.cuda_sources
 
 SOURCES = {
     name: module.SOURCE

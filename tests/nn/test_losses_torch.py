@@ -11,6 +11,8 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+
+pytestmark = pytest.mark.torch
 G = torch.nn.functional
 
 LABELS = [[1, -100, 2], [-100, -100, -100], [0, 0, 0], [2, 0, -100]]

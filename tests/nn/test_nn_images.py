@@ -15,6 +15,8 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn, optim
 
+pytestmark = pytest.mark.products
+
 CONVOLUTIONS = {
     "Conv1d": nn.Conv1d,
     "Conv2d": nn.Conv2d,

@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing t
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (imports torch)
 
+pytestmark = pytest.mark.torch
+
 SHARED = [layer for layer in LAYERS if not isinstance(layer.torch, str)]
 
 

@@ -30,6 +30,8 @@ from tinygrad_adam.errors import (
     TinygradAdamError,
 )
 
+pytestmark = pytest.mark.versions
+
 PRIMITIVES = dict(REGISTERED)  # before examples in docstrings, when they run, add theirs
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

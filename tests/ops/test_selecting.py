@@ -15,7 +15,8 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, ops
 from tinygrad_adam.kernels import reference
-from tinygrad_adam.kernels.cpu import elementwise as cpu
+
+cpu = pytest.importorskip("tinygrad_adam.kernels.cpu.elementwise", reason="Numba is not installed")
 
 KERNELS = ("fast", "reference")
 LARGE = cpu._FEW + 3

@@ -12,6 +12,8 @@ import tinygrad_adam.nn.functional as F
 from tinygrad_adam import ops
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+
+pytestmark = pytest.mark.torch
 G = torch.nn.functional
 
 INF, NAN = math.inf, math.nan

@@ -8,6 +8,8 @@ from cases import CASES, outputs_of, value_and_gradients, weighted
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
+pytestmark = pytest.mark.torch
+
 SHARED = [case for case in CASES if callable(case.torch)]
 
 

@@ -13,6 +13,8 @@ import tinygrad_adam as tg
 from tinygrad_adam.engine.graph import PRIMITIVES
 from tinygrad_adam.errors import DTypeError, OptionError, ShapeError, TinygradAdamError
 
+pytestmark = pytest.mark.products
+
 
 def ones(*shape):
     return tg.tensor(np.ones(shape))

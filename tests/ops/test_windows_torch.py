@@ -10,6 +10,8 @@ import pytest
 import tinygrad_adam as tg
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+
+pytestmark = pytest.mark.torch
 F = torch.nn.functional
 
 

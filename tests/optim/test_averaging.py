@@ -80,6 +80,7 @@ needs_torch = pytest.mark.skipif(
 )
 
 
+@pytest.mark.torch
 @needs_torch
 def test_polyak_against_pytorch():
     import torch
@@ -97,6 +98,7 @@ def test_polyak_against_pytorch():
             np.testing.assert_allclose(found, right.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.torch
 @needs_torch
 def test_the_exponential_average_against_pytorch():
     """PyTorch's recursion from zeros, divided by 1 - decay^t, is ours."""

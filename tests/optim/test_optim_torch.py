@@ -11,6 +11,8 @@ from tinygrad_adam import nn, optim
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
+pytestmark = pytest.mark.torch
+
 STEPS = 1000
 IN_NETWORKS = 250  # steps, most of whose time goes into what is differentiated
 TOLERANCE = 1e-10

@@ -12,6 +12,8 @@ from schedule_cases import CASES, LRS, STEPS, two_groups
 from tinygrad_adam import optim
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+
+pytestmark = pytest.mark.torch
 lib = torch.optim.lr_scheduler
 
 

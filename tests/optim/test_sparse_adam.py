@@ -110,6 +110,7 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_it_follows_pytorch(options, kernels, torch):

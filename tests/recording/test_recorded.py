@@ -19,6 +19,8 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn, optim
 
+pytestmark = pytest.mark.products
+
 
 def counted(function):
     """Return a function that counts its calls in ``.calls``."""

@@ -9,6 +9,8 @@ import tinygrad_adam as tg
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.torch
+
 A, B = np.array([1.5, 0.5]), np.array([0.7, 2.0])
 TENSORS = {
     "tinygrad_adam": lambda values: tg.tensor(values, requires_grad=True),

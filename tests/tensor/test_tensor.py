@@ -17,6 +17,8 @@ import tinygrad_adam as tg
 from tinygrad_adam import errors
 from tinygrad_adam.tensor.random import generator, get_state, random_key, set_state
 
+pytestmark = pytest.mark.versions
+
 
 def leaf(*values, dtype=np.float64):
     return tg.tensor(np.array(values, dtype=dtype), requires_grad=True)

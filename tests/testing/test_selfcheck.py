@@ -352,6 +352,7 @@ def test_what_is_measured(monkeypatch):
     assert told[1:3] == ["W1", "Adam alone, 10^3 parameters"]
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_others_are_measured_in_one_run_with_ours(monkeypatch):
     pytest.importorskip("torch")

@@ -29,6 +29,8 @@ from tinygrad_adam.optim import OPTIMIZERS
 from tinygrad_adam.training import Entry, Outcome, Result, Run, RunConfig, compare, process_pool
 from tinygrad_adam.training.many import comparison, curves, trial
 
+pytestmark = [pytest.mark.products, pytest.mark.versions]
+
 TINY = {"model": "mlp:6", "epochs": 2, "batch_size": 512}
 OPTIONS = ("--model", "mlp:6", "--epochs", 2, "--batch-size", 512)
 THREE = ("--optimizer", "adam", "--optimizer", "momentum", "--optimizer", "nesterov:lr=0.2")

@@ -16,6 +16,8 @@ from tinygrad_adam.errors import OptionError
 from tinygrad_adam.training import Sweep, Trainer, lr_find
 from tinygrad_adam.training.many.lr_finder import WINDOW
 
+pytestmark = pytest.mark.versions
+
 
 class Bowl(nn.Module):
     """Its loss is half the square of its one parameter."""

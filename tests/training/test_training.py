@@ -53,6 +53,8 @@ from tinygrad_adam.training import (
 )
 from tinygrad_adam.training.checkpoint import checksum
 
+pytestmark = [pytest.mark.products, pytest.mark.versions]
+
 # --- The loop ----------------------------------------------------------------------------
 
 
@@ -805,6 +807,7 @@ def test_foreign_files(tmp_path, victim):
     assert "Module.load" in refused(victim, tmp_path / "weights")
 
 
+@pytest.mark.torch
 def test_a_torch_file(tmp_path, victim):
     torch = pytest.importorskip("torch")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "model.pt")

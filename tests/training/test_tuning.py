@@ -24,6 +24,8 @@ from tinygrad_adam.training import RunConfig, Search, parse_space, plot_search, 
 from tinygrad_adam.training.many import search as search_module
 from tinygrad_adam.training.many import space
 
+pytestmark = pytest.mark.versions
+
 CONFIG = RunConfig(model="mlp:6", epochs=1, batch_size=512, settings={"lr": 0.01})
 OPTIONS = ("--model", "mlp:6", "--epochs", 1, "--batch-size", 512)
 GRID = {"lr": [0.001, 0.01, 0.1], "beta1": [0.5, 0.9]}
