@@ -1,4 +1,4 @@
-"""Train a small network on the digits that ship with the package; the whole loop is written out.
+"""Train a small network on the digits that ship with the package, with an explicit training loop.
 
 It takes a few seconds. Run it with:
 

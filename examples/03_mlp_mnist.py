@@ -1,8 +1,8 @@
 """Train a network on MNIST with the Trainer: validation, a schedule, checkpoints.
 
-The images are fetched once, or read from the folder that TINYGRAD_ADAM_DATA names. The best
-checkpoint and a picture of the curves are left in the folder of --out.
-An epoch takes some seconds. Run it with:
+The images are downloaded once, or read from the folder given by TINYGRAD_ADAM_DATA. The best
+checkpoint and a picture of the curves are saved in the folder given by --out.
+An epoch takes a few seconds. Run it with:
 
     python examples/03_mlp_mnist.py
 """

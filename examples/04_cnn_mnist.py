@@ -1,8 +1,8 @@
-"""Train a convolutional network on MNIST: about 99 of 100 digits right after five epochs.
+"""Train a convolutional network on MNIST to about 99 % accuracy in five epochs.
 
-The images are fetched once, or read from the folder that TINYGRAD_ADAM_DATA names. They stay bytes in
-memory; each batch becomes floats on its way to the network. An epoch takes half a minute or more on
-two cores, and is told of when it ends. Run it with:
+The images are downloaded once, or read from the folder given by TINYGRAD_ADAM_DATA. They stay bytes in
+memory; each batch is converted to floats when it is loaded. An epoch takes half a minute or more on
+two cores, and is reported when it ends. Run it with:
 
     python examples/04_cnn_mnist.py
 """

@@ -1,7 +1,7 @@
-"""See the graph that a backward pass walks: as a text, and as pictures to unfold.
+"""Show the graph of a backward pass, as text and as pictures that unfold.
 
-Draws a neuron of scalars with its values and gradients, and a small convolutional network with a residual
-block, folded by module and unfolded. In a browser, a click on a module shows what is inside. Run it with:
+Draws a scalar neuron with its values and gradients, and a small convolutional network with a residual
+block, folded by module and unfolded. In a browser, click a module to see its contents. Run it with:
 
     python examples/05_see_the_graph.py --out graphs
 """
@@ -25,7 +25,7 @@ def scalar(value):
     return tg.tensor(value, dtype=np.float64, device=args.device, requires_grad=True)
 
 
-# A neuron: o = tanh(x1 w1 + x2 w2 + b). The variables give their names to the picture.
+# A neuron: o = tanh(x1 w1 + x2 w2 + b). The picture uses the names of the variables.
 x1, x2 = scalar(2.0), scalar(0.0)
 w1, w2 = scalar(-3.0), scalar(1.0)
 b = scalar(6.8813735870195432)
@@ -37,7 +37,7 @@ o = n.tanh()
 print(o.explain())
 tg.draw(o).save(args.out / "neuron.svg")
 
-# What the text says is what backward() does.
+# The gradients in the text equal those of backward().
 gradients = {leaf.name: leaf.gradient.value for leaf in o.explain().leaves}
 o.backward()
 for name, leaf in {"x1": x1, "x2": x2, "w1": w1, "w2": w2, "b": b}.items():
@@ -45,7 +45,7 @@ for name, leaf in {"x1": x1, "x2": x2, "w1": w1, "w2": w2, "b": b}.items():
 
 
 class Block(nn.Module):
-    """Two convolutions beside a way around them."""
+    """Two convolutions with a skip connection around them."""
 
     def __init__(self, channels):
         super().__init__()
@@ -53,7 +53,7 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x):
-        """Add the way through to the way around."""
+        """Add the input to the output of the convolutions."""
         h = F.relu(self.conv1(x))
         return F.relu(self.conv2(h) + x)
 
@@ -64,13 +64,13 @@ model = nn.Sequential(*stem, Block(8), nn.Flatten(), nn.Linear(8 * 7 * 7, 10)).t
 images = tg.randn(32, 1, 14, 14, device=args.device)
 labels = np.arange(32) % 10
 
-# Inside the block every operation remembers its line and its module.
+# Inside this block, every operation records its source line and its module.
 with tg.tracing():
     loss = F.cross_entropy(model(images), labels)
 tg.draw(loss).save(args.out / "network.svg")
-tg.draw(loss, unfold=9).save(args.out / "unfolded.svg")  # all that is less than nine levels deep
+tg.draw(loss, unfold=9).save(args.out / "unfolded.svg")  # all modules less than nine levels deep
 
-print("\nWhat keeps most memory for the way back:")
+print("\nThe operations that keep the most memory for the backward pass:")
 for step in loss.explain().largest(3):
     print(f"  {step.kept_bytes:>9,} bytes  {step.operation:<12} {step.call.path:<8} {step.line}")
 print(f"\nThe pictures are in {args.out}.")

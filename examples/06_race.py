@@ -1,8 +1,8 @@
-"""Let optimizers race: on a function that is known for its valley, and on the loss of a network.
+"""Race optimizers on a function known for its valley, and on the loss of a network.
 
-The first race is on Beale's function, with the best learning rate for each; the table tells who gets
-to the minimum, the picture how. The second is on a plane through the weights of a small network: one
-direction leads from the trained weights to those that training began with, the other is random. Run it with:
+The first race is on Beale's function, with the best learning rate for each optimizer; the table shows
+which ones reach the minimum, the picture how. The second is on a plane through the weights of a small
+network: one direction leads from the trained to the initial weights, the other is random. Run it with:
 
     python examples/06_race.py --out races
 """
@@ -30,7 +30,7 @@ race = explain.race("beale", ["sgd", "momentum", "adagrad", "rmsprop", "adam"], 
 show(race)
 explain.save_race(race, folder / "beale.png")  # .gif or .html for an animation
 
-# What the arrows of the picture are: Adam's first step, from the record.
+# The numbers behind the arrows in the picture: Adam's first step, from the record.
 adam = race.trajectories[-1]
 print("Adam's first gradient", adam.gradients[0], "and step", adam.steps[0])
 lr = adam.entry.settings["lr"]

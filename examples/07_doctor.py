@@ -1,6 +1,6 @@
-"""A training that fails in three ways: the doctor says what is wrong, and the mended one learns.
+"""A training run that fails in three ways: the doctor diagnoses it, and the repaired run learns.
 
-The broken loop forgets to clear the gradients, applies softmax before a loss that does so itself, and
+The broken loop forgets to clear the gradients, applies softmax before a loss that already does, and
 starts from weights that put most tanh units at the flat ends of their curve. Run it with:
 
     python examples/07_doctor.py
@@ -21,7 +21,7 @@ train = data.TensorDataset(*digits.arrays("train"))
 
 
 def build(scale):
-    """A network of two layers; `scale` makes the weights of the first one larger."""
+    """Build a network of two layers; `scale` multiplies the weights of the first one."""
     tg.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 10)).to(device)
     with tg.no_grad():

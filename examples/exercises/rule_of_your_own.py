@@ -1,10 +1,10 @@
-"""Exercise: an operation of your own, with its rules.
+"""Exercise: write a custom operation with its rules.
 
-Make the primitive ``y = tanh(x * w)``, where w has an entry for each column of x and is spread over its
-rows. Write the rule for x and the rule for w: each is given what it names, and returns g times the
-derivative. `tg.testing.grade` says whether they are right.
+Define the primitive ``y = tanh(x * w)``, where w has an entry for each column of x and is broadcast over the
+rows. Write the rule for x and the rule for w: each receives the values that its parameters name, and returns
+g times the derivative. `tg.testing.grade` checks whether they are right.
 
-Here is a right answer, and three that are not, with what each is told.
+This file contains a correct answer and three wrong ones, and prints the grade of each.
 """
 
 import tinygrad_adam as tg
@@ -36,7 +36,7 @@ def input_for_output(xp, x, w):
 
 @tg.primitive(
     x=lambda g, y, w: g * (1 - y**2) * w,
-    w=lambda g, y, x: (g * (1 - y**2) * x)[0],  # one row of many: w was used in all of them
+    w=lambda g, y, x: (g * (1 - y**2) * x)[0],  # takes only one row, but w was used in all of them
 )
 def first_row_only(xp, x, w):
     return xp.tanh(x * w)

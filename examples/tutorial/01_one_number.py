@@ -3,10 +3,10 @@
 =============
 
 Training a network means making one number, the *loss*, small by changing other numbers, the *weights*.
-We begin with a single weight. All that comes later is here already: a slope, and steps downhill.
+We begin with a single weight. It already contains everything that comes later: a slope, and steps downhill.
 
 You need Python, NumPy and what you remember of school calculus. Run this file as it is, or paste it
-piece by piece into a notebook, and change numbers: nothing can break.
+piece by piece into a notebook, and change the numbers: you cannot break anything.
 """
 
 import matplotlib.pyplot as plt
@@ -24,9 +24,9 @@ def loss(w):
 # %%
 # A slope, by its definition
 # --------------------------
-# The derivative ``f'(w)`` says by how much the loss changes when ``w`` changes a little, for each unit of
-# change. Take the definition at its word: go to the right by a little ``h``, see how far the loss went up,
-# and divide. The derivative is what ``(f(w + h) - f(w)) / h`` comes to as ``h`` goes to zero.
+# The derivative ``f'(w)`` says how much the loss changes, per unit of change, when ``w`` changes a little.
+# Take the definition literally: move to the right by a small ``h``, see how far the loss went up,
+# and divide. The derivative is the limit of ``(f(w + h) - f(w)) / h`` as ``h`` goes to zero.
 
 
 def forward_difference(f, w, h):
@@ -43,13 +43,13 @@ for h in (1.0, 0.1, 0.01, 0.001):
     print(f"h = {h:<6} forward {forward:.7f}   central {central:.7f}")
 
 # %%
-# Both settle at about -0.0161. Going to both sides is better: the error shrinks with ``h**2`` instead of
+# Both approach about -0.0161. Going to both sides is better: the error shrinks like ``h**2`` instead of
 # ``h``.
 #
 # A slope, by the rules
 # ---------------------
-# The rules of calculus give the limit itself: the derivative of ``w**2`` is ``2 * w``, that of ``sin`` is
-# ``cos``, and a sum has the sum of the derivatives.
+# The rules of calculus give the limit itself: the derivative of ``w**2`` is ``2 * w``, the derivative of
+# ``sin`` is ``cos``, and the derivative of a sum is the sum of the derivatives.
 
 
 def slope(w):
@@ -59,7 +59,7 @@ def slope(w):
 print(f"by the rules: {slope(w):.12f}")
 
 # %%
-# Now we can see how good the differences were. Is a smaller ``h`` always better?
+# Now we can see how accurate the differences were. Is a smaller ``h`` always better?
 
 h = 10.0 ** np.arange(-13, 0.5, 0.5)
 errors = {
@@ -77,14 +77,15 @@ assert min(errors["central"]) < min(errors["forward"]) < 1e-7
 assert errors["central"][0] > 1e-5  # h = 1e-13
 
 # %%
-# To the right the formula is to blame: the curve bends within ``h``. To the left it is the computer: it
+# On the right, the formula is to blame: the curve bends within ``h``. On the left, it is the computer: it
 # keeps 16 digits, and ``f(w + h) - f(w)`` loses most of them when the two are nearly equal. So differences
-# are a check, never the way to train: inexact, and with a million weights a million times the work.
+# are good for checking, but not for training: they are inexact, and a million weights mean a million times
+# the work.
 #
 # A slope, from the tape
 # ----------------------
-# The package applies the rules for us. Mark ``w`` as something to differentiate by, compute the loss as
-# usual, and every operation is noted down, as on a tape. ``backward()`` reads the tape from its end.
+# The package applies the rules for us. Mark ``w`` as requiring a gradient and compute the loss as
+# usual: every operation is recorded, as on a tape. ``backward()`` reads the tape from its end.
 
 w = tg.tensor(2.0, dtype="float64", requires_grad=True)
 y = loss(w)
@@ -93,8 +94,8 @@ print(f"loss {y.item():.6f}, slope from the tape {w.grad.item():.12f}")
 assert abs(w.grad.item() - slope(2.0)) < 1e-15
 
 # %%
-# The same number as by the rules, to the last digit or so: the tape holds no approximation. How it does
-# that is the matter of the next two chapters. First we use it.
+# The same number as by the rules, to the last digit or so: the tape involves no approximation. The next
+# two chapters explain how it works. First we use it.
 #
 # Downhill
 # --------
@@ -132,14 +133,14 @@ assert abs(ends[6.8] - 3.8375) < 1e-3
 # %%
 # Steps are long on the slopes and short near the bottom, though ``lr`` stays the same. And descent finds
 # *a* valley, not the deepest one: from 2.0, almost on the ridge, it went right, though the left valley is
-# deeper. It knows nothing but the slope under its feet.
+# deeper. All it ever sees is the slope at its current position.
 #
 # How long may a step be?
 # -----------------------
-# On the bowl ``f(w) = w**2`` with slope ``2 * w``, a step makes ``w - lr * 2 * w = (1 - 2 * lr) * w``. So
+# On the bowl ``f(w) = w**2`` with slope ``2 * w``, a step gives ``w - lr * 2 * w = (1 - 2 * lr) * w``. So
 # each step multiplies ``w`` by ``1 - 2 * lr``, and everything follows from this one factor.
 
-for lr, what in ((0.1, "creeps"), (0.5, "there in one step"), (0.9, "jumps to and fro"), (1.05, "explodes")):
+for lr, what in ((0.1, "creeps"), (0.5, "there in one step"), (0.9, "oscillates"), (1.05, "explodes")):
     w = 1.0
     path = []
     for _ in range(4):
@@ -151,7 +152,7 @@ assert abs(w) > 1
 # %%
 # In a valley with second derivative ``c`` the factor is ``1 - lr * c``: descent converges as long as
 # ``lr < 2 / c``, and ``1 / c`` is best. A loss of two weights has a narrow direction and a wide one, and
-# one ``lr`` for both. That is the trouble that momentum (chapter 5) and Adam (chapter 7) are made for.
+# only one ``lr`` for both. That is the problem that momentum (chapter 5) and Adam (chapter 7) address.
 #
 # Exercises
 # ---------
@@ -161,13 +162,14 @@ assert abs(w) > 1
 # 2. Write one step of gradient descent as a function ``update(p, g, state, lr)``, which takes a weight, its
 #    slope and a dict that we do not need yet, and returns the new weight.
 #    ``print(tg.testing.grade(update, reference="sgd"))`` tells you whether it is right.
-# 3. Our curve has a ridge between its two valleys. From which starts between -1.3 and 3.8 does descent end
-#    in the left valley? Predict it from the slope, then try.
+# 3. Our curve has a ridge between its two valleys. From which starting points between -1.3 and 3.8 does
+#    descent end in the left valley? Predict it from the slope, then try.
 
 # %%
 # Solutions
 # ---------
-# **1.** By the product rule, ``exp(-w) - w * exp(-w) = (1 - w) * exp(-w)``. Tape and difference agree:
+# **1.** By the product rule, ``exp(-w) - w * exp(-w) = (1 - w) * exp(-w)``. The tape and the difference
+# agree:
 
 w = tg.tensor(0.3, dtype="float64", requires_grad=True)
 (w * tg.exp(-w)).backward()
@@ -178,8 +180,8 @@ assert abs(w.grad.item() - by_rule) < 1e-12
 assert abs(by_difference - by_rule) < 1e-9
 
 # %%
-# **2.** One line. The grader takes eight steps with it, next to the package's own, on gradients chosen to
-# tell mistakes apart.
+# **2.** One line. The grader takes eight steps with it and with the package's own optimizer, on gradients
+# chosen to distinguish mistakes.
 
 
 def update(p, g, state, lr):
@@ -198,7 +200,7 @@ print(uphill)
 assert uphill.kinds == ("flipped sign",)
 
 # %%
-# **3.** Descent goes left where the slope is positive. The ridge is where the slope changes from positive
+# **3.** Descent goes left where the slope is positive. At the ridge, the slope changes from positive
 # to negative; halving the interval forty times finds it.
 
 left, right = -1.0, 3.0

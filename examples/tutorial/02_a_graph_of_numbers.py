@@ -2,8 +2,8 @@
 2. A graph of numbers
 =====================
 
-A loss is made of thousands of small operations. Each is easy to differentiate by itself. The *chain rule*
-puts the small slopes together, and *backpropagation* is the chain rule done in a clever order. In this
+A loss is made of thousands of small operations. Each is easy to differentiate on its own. The *chain rule*
+combines the small slopes, and *backpropagation* is the chain rule applied in a clever order. In this
 chapter we do it by hand once, and then write an engine of forty lines that does it for us.
 """
 
@@ -20,8 +20,8 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 # %%
 # One neuron, by hand
 # -------------------
-# A neuron with one input computes ``w * x + b``. It should answer ``t``, and the loss is the square of what
-# it misses. Take it apart, so that each line is a single operation:
+# A neuron with one input computes ``w * x + b``. It should output ``t``, and the loss is the squared
+# error. Take it apart, so that each line is a single operation:
 
 w, x, b, t = 2.0, 3.0, 1.0, 5.0
 p = w * x
@@ -32,10 +32,10 @@ print(f"p = {p}, q = {q}, r = {r}, loss = {loss}")
 
 # %%
 # Now back, from the last line to the first. Write ``dr`` for the slope of the loss with respect to ``r``,
-# and so on: by how much the loss changes when this number changes a little. Each line multiplies what it
-# was handed by its own slope, and hands that on.
+# and so on: how much the loss changes when this number changes a little. Each line multiplies the slope it
+# receives by its own slope, and passes the product on.
 
-dloss = 1.0  # the loss changes as itself
+dloss = 1.0  # the slope of the loss with respect to itself
 dr = dloss * 2 * r  # loss = r**2
 dq = dr * 1  # r = q - t
 dt = dr * -1
@@ -46,29 +46,29 @@ dx = dp * w
 print(f"dw = {dw}, db = {db}, dx = {dx}, dt = {dt}")
 
 # %%
-# Check one of them by a difference: with ``w`` larger by 0.001, the loss should grow by about 12 times
-# that.
+# Check one of them by a difference: if ``w`` grows by 0.001, the loss should grow by about 12 times
+# as much.
 
 print(f"{((2.001 * x + b - t) ** 2 - loss) / 0.001:.3f}")
 assert (dw, db, dx, dt) == (12.0, 4.0, 8.0, -4.0)
 
 # %%
 # Two things to notice. Every line was needed *twice*: forward for its value, backward for its slope, which
-# uses the values again (``r``, ``x``, ``w``). So they have to be kept. And one walk back gave the slopes of
-# *all* four numbers. By differences we would have needed a forward pass for each.
+# uses the values again (``r``, ``x``, ``w``). So they have to be kept. And one backward pass gave the slopes
+# of *all* four numbers. With differences we would have needed a forward pass for each.
 #
 # A number used more than once
 # ----------------------------
 # In ``y = a * a + a`` the number ``a`` is used three times. When it changes, ``y`` changes through each of
-# the uses, and the changes add up: ``a + a + 1``. So a number *adds up* what its uses hand back, and it may
-# hand it on only when all of them have. The walk must visit the users first.
+# these uses, and the changes add up: ``a + a + 1``. So a number *adds up* the slopes from all its uses, and
+# may pass the sum on only when it is complete. The walk must visit the uses first.
 #
-# An order that always works costs nothing: count the numbers as they are made. Whoever uses a number is
-# made after it, so walk from the highest count to the lowest.
+# An order that always works costs nothing: number the values as they are created. A result is created after
+# its inputs, so walk from the highest number to the lowest.
 #
 # An engine of forty lines
 # ------------------------
-# A ``Value`` is a number that remembers what it was made from, and with what slopes.
+# A ``Value`` is a number that remembers its inputs and the slopes with respect to them.
 
 
 class Value:
@@ -120,7 +120,7 @@ def as_value(x):
 
 
 # %%
-# That is all of backpropagation. The neuron again, and ``a * a + a``:
+# That is all there is to backpropagation. The neuron again, and ``a * a + a``:
 
 w, x, b = Value(2.0, name="w"), Value(3.0, name="x"), Value(1.0, name="b")
 loss = (w * x + b + -5.0) ** 2
@@ -132,7 +132,7 @@ print(f"the slope of a * a + a at 3: {a.grad}")
 assert (w.grad, b.grad, x.grad, a.grad) == (12.0, 4.0, 8.0, 7.0)
 
 # %%
-# Here is the graph that ``loss`` remembers. Each edge carries a slope. Follow ``grad`` from the right end
+# Here is the graph stored in ``loss``. Each edge carries a slope. Follow ``grad`` from the right end
 # back to ``w``: 1, times 4, times 1, times 1, times 3.
 
 
@@ -168,7 +168,7 @@ plt.show()
 # Against the package
 # -------------------
 # Now a tangle in which nearly everything is used more than once. The same function runs on our Values and
-# on the package's Tensors, for both know ``+``, ``*`` and ``**``.
+# on the package's Tensors, because both define ``+``, ``*`` and ``**``.
 
 
 def tangle(a, b):
@@ -186,9 +186,9 @@ for mine, other in zip(ours, theirs, strict=True):
     assert abs(mine.grad - other.grad.item()) < 1e-14
 
 # %%
-# And depth is no trouble: there is no recursion in ``history``. The package's engine (``engine/backward.py``)
-# walks its graph in just this way; what it adds is arrays, and that a slope is computed only on the way
-# back.
+# And depth is no problem: there is no recursion in ``history``. The package's engine (``engine/backward.py``)
+# walks its graph in the same way. It adds arrays, and it computes the slopes only during the backward
+# pass.
 
 deep = start = Value(1.0)
 for _ in range(20_000):
@@ -200,7 +200,7 @@ assert start.grad == 1.0
 # %%
 # Forty lines learn XOR
 # ---------------------
-# Four points, and the answer is 1 where exactly one input is: no straight line parts them. Three neurons
+# Four points, and the answer is 1 if exactly one input is 1: no straight line separates them. Three neurons
 # with ``tanh`` and one that adds them up can. Gradient descent on thirteen weights:
 
 rng = random.Random(1)
@@ -235,13 +235,13 @@ plt.show()
 # Exercises
 # ---------
 # 1. Give the engine an ``exp`` method, and check ``exp(a * a)`` at 0.5 against the package.
-# 2. In ``backward``, write ``=`` for ``+=``. What does the engine now say about ``a * a + a`` at 3, and
+# 2. In ``backward``, replace ``+=`` by ``=``. What does the engine now return for ``a * a + a`` at 3, and
 #    why?
 
 # %%
 # Solutions
 # ---------
-# **1.** The slope of ``exp`` is its own output. So keep that, and forget the input:
+# **1.** The slope of ``exp`` is its own output, so keep the output instead of the input:
 
 
 def exp(value):
@@ -257,8 +257,8 @@ assert abs(a.grad - other.grad.item()) < 1e-14
 assert abs(a.grad - 2 * 0.5 * math.exp(0.25)) < 1e-14
 
 # %%
-# **2.** Only the last word counts. The product is visited last, and of its two uses of ``a`` the second one
-# overwrites the first: 3, where 3 + 3 + 1 is right.
+# **2.** Only the last assignment counts. The product is visited last, and the second of its two uses of
+# ``a`` overwrites the first: 3, where 3 + 3 + 1 is right.
 
 
 class Forgetful(Value):

@@ -3,7 +3,8 @@
 =========
 
 A network has millions of numbers, and a graph with a node for each would be slow. So let a node hold a whole
-array. What is the slope of an array by an array? A table, the *Jacobian*. Backpropagation never builds it.
+array. What is the slope of one array with respect to another? It is a table, the *Jacobian*, and
+backpropagation never builds it.
 """
 
 import itertools
@@ -19,7 +20,7 @@ rng = np.random.default_rng(0)
 # The table of all slopes
 # -----------------------
 # Let ``y = f(x)`` with 4 numbers in and 3 out. Entry ``(i, j)`` of the Jacobian says how ``y[i]`` changes
-# with ``x[j]``. A row belongs to one output, and one walk back from that output gives the row.
+# with ``x[j]``. A row belongs to one output, and one backward pass from that output gives the row.
 
 
 def jacobian(f, x):
@@ -55,14 +56,14 @@ assert np.allclose(tables["y = tanh(x)"], np.diag(1 - np.tanh(x) ** 2))
 assert (tables["y = sum(x)"] == 1).all()
 
 # %%
-# Each kind of operation has its pattern. A matrix product has the matrix itself. An elementwise function
-# has a diagonal: ``y[i]`` depends on ``x[i]`` alone. A sum has a row of ones. Spreading ``x`` over three
-# rows has the identity three times, one below the other.
+# Each kind of operation has its pattern. The Jacobian of a matrix product is the matrix itself. An
+# elementwise function gives a diagonal: ``y[i]`` depends on ``x[i]`` alone. A sum gives a row of ones.
+# Broadcasting ``x`` over three rows gives three identity matrices, one below the other.
 #
 # A vector times the table
 # ------------------------
-# The loss is a single number. So a node is handed ``g``, the gradient of the loss with respect to its
-# output, which has the output's shape, and must hand on ``g @ J``, which has the input's. That is a
+# The loss is a single number. So a node receives ``g``, the gradient of the loss with respect to its
+# output, which has the output's shape, and must pass on ``g @ J``, which has the input's. That is a
 # *vector-Jacobian product*, and the pattern makes it cheap:
 #
 # =========================  ===============================  =====================
@@ -70,8 +71,8 @@ assert (tables["y = sum(x)"] == 1).all()
 # =========================  ===============================  =====================
 # ``y = W @ x``              ``W.T @ g``                      as many as forward
 # ``y = tanh(x)``            ``g * (1 - y**2)``               2 for each entry
-# ``y = sum(x)``             ``g``, spread over ``x``         none
-# ``y = x`` spread           ``g``, summed over the copies    none
+# ``y = sum(x)``             ``g``, broadcast over ``x``      none
+# ``y = x`` broadcast        ``g``, summed over the copies    none
 # =========================  ===============================  =====================
 
 g = rng.standard_normal(3)
@@ -83,14 +84,14 @@ print("g @ J      ", (g @ tables["y = tanh(x)"]).round(4))
 print("g * (1-y²) ", (g * (1 - np.tanh(x) ** 2)).round(4))
 
 # %%
-# For a thousand entries the diagonal table has a million numbers, all but a thousand of them zero. Nobody
-# makes it.
+# For a thousand entries, the diagonal Jacobian has a million numbers, all but a thousand of them zero. There
+# is no need to build it.
 #
 # Why backward?
 # -------------
-# A network is a chain of operations, and its Jacobian the product of theirs: ``J3 @ J2 @ J1``. The result
-# is the same whichever product is done first. The work is not. Count multiplications for layers of 1000
-# numbers and a loss of one:
+# A network is a chain of operations, and its Jacobian is the product of theirs: ``J3 @ J2 @ J1``. The result
+# is the same whichever product is computed first. The amount of work is not. Count the multiplications for
+# layers of 1000 numbers and a scalar loss:
 
 sizes = [1000, 1000, 1000, 1]  # x, two hidden layers, the loss
 
@@ -106,19 +107,20 @@ print(f"from the input forward: {forward:>13,}")
 assert forward > 400 * backward
 
 # %%
-# From the loss back there is always a single row on the left: vector times matrix. From the input forward
-# there is a whole matrix, a column for each weight. One loss and many weights: *reverse mode* wins, the
-# more so the more weights there are. (With one weight and many outputs it is the other way round.)
+# From the loss back, there is always a single row on the left: vector times matrix. From the input forward,
+# there is a whole matrix, with a column for each weight. With one loss and many weights *reverse mode* wins,
+# and the more weights, the larger its advantage. (With one weight and many outputs it is the other way
+# round.)
 #
 # Spreading, undone
 # -----------------
-# NumPy spreads small arrays: a bias of shape ``(4,)`` is added to all rows of a batch. Each copy of the
-# bias changed the loss, so its gradient is the *sum* over the copies. Which axes were spread can be read
-# off the two shapes:
+# NumPy *broadcasts* small arrays: it adds a bias of shape ``(4,)`` to every row of a batch. Each copy of the
+# bias affects the loss, so its gradient is the *sum* over the copies. The two shapes show which axes
+# were broadcast:
 
 
 def unbroadcast(g, shape):
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))  # axes that were put in front
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))  # axes that were prepended
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
     return g.sum(axis=stretched, keepdims=True)
 
@@ -127,16 +129,16 @@ for shape in ((4,), (3, 1), (1, 4), (1, 1), (), (3, 4)):
     small = tg.tensor(rng.standard_normal(shape), requires_grad=True)
     ((small + np.zeros((3, 4))) * G).sum().backward()
     assert np.allclose(unbroadcast(G, shape), small.grad.numpy())
-    print(f"{shape!s:>7} spread to (3, 4): the gradients agree")
+    print(f"{shape!s:>7} broadcast to (3, 4): the gradients agree")
 
 # %%
-# The package does this in one place, ``fit`` in ``engine/backward.py``; no rule needs to mention it.
+# The package does this in a single place, ``fit`` in ``engine/backward.py``; no rule needs to mention it.
 #
 # An operation of our own
 # -----------------------
-# In the package an operation is one definition: forward, and for each input a rule that is given ``g`` and
-# whatever else it names. Here is *softplus*, a smooth ReLU. Its slope is ``1 - exp(-y)``, from the output
-# ``y``.
+# In the package, an operation is one definition: the forward function, and for each input a rule that
+# receives ``g`` and any other values that it names. Here is *softplus*, a smooth ReLU. In terms of the output
+# ``y``, its slope is ``1 - exp(-y)``.
 
 
 @tg.primitive(x=lambda g, y, xp: g * (1 - xp.exp(-y)))
@@ -157,8 +159,9 @@ ax.legend()
 plt.show()
 
 # %%
-# ``gradcheck`` compares with central differences along random directions. ``tg.testing.grade`` does the
-# same, tries more shapes, and says in words what is wrong. Suppose we had forgotten the chain rule's ``g``:
+# ``gradcheck`` compares the gradient with central differences along random directions. ``tg.testing.grade``
+# does the same, tries more shapes, and explains what is wrong. Suppose we had forgotten the chain rule's
+# ``g``:
 
 
 @tg.primitive(x=lambda y, xp: 1 - xp.exp(-y))
@@ -176,14 +179,14 @@ assert not tg.testing.grade(forgetful).passed
 # 1. A layer computes ``x @ W.T + b`` for a batch ``x`` of shape ``(n, in)``, ``W`` of shape ``(out, in)``.
 #    Write it as a primitive with three rules. (Shapes leave you little choice.) Let ``tg.testing.grade``
 #    check it with ``inputs=[(5, 4), (3, 4), (3,)]``.
-# 2. ``logsumexp(x) = log(sum(exp(x)))`` is a smooth maximum. What is its gradient? Write the rule from
-#    ``x`` and ``y``, without a division. What do the entries of the gradient add up to?
+# 2. ``logsumexp(x) = log(sum(exp(x)))`` is a smooth maximum. What is its gradient? Write the rule in terms of
+#    ``x`` and ``y``, without a division. What is the sum of the entries of the gradient?
 
 # %%
 # Solutions
 # ---------
-# **1.** Each weight met one entry of ``x`` in every row of the batch, hence the sum over rows within
-# ``g.T @ x``. The bias was spread over the rows; the package undoes that.
+# **1.** Each weight multiplied one entry of ``x`` in every row of the batch, hence the sum over rows in
+# ``g.T @ x``. The bias was broadcast over the rows; the package undoes that.
 
 
 @tg.primitive(
@@ -200,8 +203,8 @@ print(answer)
 assert answer.passed
 
 # %%
-# **2.** By the chain rule ``exp(x) / sum(exp(x))``, which is ``exp(x - y)``: the softmax. It adds up to 1,
-# for when all entries grow by a little, so does their maximum.
+# **2.** By the chain rule, it is ``exp(x) / sum(exp(x))``, which is ``exp(x - y)``: the softmax. Its entries
+# sum to 1: when all entries of ``x`` grow by the same amount, so does their smooth maximum.
 
 
 @tg.primitive(x=lambda g, x, y, xp: g * xp.exp(x - y))

@@ -2,8 +2,8 @@
 4. A line and a curve
 =====================
 
-Now there are data. We fit a line to points, where the right answer is known in closed form, and look at what
-every training has to decide: mean or sum, how many points at a time, and how long the steps are.
+Now we have data. We fit a line to points, where the right answer is known in closed form, and look at the
+choices that every training involves: mean or sum, how many points at a time, and how long the steps are.
 """
 
 import matplotlib.pyplot as plt
@@ -35,7 +35,7 @@ def gradient(w, rows=slice(None)):
 
 
 # %%
-# Gradient descent gets to the same place. Each step uses all points:
+# Gradient descent reaches the same point. Each step uses all the data:
 
 
 def train(lr, steps, batch=None, seed=0):
@@ -56,9 +56,9 @@ assert np.allclose(full[-1], best, atol=1e-6)
 # %%
 # Mean or sum
 # -----------
-# With the sum of the squares in place of their mean, the lowest point is the same, but every gradient is
-# ``n`` times as large. So the learning rate must be ``n`` times smaller for the same path. Whoever takes
-# the mean can change the number of points and keep ``lr``; that is why losses are means by default.
+# With the sum of the squares instead of their mean, the lowest point is the same, but every gradient is
+# ``n`` times as large. So the learning rate must be ``n`` times smaller for the same path. With the mean, you
+# can change the number of points and keep ``lr``; that is why losses are means by default.
 
 w = np.zeros(2)
 for _ in range(60):
@@ -69,10 +69,10 @@ assert np.allclose(w, full[-1])
 # %%
 # A few points at a time
 # ----------------------
-# A gradient needs a pass over all points. But the mean over a few of them, drawn at random, is nearly the
-# same, and far cheaper. That is *stochastic* gradient descent, SGD, and the few are a *batch*. Each
-# gradient is right on average. How far off is it once? As with every mean of random draws, by an amount
-# that falls with the square root of how many are drawn.
+# A gradient needs a pass over all points. But the mean over a few of them, sampled at random, is nearly the
+# same, and far cheaper. That is *stochastic* gradient descent, SGD, and the sample is a *batch*. Each
+# gradient is right on average. How far off is a single one? As with every mean of random samples, the error
+# falls with the square root of the sample size.
 
 sizes = np.array([1, 4, 16, 64, 256])
 start = np.zeros(2)
@@ -85,12 +85,12 @@ products = spread * np.sqrt(sizes)
 assert products.max() < 1.2 * products.min()
 
 # %%
-# Four times the points, half the noise: the same work buys less and less. This is why batches are small.
+# Four times the points, half the noise: extra work helps less and less. This is why batches are small.
 #
 # Noise, and what to do about it
 # ------------------------------
-# Here are three descents on the bowl: all points; batches of four; batches of four with a learning rate
-# that falls like ``1 / t``.
+# Here are three descents on the bowl: with all points; with batches of four; and with batches of four and a
+# learning rate that falls like ``1 / t``.
 
 noisy = train(lr=0.4, steps=400, batch=4)
 calmed = train(lr=lambda t: 0.4 / (1 + t / 10), steps=400, batch=4)
@@ -117,14 +117,14 @@ for title, mean in distance.items():
 assert distance["batches of 4, lr falls"] < distance["batches of 4"] / 3
 
 # %%
-# With a constant learning rate SGD comes near and then never settles: the noise of each step is as large at
-# the end as it was at the beginning, and only the way there was downhill. A falling learning rate averages
-# it away. We come back to *schedules* in chapter 9.
+# With a constant learning rate, SGD gets close but never settles: the noise of each step is as large at
+# the end as it was at the beginning, while the slope has vanished. A falling learning rate averages the noise
+# away. We come back to *schedules* in chapter 9.
 #
 # A curve is a line, too
 # ----------------------
 # Give the "line" the inputs ``x, x**2, x**3, ...`` and it bends. The package takes over from here: a layer,
-# a loss, an optimizer, and the four lines that every training has.
+# a loss, an optimizer, and the four lines of every training loop.
 
 x = np.sort(rng.uniform(-1, 1, 40))
 y = np.sin(3 * x) + 0.15 * rng.standard_normal(40)
@@ -140,9 +140,9 @@ def fit(degree, steps=3000, lr=0.3):
     losses = []
     for _ in range(steps):
         loss = nn.functional.mse_loss(model(powers), target)  # forward
-        opt.zero_grad()  # forget the gradients of the step before
-        loss.backward()  # back
-        opt.step()  # down
+        opt.zero_grad()  # clear the gradients of the previous step
+        loss.backward()  # backward
+        opt.step()  # downhill
         losses.append(loss.item())
     return model, losses
 
@@ -159,9 +159,11 @@ for degree, color, style in ((1, BLUE, "-"), (3, ORANGE, "--"), (7, GREEN, ":"))
     left.plot(fine, curve, style, color=color, label=f"degree {degree}")
     least = np.linalg.lstsq(np.stack([x**k for k in range(degree + 1)], axis=1), y)[1][0] / len(x)
     right.loglog(np.array(losses) - least, style, color=color, label=f"degree {degree}")
-    print(f"degree {degree}: loss {losses[-1]:.4f} after 3000 steps, least possible {least:.4f}")
+    print(f"degree {degree}: loss {losses[-1]:.4f} after 3000 steps, minimum {least:.4f}")
 left.set(xlabel="x", ylabel="y", title="Polynomials by gradient descent")
-right.set(xlabel="step", ylabel="loss above the least", title="More directions, slower ones", ylim=(1e-7, 10))
+right.set(
+    xlabel="step", ylabel="loss above the minimum", title="More directions, slower ones", ylim=(1e-7, 10)
+)
 left.legend()
 right.legend()
 plt.show()
@@ -169,22 +171,22 @@ plt.show()
 assert final[7] < final[3] < final[1] / 5
 
 # %%
-# The line is there after a few dozen steps; degree 7 is not there after three thousand. Its powers of ``x``
-# resemble each other, so the bowl is a long, narrow valley: steep across, almost flat along. The steepness
-# limits ``lr``, and the flat direction pays for it. The next chapter is about that valley.
+# The line has converged after a few dozen steps; degree 7 has not after three thousand. Its powers of ``x``
+# resemble each other, so the bowl is a long, narrow valley: steep across, almost flat along. The steep
+# direction limits ``lr``, and progress in the flat direction suffers. The next chapter is about that valley.
 #
 # Exercises
 # ---------
 # 1. Derive the gradient of ``mean((w * x + b - y)**2)`` with respect to ``w`` and ``b`` by hand, and
 #    compare with ``loss.backward()``.
-# 2. Memory holds only 10 points at a time, but you want the step of all 40. Add up gradients of four
-#    batches and take one step. What must ``opt.step`` divide by? Show that the weights are those of the
-#    whole batch.
+# 2. Memory holds only 10 points at a time, but you want the step for all 40. Add up the gradients of four
+#    batches and take one step. What must ``opt.step`` divide by? Show that the resulting weights equal those
+#    for the whole batch.
 
 # %%
 # Solutions
 # ---------
-# **1.** The square gives ``2 * error``, the inside ``x`` or 1, and the mean stays a mean:
+# **1.** The square contributes ``2 * error``, the inner function ``x`` or 1, and the mean stays a mean:
 
 w, b = (tg.tensor(value, dtype="float64", requires_grad=True) for value in (0.5, -0.2))
 ((w * x + b - y) ** 2).mean().backward()
@@ -194,7 +196,7 @@ print(f"by hand {by_hand[0]:.6f}, {by_hand[1]:.6f}; tape {w.grad.item():.6f}, {b
 assert np.allclose(by_hand, (w.grad.item(), b.grad.item()))
 
 # %%
-# **2.** ``backward`` adds to the gradients that are there, so four calls give the sum of four means. Divide
+# **2.** ``backward`` adds to the existing gradients, so four calls give the sum of four means. Divide
 # by four: ``opt.step(grad_scale=4)``.
 
 

@@ -2,9 +2,9 @@
 5. Momentum, and ravines
 ========================
 
-In a long, narrow valley gradient descent bounces from wall to wall and hardly moves along the floor. A ball
-would not: it gathers speed where the slope stays the same, and what pushes it to and fro cancels. That idea
-costs one more array, and it is the first half of Adam.
+In a long, narrow valley, gradient descent bounces from wall to wall and hardly moves along the floor. A ball
+does better: it gathers speed where the slope stays the same, and pushes in opposite directions cancel. That
+idea costs one more array, and it is the first half of Adam.
 """
 
 import matplotlib.pyplot as plt
@@ -18,9 +18,10 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # %%
 # A ravine
 # --------
-# Fifty times as steep across as along: ``f(x, y) = (x**2 + 50 * y**2) / 2``. The second derivatives are 1
-# and 50, and their ratio is the *condition number*. By chapter 1 the steep direction allows
-# ``lr < 2 / 50``, and the flat one then shrinks by ``1 - lr``, at best by 4 % a step.
+# Here is one that is fifty times as steep across as along: ``f(x, y) = (x**2 + 50 * y**2) / 2``. The second
+# derivatives are 1 and 50, and their ratio is the *condition number*. By chapter 1, the steep direction
+# allows ``lr < 2 / 50``, so each step multiplies the distance in the flat direction by ``1 - lr``, which
+# reduces it by at most 4 %.
 
 CURVATURE = np.array([1.0, 50.0])
 START = np.array([-10.0, 1.0])
@@ -66,17 +67,17 @@ assert max(ends[2:]) < ends[1] / 2 < ends[0] / 2
 # %%
 # The velocity
 # ------------
-# *Momentum* moves along a velocity instead of the gradient. The velocity keeps a share ``beta`` of itself
-# and takes in the new gradient:
+# *Momentum* moves along a velocity instead of the gradient. The velocity keeps a fraction ``beta`` of itself
+# and adds the new gradient:
 #
 #     ``v = beta * v + g``
 #
 #     ``w = w - lr * v``
 #
-# So it is a sum of all gradients so far, the older ones faded:
-# ``g_t + beta * g_(t-1) + beta**2 * g_(t-2) + ...``. Where gradients agree they add up to
-# ``1 + beta + beta**2 + ... = 1 / (1 - beta)`` times a single one. Where they change sign at each step they
-# cancel, to ``1 / (1 + beta)``.
+# So it is a sum of all gradients so far, in which older ones fade:
+# ``g_t + beta * g_(t-1) + beta**2 * g_(t-2) + ...``. If the gradients agree, they add up to
+# ``1 + beta + beta**2 + ... = 1 / (1 - beta)`` times a single one. If they change sign at each step, they
+# nearly cancel, to ``1 / (1 + beta)``.
 
 beta = 0.9
 for what, sign in (("the same gradient", 1), ("alternating signs", -1)):
@@ -88,14 +89,14 @@ for what, sign in (("the same gradient", 1), ("alternating signs", -1)):
     assert abs(abs(v) - 1 / (1 - sign * beta)) < 0.1
 
 # %%
-# Along the ravine: ten times as fast. Across: half. *Nesterov's* variant takes the gradient where the
-# velocity is about to carry the weight, and so brakes a little earlier.
+# Along the ravine, this is ten times as fast; across it, half as fast. *Nesterov's* variant evaluates the
+# gradient at the point where the velocity is about to carry the weight, and so brakes a little earlier.
 #
 # How much does it buy?
 # ---------------------
-# On a bowl both methods multiply the distance by a factor at each step, and the best possible factors are
-# known. With condition number ``k``, gradient descent at its best has ``(k - 1) / (k + 1)``, momentum
-# ``(sqrt(k) - 1) / (sqrt(k) + 1)`` (Polyak, 1964). For ``k = 50``:
+# On a bowl, both methods multiply the distance by a factor at each step, and the best possible factors are
+# known. With condition number ``k``, the best factor is ``(k - 1) / (k + 1)`` for gradient descent and
+# ``(sqrt(k) - 1) / (sqrt(k) + 1)`` for momentum (Polyak, 1964). For ``k = 50``:
 
 k = 50.0
 plain, heavy = (k - 1) / (k + 1), (k**0.5 - 1) / (k**0.5 + 1)
@@ -122,9 +123,9 @@ assert abs(measured[0] - plain) < 0.002
 assert abs(measured[1] - heavy) < 0.03
 
 # %%
-# (Momentum needs some steps to get up to speed; then its line has the slope of the theory.) The square root
-# is the whole gain, and it is a big one: for ``k = 10,000``, hundreds of steps in place of tens of
-# thousands. The price is a second number to choose. Too much momentum, and the ball rolls through the
+# (Momentum needs some steps to get up to speed; then its line has the predicted slope.) The square root
+# is the whole gain, and it is a big one: for ``k = 10,000``, hundreds of steps instead of tens of
+# thousands. The price is a second number to choose. With too much momentum, the ball rolls through the
 # valley and up the other side:
 
 fig, ax = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
@@ -140,18 +141,18 @@ assert path[:, 0].max() > 5  # from -10 through the bottom and up the other side
 
 # %%
 # Note what momentum does *not* do. There is still one learning rate, bounded by the steepest direction. In
-# a network the steep and the flat directions are often whole layers, or single weights, and one could tell
-# from their gradients which is which. That is the other half of Adam, and the next chapter.
+# a network, the steep and the flat directions are often whole layers, or single weights, and their gradients
+# show which is which. That is the other half of Adam, and the subject of the next chapter.
 #
 # Exercises
 # ---------
 # 1. Write momentum as ``update(p, g, state, lr, momentum)``; keep the velocity in the dict ``state``, which
 #    is empty at first. Let ``tg.testing.grade(update, reference="sgd")`` check it.
-# 2. Adam averages instead of summing: ``m = beta * m + (1 - beta) * g``, then ``w = w - lr * m``. With
+# 2. Adam averages instead of summing: ``m = beta * m + (1 - beta) * g``, then ``w = w - lr * m``. For
 #    which ``lr`` is the path the same as with a sum? How long is the very first step, compared with plain
 #    gradient descent at that ``lr``?
-# 3. On the bowl ``c * w**2 / 2``, plain descent needs ``lr < 2 / c``. Find out by trying up to which ``lr``
-#    momentum 0.9 converges.
+# 3. On the bowl ``c * w**2 / 2``, plain descent needs ``lr < 2 / c``. Find the largest ``lr`` for which
+#    momentum 0.9 converges, by experiment.
 
 # %%
 # Solutions
@@ -170,8 +171,9 @@ assert answer.passed
 
 # %%
 # **2.** The average is ``1 - beta`` times the sum, at every step. So ``lr / (1 - beta)`` gives the same
-# path. But seen from that learning rate the first step is only ``1 - beta`` of a plain one, for the average
-# begins at zero and has hardly seen anything. Adam divides this out; chapter 7 calls it *bias correction*.
+# path. But relative to that learning rate, the first step is only ``1 - beta`` times a plain one, because the
+# average starts at zero and has hardly seen anything. Adam divides this factor out; chapter 7 calls it *bias
+# correction*.
 
 
 def averaged(steps, lr, beta):
@@ -184,12 +186,12 @@ def averaged(steps, lr, beta):
 
 
 same = averaged(40, lr=0.02 / (1 - 0.8), beta=0.8)
-print(f"greatest difference of the paths: {np.abs(same - runs['lr = 0.02, momentum 0.8'][0]).max():.0e}")
+print(f"largest difference between the paths: {np.abs(same - runs['lr = 0.02, momentum 0.8'][0]).max():.0e}")
 assert np.allclose(same, runs["lr = 0.02, momentum 0.8"][0])
 
 # %%
-# **3.** Up to ``2 * (1 + beta) / c``, nearly twice as far: momentum brakes what alternates. (Write two
-# steps as a matrix that takes ``(w_t, w_(t-1))`` to ``(w_(t+1), w_t)``; its eigenvalues tell.)
+# **3.** Up to ``2 * (1 + beta) / c``, nearly twice as far, because momentum damps oscillations. (Write two
+# steps as a matrix that maps ``(w_t, w_(t-1))`` to ``(w_(t+1), w_t)``, and compute its eigenvalues.)
 
 for lr in (1.9, 2.1, 3.7, 3.9):
     size = max(abs(np.linalg.eigvals([[1 + 0.9 - lr, -0.9], [1, 0]])))

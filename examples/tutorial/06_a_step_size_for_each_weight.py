@@ -2,8 +2,9 @@
 6. A step size for each weight
 ==============================
 
-One learning rate for all weights is a compromise. AdaGrad and RMSProp give each weight its own, read off the
-gradients that it has seen. We look at what dividing by ``sqrt(v)`` does, when it helps, and when it cannot.
+One learning rate for all weights is a compromise. AdaGrad and RMSProp give each weight its own, derived from
+the gradients that it has seen. We look at what dividing by ``sqrt(v)`` does, when it helps, and when it
+cannot.
 """
 
 import matplotlib.pyplot as plt
@@ -19,19 +20,19 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # -----
 # Suppose you measure one input of a model in millimeters instead of meters. Its weight must become a
 # thousand times smaller, yet its gradient becomes a thousand times *larger*. Gradient descent thus takes a
-# step in the wrong unit: a million times too long, compared with the weight. What we want is a step that
+# step in the wrong unit: a million times too long, compared with the weight. We want a step that
 # does not depend on the gradient's unit. So divide the gradient by its own typical size.
 #
-# What is typical? The root of a mean of squares. Two answers to "mean over what":
+# The typical size is the root of a mean of squares. There are two answers to "mean over what?":
 #
 # ==============  ====================================  ============================
-# AdaGrad (2011)  ``v = v + g**2``                      all that ever was, summed up
-# RMSProp (2012)  ``v = beta * v + (1 - beta) * g**2``  the recent past, averaged
-# both            ``w = w - lr * g / (sqrt(v) + eps)``  for each weight by itself
+# AdaGrad (2011)  ``v = v + g**2``                      the sum over the whole past
+# RMSProp (2012)  ``v = beta * v + (1 - beta) * g**2``  the average of recent steps
+# both            ``w = w - lr * g / (sqrt(v) + eps)``  for each weight separately
 # ==============  ====================================  ============================
 #
-# Multiply all gradients of a weight by 1000: then ``sqrt(v)`` grows by 1000, and the step stays as it is.
-# ``eps``, a tiny number, only keeps a weight with gradient zero from dividing by zero.
+# Multiply all gradients of a weight by 1000: ``sqrt(v)`` also grows by 1000, and the step stays the same.
+# The tiny number ``eps`` only prevents division by zero for a weight whose gradient is zero.
 
 CURVATURE = np.array([1.0, 50.0])
 START = np.array([-10.0, 1.0])
@@ -61,9 +62,9 @@ assert np.linalg.norm(rms) < 1
 # %%
 # Into the ravine
 # ---------------
-# The ravine of chapter 5. On the left SGD with the longest steps it can bear; then AdaGrad and RMSProp,
-# which scale the two directions by themselves. On the right RMSProp again, but the ravine is turned by 45
-# degrees.
+# The ravine of chapter 5 again. On the left is SGD with the longest steps that it tolerates; then AdaGrad and
+# RMSProp, which scale the two directions separately. On the right is RMSProp again, but with the ravine
+# turned by 45 degrees.
 
 TURN = np.array([[1.0, 1.0], [-1.0, 1.0]]) / 2**0.5
 runs = {
@@ -88,16 +89,15 @@ ends = {title: np.linalg.norm(path[-1]) for title, (path, _) in runs.items()}
 assert max(ends["AdaGrad"], ends["RMSProp"]) < ends["SGD"] / 4
 
 # %%
-# AdaGrad and RMSProp leave at 45 degrees: the same stride along both axes, whatever the steepness. In the
-# turned ravine each weight's gradient is made of both directions, so both get about the same ``sqrt(v)``,
-# and nothing is gained. A step size *for each weight* can straighten a ravine along the axes, and only
-# that. Networks have such ravines: weights whose gradients differ a hundredfold in size (chapter 10
-# measures it).
+# AdaGrad and RMSProp start at 45 degrees: the same step along both axes, whatever the steepness. In the
+# turned ravine, each weight's gradient mixes both directions, so both get about the same ``sqrt(v)``,
+# and nothing is gained. A step size *for each weight* can straighten a ravine along the axes, and no other.
+# Networks have such ravines: weights whose gradients differ a hundredfold in size (chapter 10 measures it).
 #
-# Who gets larger steps?
-# ----------------------
-# Not "the weights with small gradients" as such, for all get steps of about ``lr``: it is ``g / sqrt(v)``
-# that counts. Larger steps than SGD would give, in comparison, go to those whose gradients are usually
+# Which weights get larger steps?
+# -------------------------------
+# Not "the weights with small gradients" as such, because all get steps of about ``lr``: only ``g / sqrt(v)``
+# counts. Compared with SGD, the steps are larger for weights whose gradients are usually
 # small or *rare*. Say one feature occurs in every example and another in one of fifty; both weights should
 # become 1.
 
@@ -135,12 +135,12 @@ plt.show()
 assert rare["SGD"] < 0.8 < 0.95 < rare["AdaGrad"]
 
 # %%
-# AdaGrad was made for this: words in a text. The rare word's ``v`` is small, because it was rarely added
-# to.
+# AdaGrad was designed for this: words in a text. The rare word's ``v`` is small, because few gradients were
+# added to it.
 #
 # A memory that fades
 # -------------------
-# AdaGrad's sum only ever grows. With a steady gradient ``g`` it is ``t * g**2`` after ``t`` steps, and the
+# AdaGrad's sum only ever grows. With a constant gradient ``g`` it is ``t * g**2`` after ``t`` steps, and the
 # step is ``lr / sqrt(t)``: it slows down forever. RMSProp's average forgets, and the step stays near
 # ``lr``. Here the gradient is 1 for a hundred steps, then 0.01:
 
@@ -168,30 +168,30 @@ assert np.allclose(lengths["AdaGrad"][:100], 1 / np.sqrt(np.arange(1, 101)))
 assert abs(lengths["RMSProp, beta 0.95"][-1] - 1) < 0.01 > lengths["AdaGrad"][-1]
 
 # %%
-# RMSProp's steps shrink with the gradient at first, and are back at full length when the large gradients
-# are forgotten. That is good on a plateau. It is bad at the end, where steps *should* get short:
+# RMSProp's steps shrink with the gradient at first, and return to full length once the large gradients
+# are forgotten. That is good on a plateau, but bad at the end, where steps *should* get short:
 
 late = descend(lambda p: optim.RMSprop(p, lr=0.3), 2000)
 print(f"RMSProp in the ravine, last three steps, second weight: {late[-3:, 1].round(3)}")
 assert abs(np.abs(late[-1] - late[-2]).max() - 0.3) < 0.02
 
 # %%
-# It jumps to and fro across the bottom, by ``lr`` each time, forever. And look at the first step in the
-# picture: 4.5 times ``lr``, for ``v`` begins at zero and has seen too little. Adam mends the second; the
-# first is why learning rates are made to fall (chapter 9).
+# It jumps back and forth across the bottom, by ``lr`` each time, forever. And look at the first step in the
+# picture: 4.5 times ``lr``, because ``v`` starts at zero and has seen too little. Adam fixes the second
+# problem; the first is the reason for decaying learning rates (chapter 9).
 #
 # Exercises
 # ---------
 # 1. Write AdaGrad as ``update(p, g, state, lr, eps)`` and let
 #    ``tg.testing.grade(update, reference="adagrad")`` check it.
 # 2. The same for RMSProp, ``update(p, g, state, lr, alpha, eps)``, with ``alpha`` for beta. Many pages
-#    write ``sqrt(v + eps)``. What does the grader say to that?
-# 3. What is left of RMSProp with ``alpha = 0``? How long are its steps?
+#    write ``sqrt(v + eps)``. What does the grader say about that?
+# 3. What does RMSProp become with ``alpha = 0``? How long are its steps?
 
 # %%
 # Solutions
 # ---------
-# **1.** The sum needs no more than its last value:
+# **1.** The only state is the sum so far:
 
 
 def adagrad(p, g, state, lr, eps):
@@ -204,7 +204,7 @@ print(answer)
 assert answer.passed
 
 # %%
-# **2.** First as many pages have it:
+# **2.** First the version found on many pages:
 
 
 def inside(p, g, state, lr, alpha, eps):
@@ -223,7 +223,7 @@ assert tg.testing.grade(rmsprop).passed
 
 # %%
 # **3.** Then ``v = g**2``, and ``g / sqrt(v)`` is the sign of the gradient: every weight moves by ``lr``,
-# no matter how steep it is. Averaging ``v`` over time is what makes steps short where gradients disagree in
+# no matter how steep it is. Averaging ``v`` over time makes steps short where gradients disagree in
 # size.
 
 w = nn.Parameter(np.zeros(3))

@@ -2,9 +2,9 @@
 7. Adam
 =======
 
-Adam (Kingma & Ba, 2015) puts the last two chapters together: a faded mean of the gradients, as momentum has,
-divided by the root of a faded mean of their squares, as RMSProp has, and both corrected for having begun at
-zero. It is fifteen lines. We write them, check them against the package, and look at each part.
+Adam (Kingma & Ba, 2015) combines the last two chapters: a decaying mean of the gradients, as in momentum,
+divided by the root of a decaying mean of their squares, as in RMSProp, with both corrected for starting at
+zero. It takes fifteen lines. We write them, check them against the package, and look at each part.
 """
 
 import matplotlib.pyplot as plt
@@ -18,24 +18,24 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # %%
 # Algorithm 1, line by line
 # -------------------------
-# As in the paper, with ``alpha`` for the learning rate. All arrays are of the size of the weights, and
-# every operation is for each weight by itself:
+# As in the paper, with ``alpha`` for the learning rate. All arrays have the shape of the weights, and
+# every operation acts on each weight separately:
 #
 # ====  ===============================================  ====================================
-# line  code                                             what it is
+# line  code                                             meaning
 # ====  ===============================================  ====================================
 # 5     ``t = t + 1``                                    the number of the step, from 1
 # 6     ``g = gradient at w``                            from ``backward()``
 # 7     ``m = beta1 * m + (1 - beta1) * g``              first moment: mean of the gradients
 # 8     ``v = beta2 * v + (1 - beta2) * g**2``           second moment: mean of their squares
-# 9     ``m_hat = m / (1 - beta1**t)``                   the first, its bias corrected
-# 10    ``v_hat = v / (1 - beta2**t)``                   the second, its bias corrected
+# 9     ``m_hat = m / (1 - beta1**t)``                   the first moment, bias-corrected
+# 10    ``v_hat = v / (1 - beta2**t)``                   the second moment, bias-corrected
 # 11    ``w = w - alpha * m_hat / (sqrt(v_hat) + eps)``  the step
 # ====  ===============================================  ====================================
 #
-# The paper's defaults: ``alpha`` 0.001, ``beta1`` 0.9, ``beta2`` 0.999, ``eps`` 1e-8. And here is a whole
-# optimizer. It works on one flat array that holds all weights of a model side by side, as the package's
-# does:
+# The paper's defaults are ``alpha = 0.001``, ``beta1 = 0.9``, ``beta2 = 0.999`` and ``eps = 1e-8``. Here is
+# the whole optimizer. Like the package's, it works on one flat array that holds all weights of a model side
+# by side:
 
 
 class FlatAdam:
@@ -70,18 +70,18 @@ for _ in range(1000):
     params[0].grad, params[1].grad = g[:60].reshape(20, 3), g[60:]
     theirs.step()
 result = np.concatenate([p.detach().numpy().ravel() for p in params])
-print(f"greatest difference after 1000 steps: {np.abs(mine.w - result).max():.0e}")
+print(f"largest difference after 1000 steps: {np.abs(mine.w - result).max():.0e}")
 assert np.abs(mine.w - result).max() < 1e-12
 print(f"the weights moved by {np.abs(result - flat).min():.2f} to {np.abs(result - flat).max():.2f}")
 
 # %%
-# Equal up to rounding. And though the gradients differ by nine orders of magnitude, all weights moved about
-# equally far.
+# They are equal up to rounding. And although the gradients differ by nine orders of magnitude, all weights
+# moved about equally far.
 #
 # One step under the magnifying glass
 # -----------------------------------
-# The package keeps a ledger: take steps within ``with opt.ledger()``, and ``explain`` shows every quantity
-# of the last one, with its line in the paper and the numbers put in. A single weight, two steps:
+# The package can keep a ledger: take steps inside ``with opt.ledger()``, and ``explain`` shows every quantity
+# of the last one, with its line in the paper and the numbers substituted. A single weight, two steps:
 
 w = nn.Parameter(np.array([1.0]))
 opt = optim.Adam([("w", w)], lr=0.1)
@@ -94,9 +94,9 @@ print(opt.explain("w", index=0))
 # %%
 # Bias correction
 # ---------------
-# ``m`` and ``v`` begin at zero and so are too small at first: after ``t`` steps with a steady gradient
-# ``g``, ``m`` is only ``(1 - beta1**t) * g``. Lines 9 and 10 divide by just that. What happens without
-# them? One often reads that the first steps would be too *short*. Look:
+# ``m`` and ``v`` start at zero and are therefore too small at first: after ``t`` steps with a constant
+# gradient ``g``, ``m`` is only ``(1 - beta1**t) * g``. Lines 9 and 10 divide by exactly that factor. What
+# happens without them? Many texts say that the first steps would be too *short*. Look:
 
 
 def step_lengths(gradients, **settings):
@@ -117,7 +117,7 @@ fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 t = np.arange(1, 2001)
 ax.semilogx(t, without, "--", color=ORANGE, label="without bias correction")
 ax.semilogx(t, with_it, color=BLUE, label="Adam")
-ax.set(xlabel="step t", ylabel="length of the step / lr", title="A steady gradient", ylim=(0, 7))
+ax.set(xlabel="step t", ylabel="length of the step / lr", title="A constant gradient", ylim=(0, 7))
 ax.legend()
 plt.show()
 
@@ -130,7 +130,8 @@ assert without.max() > 6
 
 # %%
 # They would be too *long*, up to six times: ``v`` has a longer memory than ``m``, so it is farther from its
-# true value, and it divides. With both corrections the very first step is exactly ``lr``, for every weight.
+# true value, and it is in the denominator. With both corrections the very first step is exactly ``lr``, for
+# every weight.
 #
 # Signal and noise
 # ----------------
@@ -148,13 +149,13 @@ assert abs(ratios[0] - 1) < 1e-6
 assert ratios[-1] < 0.3
 
 # %%
-# It does not fall to zero: a mean over about ten gradients has noise of its own. For pure noise
-# ``sqrt((1 - beta1) / (1 + beta1) * 2 / pi)`` is left, 0.18 of ``lr``.
+# It does not fall to zero: a mean over about ten gradients is itself noisy. For pure noise the mean step is
+# ``sqrt((1 - beta1) / (1 + beta1) * 2 / pi)`` times ``lr``, which is 0.18.
 #
 # What eps is for
 # ---------------
-# ``eps`` keeps a weight without gradients from dividing zero by zero. It also says which gradients count as
-# nothing: those far below ``eps`` give steps far below ``lr``.
+# ``eps`` prevents dividing zero by zero for a weight without gradients. It also determines which gradients
+# count as zero: those far below ``eps`` give steps far below ``lr``.
 
 gradients = 10.0 ** np.arange(-12, 1.0)
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
@@ -169,12 +170,12 @@ ax.legend()
 plt.show()
 
 # %%
-# ``sqrt(v + eps)``, as many pages have it, is another thing: the root of 1e-8 is 1e-4, so it behaves like
+# ``sqrt(v + eps)``, which many pages use, is something else: the root of 1e-8 is 1e-4, so it behaves like
 # an ``eps`` ten thousand times as large.
 #
 # In the ravine
 # -------------
-# Adam next to its two parents. See where each goes first, and how it gets to the bottom.
+# Here is Adam next to its two parents. Watch where each goes first, and how it gets to the bottom.
 
 CURVATURE, START = np.array([1.0, 50.0]), np.array([-10.0, 1.0])
 
@@ -209,26 +210,26 @@ ax.legend()
 plt.show()
 
 # %%
-# Momentum falls down the steep side first. RMSProp's first step is ten times ``lr``, for want of bias
-# correction. Adam leaves by ``lr`` in each direction, and rolls in like a ball. It is not the fastest on
-# every surface: in this ravine, which lies along the axes, RMSProp is at home. What makes Adam the usual
-# first choice is that ``lr = 0.001`` to ``0.01`` works for so many networks, for the steps have a length
-# that you chose.
+# Momentum first falls down the steep side. RMSProp's first step is ten times ``lr``, because it lacks a bias
+# correction. Adam starts with a step of ``lr`` in each direction, and rolls in like a ball. It is not the
+# fastest on every surface: this ravine lies along the axes, which suits RMSProp. Adam is the usual
+# first choice because ``lr = 0.001`` to ``0.01`` works for so many networks: you choose the length of the
+# steps directly.
 #
 # Exercises
 # ---------
 # 1. Write Adam from memory, as ``update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8)``, and let
-#    ``tg.testing.grade(update, reference="adam")`` look at it. Then spoil one line at a time. Does the
-#    grader find what you did?
-# 2. A weight has had gradient zero for a long time. Then comes a single large gradient. How long is the
+#    ``tg.testing.grade(update, reference="adam")`` check it. Then break one line at a time. Does the
+#    grader find the mistake?
+# 2. A weight has had gradient zero for a long time. Then it gets a single large gradient. How long is the
 #    step?
-# 3. Multiply the loss by 1000. Show from lines 7 to 11 that Adam's path stays the same but for ``eps``, and
-#    try it.
+# 3. Multiply the loss by 1000. Show from lines 7 to 11 that Adam's path stays the same except for the effect
+#    of ``eps``, and try it.
 
 # %%
 # Solutions
 # ---------
-# **1.** The right one, and three slips that are all over the web:
+# **1.** The correct version, and three mistakes that are common on the web:
 
 
 def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, slip=None):
@@ -254,18 +255,18 @@ for slip in ("no power of t", "no bias correction", "eps inside"):
 
 # %%
 # **2.** Then ``m = (1 - beta1) * g`` and ``v = (1 - beta2) * g**2``, with corrections near 1. The size of
-# ``g`` cancels, and ``(1 - beta1) / sqrt(1 - beta2)`` is left, 3.16 times ``lr``. A single gradient cannot
-# do more; several that grow can, up to 7.3 times by the inequality of Cauchy and Schwarz.
+# ``g`` cancels, and the step is ``(1 - beta1) / sqrt(1 - beta2)``, or 3.16, times ``lr``. A single gradient
+# cannot do more; several growing ones can, up to 7.3 times by the Cauchy-Schwarz inequality.
 
 spike = step_lengths(np.r_[np.zeros(20_000), 1000.0])[-1]
 print(f"{spike:.3f} × lr; by the formula {0.1 / 0.001**0.5:.3f}")
 assert abs(spike - 0.1 / 0.001**0.5) < 1e-3
 
 # %%
-# **3.** With ``1000 * g``, line 7 gives ``1000 * m`` and line 8 ``1000**2 * v``. The root in line 11 gives
-# back 1000, and it cancels. So the scale of the loss, mean or sum, hardly matters to Adam.
+# **3.** With ``1000 * g``, line 7 gives ``1000 * m`` and line 8 ``1000**2 * v``. The root in line 11 turns
+# this into 1000, which cancels. So the scale of the loss, mean or sum, hardly matters to Adam.
 
 gradients = rng.standard_normal(500)
 difference = np.abs(step_lengths(gradients) - step_lengths(1000 * gradients)).max()
-print(f"greatest difference of steps: {difference:.0e} × lr")
+print(f"largest difference of steps: {difference:.0e} × lr")
 assert difference < 1e-6

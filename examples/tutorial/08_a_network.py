@@ -2,9 +2,9 @@
 8. A network
 ============
 
-Everything is in place: arrays, gradients, Adam. Now a network that separates spirals. First its layers are
-written by hand, with their way back; then the package does the same. We film the training, and look at the
-two things that most often go wrong at the start: the initial weights, and units that die.
+Everything is in place: arrays, gradients, Adam. Now we build a network that separates spirals. First we write
+its layers by hand, including their backward passes; then the package does the same. We film the training, and
+look at the two things that most often go wrong at the start: the initial weights, and units that die.
 """
 
 import html
@@ -22,9 +22,9 @@ x, y = data.spirals(300, classes=3, noise=0.05, seed=0)  # points (300, 2), clas
 # %%
 # Layers by hand
 # --------------
-# A layer has two methods. ``forward`` computes the output and keeps what the way back needs. ``backward``
-# is handed the gradient of its output, leaves the gradients of its weights, and returns the gradient of its
-# input. These are the vector-Jacobian products of chapter 3.
+# A layer has two methods. ``forward`` computes the output and keeps the values that the backward pass needs.
+# ``backward`` takes the gradient of its output, stores the gradients of its weights, and returns the gradient
+# of its input. These are the vector-Jacobian products of chapter 3.
 
 
 class Linear:
@@ -62,8 +62,8 @@ class SoftmaxCrossEntropy:
 
 
 # %%
-# The last one turns scores into probabilities and takes the logarithm of the right one. Its way back is the
-# nicest formula in the field: what the network said, minus what is true. Now the same network twice:
+# The last class turns scores into probabilities and takes the logarithm of the right one. Its gradient is the
+# nicest formula in the field: the network's answer minus the truth. Now we build the same network twice:
 
 tg.manual_seed(0)
 model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
@@ -96,7 +96,7 @@ for name, mine, theirs in (
 # %%
 # Learning
 # --------
-# 400 steps of Adam, each with all points. The colors show what the network would answer in each place.
+# Take 400 steps of Adam, each with all points. The colors show the network's answer at each position.
 
 inputs = tg.tensor(x)
 spots = np.stack(np.meshgrid(np.linspace(-1.3, 1.3, 120), np.linspace(-1.3, 1.3, 120)), axis=-1).reshape(
@@ -130,9 +130,9 @@ assert right > 0.97
 # %%
 # The film
 # --------
-# ``tg.film`` records what goes on inside a ``with`` block as one HTML page: forward, backward edge by edge,
-# and the update of every weight. Here are sixty steps of a smaller network. Move the slider; click a
-# weight.
+# ``tg.film`` records the training inside a ``with`` block as a single HTML page: the forward pass, the
+# backward pass edge by edge, and the update of every weight. Here are sixty steps of a smaller network. Move
+# the slider, and click a weight.
 
 tg.manual_seed(0)
 small = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))
@@ -146,7 +146,7 @@ with tg.film("spirals.html", title="Three spirals"):
 
 
 class Page:
-    """Shows a page within a notebook, or within this site."""
+    """Shows a page inside a notebook, or inside this site."""
 
     def __init__(self, path):
         self.source = html.escape(Path(path).read_text(encoding="utf-8"))
@@ -163,10 +163,10 @@ Page("spirals.html")
 # %%
 # The first weights
 # -----------------
-# They must be random: two units with equal weights get equal gradients and stay twins forever. How large? A
-# unit sums ``fan_in`` products, so the variance of its output is ``fan_in`` times that of a weight. Wrong
-# by a factor, and the factor repeats with each layer. Here are ten layers of 200 units with ReLU, fed with
-# standard normal numbers:
+# They must be random: two units with equal weights get equal gradients and stay identical forever. How large
+# should they be? A unit sums ``fan_in`` products, so the variance of its output is ``fan_in`` times the
+# variance of a weight. If that is off by a factor, each layer multiplies the error by the same factor again.
+# Here are ten layers of 200 units with ReLU, whose input is standard normal:
 
 rng = np.random.default_rng(0)
 
@@ -190,21 +190,21 @@ for std, name, color, style in (
     sizes = sizes_of_activations(std)
     ax.semilogy(range(1, 11), sizes, style, color=color, label=name)
     factor = (sizes[-1] / sizes[0]) ** (1 / 9)
-    print(f"{name:20} the tenth layer is {sizes[-1]:.2g} in size, times {factor:.2f} a layer")
+    print(f"{name:20} size of the tenth layer {sizes[-1]:.2g}, a factor of {factor:.2f} per layer")
     assert abs(np.log(sizes[-1] / sizes[0]) / 9 - np.log(std / kaiming)) < 0.1
 ax.set(xlabel="layer", ylabel="size of activations (RMS)", title="A factor for each layer", ylim=(1e-4, 1e7))
 ax.legend(title="standard deviation of weights")
 plt.show()
 
 # %%
-# Gradients go back through the same matrices, and grow or vanish alike. ``nn.init`` has the usual choices.
-# Adam is forgiving here, for it divides the size of gradients out, but not when they are zero.
+# Gradients flow back through the same matrices, and grow or vanish in the same way. ``nn.init`` has the usual
+# choices. Adam is forgiving here, because it divides out the size of the gradients, unless they are zero.
 #
 # Dead units
 # ----------
 # A ReLU unit that is off for every input has gradient zero: neither SGD nor Adam will ever bring it back. A
-# step that is too long can push units there. Count those of the first layer that are off for all points,
-# after 50 steps:
+# step that is too long can push units into this state. Count the units of the first layer that are off for
+# all points after 50 steps:
 
 shares = {}
 for lr in (0.01, 0.1, 1.0):
@@ -228,17 +228,17 @@ assert shares[0.01] < 0.1 < 0.5 < shares[1.0]
 # %%
 # Exercises
 # ---------
-# 1. The leaky ReLU lets a tenth of negative inputs through, so its units cannot die. Write it as a
+# 1. The leaky ReLU multiplies negative inputs by a tenth, so its units cannot die. Write it as a
 #    primitive, and let ``tg.testing.grade`` check it.
-# 2. Check ``SoftmaxCrossEntropy.backward`` by central differences. What do the rows of the gradient add up
-#    to, and why?
+# 2. Check ``SoftmaxCrossEntropy.backward`` by central differences. What is the sum of each row of the
+#    gradient, and why?
 # 3. Without the 2 in ``sqrt(2 / fan_in)``, by which factor do activations shrink in each layer? And what
 #    would be right for layers without any activation function?
 
 # %%
 # Solutions
 # ---------
-# **1.** The slope is 1 or 0.1, and the sign of the input tells which:
+# **1.** The slope is 1 or 0.1, depending on the sign of the input:
 
 
 @tg.primitive(x=lambda g, x, xp: g * xp.where(x > 0, 1.0, 0.1))
@@ -251,7 +251,7 @@ print(answer)
 assert answer.passed
 
 # %%
-# **2.** They add up to zero: raising all scores of a point by the same amount changes no probability.
+# **2.** The sum is zero: raising all scores of a point by the same amount changes no probability.
 
 logits, labels = rng.standard_normal((5, 3)), np.array([0, 2, 1, 1, 0])
 ending.forward(logits, labels)
@@ -261,13 +261,13 @@ for place in np.ndindex(logits.shape):
     step = np.zeros_like(logits)
     step[place] = 1e-6
     numerical[place] = (ending.forward(logits + step, labels) - ending.forward(logits - step, labels)) / 2e-6
-print(f"greatest difference {np.abs(analytical - numerical).max():.0e}")
+print(f"largest difference {np.abs(analytical - numerical).max():.0e}")
 print(f"sums of rows {analytical.sum(axis=1).round(12) + 0.0}")
 assert np.allclose(analytical, numerical, atol=1e-8)
 assert np.allclose(analytical.sum(axis=1), 0)
 
 # %%
-# **3.** By ``sqrt(1 / 2)``, 0.71: half of the squares are cut off in each layer. Without cutting,
+# **3.** By ``sqrt(1 / 2)``, or 0.71: each layer sets half of the squares to zero. Without ReLU,
 # ``sqrt(1 / fan_in)`` is right.
 
 sizes = sizes_of_activations((1 / 200) ** 0.5)
@@ -275,6 +275,6 @@ factor = (sizes[-1] / sizes[0]) ** (1 / 9)
 h = rng.standard_normal((500, 200))
 for _ in range(10):
     h = h @ rng.standard_normal((200, 200)) / 200**0.5
-print(f"with ReLU: times {factor:.2f} a layer; without: after ten layers {h.std():.2f}")
+print(f"with ReLU: a factor of {factor:.2f} per layer; without: {h.std():.2f} after ten layers")
 assert abs(factor - 0.5**0.5) < 0.05
 assert 0.7 < h.std() < 1.4

@@ -3,7 +3,7 @@
 =========
 
 Real data: 5,620 handwritten digits of 8 by 8 pixels, which ship with the package. From here on the
-question is no longer whether the loss falls, but whether what was learned holds for digits never seen.
+question is no longer whether the loss falls, but whether the network generalizes to digits it has never seen.
 """
 
 import matplotlib.pyplot as plt
@@ -18,9 +18,10 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # %%
 # Three sets
 # ----------
-# The *training* set is what gradients come from. The *validation* set is kept apart, to choose by: how long
-# to train, which learning rate. The *test* set is looked at once, at the end, for whoever chooses by it has
-# trained on it. Here the test digits are even by other people, which is harder.
+# Gradients are computed on the *training* set. The *validation* set is kept apart for making choices: how
+# long to train, which learning rate to use. The *test* set is used once, at the end, because choosing by it
+# amounts to training on it. Here the test digits were even written by different people, which makes them
+# harder.
 
 digits = data.load_digits()
 images, labels = digits.arrays("train")
@@ -47,8 +48,8 @@ def evaluate(model, images, labels):
 # %%
 # The loop
 # --------
-# A ``DataLoader`` shuffles the data and hands out batches of 64. One pass over all of them is an *epoch*.
-# The rest is what we have had since chapter 4.
+# A ``DataLoader`` shuffles the data and yields batches of 64. One pass over all of them is an *epoch*.
+# The rest is the same as in chapter 4.
 
 
 def train(n, epochs, make=optim.Adam, schedule=None, seed=0, look_every=1, **settings):
@@ -82,7 +83,7 @@ assert history[-1, 4] > 0.95
 # %%
 # Learning by heart
 # -----------------
-# Now take away most of the data: 200 digits, but 25,000 weights. The network can learn them by heart, and
+# Now remove most of the data: 200 digits remain, but 26,000 weights. The network can memorize the digits, and
 # it does.
 
 _, history = train(200, epochs=150, lr=0.002, look_every=2)
@@ -103,18 +104,18 @@ assert best[0] < 120
 assert history[-1, 3] > best[3]
 
 # %%
-# The training loss goes to zero. The validation loss has its lowest point and rises again: the network gets
-# ever more certain, also where it is wrong. That is *overfitting*. The cures: more data; stopping early; or
-# keeping the weights small.
+# The training loss goes to zero. The validation loss reaches a minimum and rises again: the network gets
+# more and more certain, even where it is wrong. That is *overfitting*. There are three cures: more data,
+# stopping early, or keeping the weights small.
 #
 # Weight decay, and why AdamW
 # ---------------------------
 # *Weight decay* pulls each weight a little toward zero in each step. With SGD it makes no difference
-# whether one adds ``decay * w`` to the gradient or shrinks the weight directly:
-# ``w - lr * (g + decay * w)`` is ``(1 - lr * decay) * w - lr * g``. With Adam it does. What is added to the
-# gradient is divided by ``sqrt(v)`` like all the rest, so a weight with large gradients hardly decays, and
-# one with small gradients decays fast. AdamW (Loshchilov & Hutter, 2019) shrinks directly, all alike. Two
-# weights whose gradients are pure noise, one large, one small:
+# whether you add ``decay * w`` to the gradient or shrink the weight directly:
+# ``w - lr * (g + decay * w)`` is ``(1 - lr * decay) * w - lr * g``. With Adam it does. A term added to the
+# gradient is divided by ``sqrt(v)`` like the rest, so a weight with large gradients hardly decays, and
+# a weight with small gradients decays fast. AdamW (Loshchilov & Hutter, 2019) shrinks all weights directly,
+# by the same factor. Here are two weights whose gradients are pure noise, one large, one small:
 
 rng = np.random.default_rng(0)
 noise = rng.standard_normal((1000, 2)) * [5.0, 0.05]
@@ -145,7 +146,7 @@ for title, (large, small) in left.items():
 assert abs(np.subtract(*left["AdamW"])) < 0.2 < 0.6 < np.subtract(*left["Adam: decay added to the gradient"])
 
 # %%
-# On the 200 digits, the mean over two beginnings:
+# On the 200 digits, as a mean over two random initializations:
 
 found = {}
 for name, make, decay in (
@@ -165,15 +166,15 @@ for name in ("Adam", "AdamW"):
     assert found[name][1] < found["none"][1]
 
 # %%
-# Both keep the weights smaller and the validation loss lower: the network is less sure of itself where it
-# is wrong. How many digits are right hardly changes; only more data would help there. (Note how different
-# the good values are: the two kinds of decay are not the same number in other units.)
+# Both keep the weights smaller and the validation loss lower: the network is less certain where it
+# is wrong. The accuracy hardly changes; only more data would improve it. (Note how different
+# the good values are: the two kinds of decay are not the same number in different units.)
 #
 # A learning rate that falls
 # --------------------------
-# Adam steps by about ``lr`` as long as the gradients leave the direction open, so with a constant ``lr`` it
-# never quite settles (chapter 6). Large steps get far, small steps settle. A *schedule* has both: here the
-# cosine, from ``lr`` down to zero over the whole training.
+# Adam keeps taking steps of about ``lr`` as long as the gradients are noisy, so with a constant ``lr`` it
+# never quite settles (chapter 6). Large steps get far, small steps settle. A *schedule* has both: here
+# cosine annealing, from ``lr`` down to zero over the whole training.
 
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 finals = {}
@@ -195,31 +196,31 @@ assert finals["lr 0.02, cosine"][0] == max(right for right, _ in finals.values()
 
 # %%
 # ``lr = 0.02`` alone is too restless; with a schedule it is the best of the three. So, does Adam need a
-# schedule? Not to run, but to be at its best, as here. The choice is made, by the validation digits; now,
-# once, the test:
+# schedule? Not to work, but to work best, as here. We have made our choice on the validation digits; now use
+# the test set, once:
 
 loss, right = evaluate(finals["lr 0.02, cosine"][1], *test)
 print(f"test: {right:.2%} of {len(test[1])} digits right")
 assert 0.95 < right < finals["lr 0.02, cosine"][0]
 
 # %%
-# Less than on the validation digits. Those were by the same people as the training digits, and these are
-# not.
+# This is less than on the validation digits. Those were written by the same people as the training digits;
+# the test digits were not.
 #
 # Exercises
 # ---------
 # 1. Write AdamW as ``update(p, g, state, lr, beta1, beta2, eps, weight_decay)``. Check it with
 #    ``tg.testing.grade(update, reference="adamw", settings={"weight_decay": 0.2})``.
-# 2. Write the cosine schedule as a function of the step ``t``, of ``T`` steps in all, and compare with
-#    ``optim.CosineAnnealingLR``.
-# 3. Stop early: from the validation losses of each epoch, find the epoch after which there was no lower one
-#    for ``patience`` epochs. Try it on ``1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3`` with a patience
+# 2. Write the cosine schedule as a function of the step ``t`` and the total number of steps ``T``, and
+#    compare it with ``optim.CosineAnnealingLR``.
+# 3. Stop early: from the validation losses of each epoch, find the epoch that was followed by ``patience``
+#    epochs without a lower loss. Try it on ``1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3`` with a patience
 #    of 2 and of 3.
 
 # %%
 # Solutions
 # ---------
-# **1.** Adam with one more line, before the step:
+# **1.** Adam with one additional line before the step:
 
 
 def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
@@ -253,7 +254,7 @@ print(" ".join(f"{rate:.3f}" for rate in rates))
 assert np.allclose(rates, cosine(np.arange(T + 1), T))
 
 # %%
-# **3.** Patience too short misses what comes later, and patience costs epochs:
+# **3.** Too little patience misses later improvements, and more patience costs epochs:
 
 
 def stop_after(losses, patience):

@@ -3,7 +3,7 @@
 ===========================
 
 A convolution looks at a picture through a small window and does the same everywhere. We build it with both
-of its gradients, and they turn out to be convolutions again. Then a small network learns the digits in
+of its gradients, which turn out to be convolutions again. Then a small network learns the digits in
 seconds, better than any before, and we look at what Adam did in each of its layers.
 """
 
@@ -19,8 +19,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 # %%
 # A window that slides
 # --------------------
-# Lay a small array ``w``, the *kernel*, over a corner of the picture, multiply what lies on top of each
-# other, and add up: one number of the output. Slide on by one pixel: the next. As a formula,
+# Lay a small array ``w``, the *kernel*, over a corner of the picture, multiply the overlapping numbers, and
+# add them up: this gives one number of the output. Move the kernel by one pixel for the next. As a formula,
 # ``y[i, j] = sum over a, b of w[a, b] * x[i + a, j + b]``.
 
 
@@ -32,20 +32,20 @@ def convolve(x, w):
 digits = data.load_digits()
 images, labels = digits.arrays("train")
 x = images[0].reshape(8, 8).astype("float64")
-w = np.array([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])  # bright left of dark: an upright edge
+w = np.array([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])  # bright left of dark: a vertical edge
 y = convolve(x, w)
 print(f"picture {x.shape}, kernel {w.shape}, output {y.shape}")
 
 # %%
 # Two gradients, one function
 # ---------------------------
-# The way back is handed ``g``, of the shape of ``y``. Which ``y`` did ``w[a, b]`` touch? All of them, each
-# time times ``x[i + a, j + b]``. So its gradient is ``sum over i, j of g[i, j] * x[i + a, j + b]``: the
-# formula above, with ``g`` for the kernel.
+# The backward pass receives ``g``, which has the shape of ``y``. Which entries of ``y`` depend on ``w[a,
+# b]``? All of them, each with the factor ``x[i + a, j + b]``. So its gradient is
+# ``sum over i, j of g[i, j] * x[i + a, j + b]``: the formula above, with ``g`` as the kernel.
 #
-# And ``x``? A pixel was seen through several windows, once through each place of the kernel. Going from the
-# pixel back to the windows runs through the kernel in the opposite direction: a convolution of ``g``, with
-# a frame of zeros around it, with the kernel turned by 180 degrees.
+# And ``x``? A pixel was seen through several windows, once through each position in the kernel. Going from
+# the pixel back to the windows traverses the kernel in the opposite direction: it is a convolution of ``g``,
+# padded with a frame of zeros, with the kernel turned by 180 degrees.
 
 
 def weight_gradient(g, x):
@@ -76,7 +76,7 @@ pictures = {
     "picture x": x,
     "kernel w": w,
     "y = convolve(x, w)": y,
-    "handed back: g": g,
+    "received: g": g,
     "for w: convolve(x, g)": weight_gradient(g, x),
     "for x: padded g,\nturned w": input_gradient(g, w),
 }
@@ -89,11 +89,11 @@ fig.suptitle("A convolution and its two gradients (violet positive, orange negat
 plt.show()
 
 # %%
-# With several channels the products are summed over the channels of the input, and each channel of the
-# output has kernels of its own. Nothing else is new.
+# With several channels, the products are also summed over the input channels, and each output channel
+# has its own kernels. Nothing else is new.
 #
-# *Max pooling* keeps the largest of each 2 by 2 pixels. Its gradient goes to the winner; the others had no
-# influence.
+# *Max pooling* keeps the largest of each 2 by 2 pixels. Its gradient goes to the winner, because the others
+# had no influence.
 
 block = tg.tensor(np.array([[1.0, 5.0], [2.0, 3.0]])[None, None], requires_grad=True)
 tg.max_pool2d(block, 2).sum().backward()
@@ -103,8 +103,8 @@ assert block.grad.numpy()[0, 0].tolist() == [[0, 1], [0, 0]]
 # %%
 # The network
 # -----------
-# Two convolutions, a pool, one linear layer. Ten epochs with Adam and a cosine schedule. After the second
-# epoch we open the ledger for one step, to look into it below.
+# The network has two convolutions, a pool and one linear layer, and is trained for ten epochs with Adam and a
+# cosine schedule. After the second epoch we open the ledger for one step, which we inspect below.
 
 tg.manual_seed(0)
 model = nn.Sequential(
@@ -150,8 +150,8 @@ print(f"{sum(p.size for p in model.parameters()):,} weights, test accuracy {accu
 assert accuracy > 0.97
 
 # %%
-# The network of chapter 9 had 26,122 weights and made more mistakes. (It also had 800 digits less to learn
-# from.) A convolution knows something about pictures: what is an edge here is an edge there. Would you have
+# The network of chapter 9 had 26,122 weights and made more mistakes. (It also had 800 fewer digits to learn
+# from.) A convolution knows something about pictures: an edge here is also an edge there. Could you have
 # read these?
 
 wrong = np.flatnonzero(answers != test_labels)
@@ -167,8 +167,8 @@ plt.show()
 # %%
 # What Adam does in each layer
 # ----------------------------
-# The ledger of one step, for whole layers. The *effective learning rate* of a weight is
-# ``lr / (sqrt(v_hat) + eps)``: what its gradient mean is multiplied by.
+# Here is the ledger of one step, for whole layers. The *effective learning rate* of a weight is
+# ``lr / (sqrt(v_hat) + eps)``, the factor that multiplies the mean of its gradients.
 
 print("               gradient   effective lr   signal/noise   update/value")
 for name, ledger in ledgers.items():
@@ -199,34 +199,33 @@ assert all(ledgers[name].distribution("snr")["median"] < 0.18 for name in weight
 
 # %%
 # There it is, a learning rate for each weight. The medians of the layers differ by a factor of a few, and
-# within one layer by a hundred and more: that is the ravine along the axes which Adam straightens. The
-# ratio of update to value is near 0.01 in all of them. Whiskers at a million are ``lr / eps``, from weights
-# that had no gradient yet, such as those of dead units: a million times zero is zero.
+# the rates within one layer by a factor of a hundred or more: this is the axis-aligned ravine that Adam
+# straightens. The ratio of update to value is near 0.01 in all layers. Whiskers at a million are ``lr /
+# eps``, from weights without any gradient yet, such as those of dead units: a million times zero is zero.
 #
-# And the signal-to-noise ratio: a few hundredths to a tenth. Pure noise would give 0.18 (chapter 7), so
+# The signal-to-noise ratio is a few hundredths to a tenth. Pure noise would give 0.18 (chapter 7), so
 # most of each gradient is now the noise of its batch. It is lower still because ``v`` remembers the larger
-# gradients of the first steps: so steps get shorter by themselves as the easy things are learned.
+# gradients of the first steps, so steps automatically get shorter once the easy things are learned.
 #
 # Where to go from here
 # ---------------------
 # You have built all of it: tape, rules, Adam, layers, convolution. The package's own files are now easy
-# reading: ``engine/backward.py`` for chapter 2 and 3, ``optim/adam.py`` for chapter 7, ``ops/convolution.py``
-# for this one.
+# to read: ``engine/backward.py`` for chapters 2 and 3, ``optim/adam.py`` for chapter 7,
+# ``ops/convolution.py`` for this one.
 #
 # Exercises
 # ---------
 # 1. Average pooling takes the mean of each 2 by 2 pixels. Write it as a primitive for pictures of shape
 #    ``(n, height, width)`` and let ``tg.testing.grade`` check it with ``inputs=[(2, 4, 6)]``.
-# 2. How many weights has ``nn.Conv2d(1, 16, kernel_size=3)``? How many would a linear layer need from the
-#    same 8 by 8 pixels to as many outputs?
+# 2. How many weights does ``nn.Conv2d(1, 16, kernel_size=3)`` have? How many would a linear layer need from
+#    the same 8 by 8 pixels to the same number of outputs?
 # 3. Shift a picture by one pixel and convolve, or convolve and shift. Show that, away from the edges, it
 #    makes no difference. Does a linear layer have this property?
 
 # %%
 # Solutions
 # ---------
-# **1.** Each of the four pixels had a share of a quarter. ``reshape`` makes the blocks an axis of their
-# own:
+# **1.** Each of the four pixels contributes a quarter. ``reshape`` gives the blocks their own axes:
 
 
 @tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.full((1, 2, 2), 0.25)).reshape(x_shape))
@@ -249,8 +248,8 @@ print(f"{count} weights for {outputs} outputs; a linear layer would have {64 * o
 assert count == 16 * 9 + 16
 
 # %%
-# **3.** The kernel does the same everywhere, so its answers move along with the picture. Each output of a
-# linear layer has weights of its own, and does not know what the others do.
+# **3.** The kernel is the same everywhere, so its output moves along with the picture. Each output of a
+# linear layer has its own weights, independent of the others.
 
 x = images[0].reshape(8, 8).astype("float64")
 shifted = np.roll(x, 1, axis=1)
