@@ -1,7 +1,7 @@
 """Measure every installed peer on the same work, in one run.
 
-Each peer lives in a process of its own, and the rounds go round about, so that the machine's drift hits all
-alike. Before anything is timed, the first losses must agree.
+Each peer runs in its own process, and the peers take turns, so that drift of the machine's speed affects all
+of them. Nothing is timed before the first losses agree.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GPU_RESULTS = RESULTS.with_name("results-gpu.json")
 
 
 def versions(names: list[str]) -> dict[str, str]:
-    """Return the versions of NumPy, Numba and what is measured, where they are known."""
+    """Return the versions of NumPy, Numba and the measured packages, if known."""
     found = {}
     for package in ("numpy", "numba", *(package for name in names for package in PEERS[name].packages)):
         try:
@@ -39,7 +39,7 @@ def versions(names: list[str]) -> dict[str, str]:
 
 
 def machine(on_gpu: bool) -> str:
-    """Name the processor, and the GPU if one computes."""
+    """Return the names of the processor and, if `on_gpu`, of the GPU and its driver."""
     if not on_gpu:
         return processor_name()
     from tinygrad_adam.backend.cuda.diagnosis import diagnose
@@ -51,19 +51,19 @@ def machine(on_gpu: bool) -> str:
 
 
 def main() -> None:
-    """Parse, measure, print, and write JSON."""
+    """Parse the command line, measure, print the tables, and write the results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--device", choices=ON, default="cpu", help="where the peers compute")
+    parser.add_argument("--device", choices=ON, default="cpu", help="device on which the peers compute")
     known = [*ROWS, IMPORT]
-    parser.add_argument("--only", nargs="+", choices=known, default=known, help="which rows")
-    parser.add_argument("--peers", nargs="+", choices=[*PEERS, *GPU_PEERS], help="which peers, beside ours")
-    parser.add_argument("--rounds", type=int, default=15, help="how many turns each peer has at most")
+    parser.add_argument("--only", nargs="+", choices=known, default=known, help="rows to measure")
+    parser.add_argument("--peers", nargs="+", choices=[*PEERS, *GPU_PEERS], help="peers besides ours")
+    parser.add_argument("--rounds", type=int, default=15, help="maximum number of turns per peer")
     parser.add_argument(
         "--blas", nargs="+", choices=BLAS,
-        help="NumPy's BLAS with the processor's own kernels, with those that the environment chooses, or "
-        "pinned to Haswell's; by default own, and environment if it sets " + " or ".join(BLAS_VARIABLES),
+        help="kernels of NumPy's BLAS: the processor's own, the ones that the environment selects, or "
+        "pinned to Haswell; by default own, and environment if it sets " + " or ".join(BLAS_VARIABLES),
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, help="where to write the results as JSON")
+    parser.add_argument("--out", type=Path, help="file for the results, as JSON")
     args = parser.parse_args()
     on_gpu = args.device == "cuda"
     args.out = args.out or (GPU_RESULTS if on_gpu else RESULTS)

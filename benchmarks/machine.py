@@ -1,4 +1,4 @@
-"""What this machine can do: the rates that no program beats, and the time that work then takes at least."""
+"""The machine's peak rates, and the minimum times that follow from them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .peers import THREADS
 from .workloads import ADAM_BYTES, ADAM_SIZES, WORKLOADS
 
 WORKING_SETS = tuple(16 * size for size in ADAM_SIZES.values())
-"""In bytes: what an Adam step touches."""
+"""The memory touched by an Adam step, in bytes."""
 
 
 def best(work: Callable[[], object], at_least: int = 15, seconds: float = 0.1) -> float:
-    """Return the shortest time of `work`: a limit is what the machine can do at its best."""
+    """Return the shortest time of `work`, because a limit follows from the machine's best performance."""
     work()
     times: list[float] = []
     while len(times) < at_least or sum(times) < seconds:
@@ -27,7 +27,7 @@ def best(work: Callable[[], object], at_least: int = 15, seconds: float = 0.1) -
 
 
 def rates() -> dict[str, Any]:
-    """Measure the machine.
+    """Measure the rates of this machine.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def rates() -> dict[str, Any]:
     with ThreadPoolExecutor(THREADS) as pool:
 
         def rate(size: int, in_place: bool) -> float:
-            """Read and write `size` bytes in all, half of them each unless in place."""
+            """Return the rate of reading and writing `size` bytes in total, by copying or in place."""
             count = size // 4 if in_place else size // 8
             source = np.ones(count, np.float32)
             target = source if in_place else np.zeros(count, np.float32)
@@ -62,7 +62,7 @@ def rates() -> dict[str, Any]:
 
 
 def better(rates: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Return the best of two measurements of one machine."""
+    """Return the better of two measurements of the same machine, rate by rate."""
     moved = [
         (size, max(rate, other))
         for (size, rate), (_, other) in zip(rates["moved"], others["moved"], strict=True)
@@ -71,13 +71,13 @@ def better(rates: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
 
 
 def limit(row: str, rates: dict[str, Any] | None) -> dict[str, float] | None:
-    """Return the least seconds that a step of a row can take, or None if no such limit is known.
+    """Return the minimum time of a step of a row in seconds, or None if no such limit is known.
 
-    `rates` are None for a GPU, which nothing here measures.
+    `rates` is None for a GPU, whose rates are not measured here.
 
-    The longer of two times (the roofline model; Williams, Waterman and Patterson 2009): that of the products
-    at the machine's rate of products, and that of moving each byte once at the rate of the largest measured
-    working set that is not larger than the bytes moved, or else of the smallest.
+    The limit is the longer of two times (the roofline model; Williams, Waterman and Patterson 2009): the time
+    of the matrix products at the machine's rate of products, and the time of moving each byte once, at the
+    rate of the largest measured working set that does not exceed the bytes moved, or else of the smallest.
     """
     if rates is None:
         return None

@@ -1,4 +1,4 @@
-"""Measuring: processes that take turns, and nothing timed before the results agree."""
+"""Time the peers, whose processes take turns, after checking that their results agree."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .workloads import ADAM_SIZES, CHAIN, WORKLOADS, steps, title
 ROOT = Path(__file__).parents[1]
 AGREEMENT = 1e-4
 BUDGET = 20.0
-"""Seconds after which a peer has taken steps enough."""
+"""Seconds of computation after which a peer takes no more steps."""
 REST = 0.05
-"""Seconds between turns: the threads of a library that has just worked spin for a while."""
+"""Seconds between turns, because the threads of a library keep spinning for a while after work."""
 IMPORT_ROUNDS = 7
 BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 BLAS = ("own", "environment", "pinned")
@@ -32,8 +32,8 @@ def environment(blas: str) -> dict[str, str]:
     Parameters
     ----------
     blas : {"own", "environment", "pinned"}
-        Which kernels NumPy's OpenBLAS takes: those for the processor, those that the variables of the
-        environment choose, or those for Haswell.
+        The kernels of NumPy's OpenBLAS: for the processor, as selected by the variables of the environment,
+        or for Haswell.
     """
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if blas != "environment":
@@ -47,24 +47,24 @@ def environment(blas: str) -> dict[str, str]:
 
 
 def hold_cores() -> None:
-    """Keep this process and those it starts to as many cores as there are threads, where the system can."""
+    """Restrict this process and its children to one core per thread, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 
 
 def machine_rates(variables: dict[str, str]) -> dict[str, Any]:
-    """Measure the machine in a process of its own."""
+    """Measure the machine in a separate process."""
     command = [sys.executable, "-m", "benchmarks.machine"]
     done = subprocess.run(command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
 class Failed(Exception):
-    """A peer could not do what it should be able to; the message says why."""
+    """A peer failed at work that it supports; the message gives the reason."""
 
 
 class Process:
-    """A peer's worker."""
+    """The worker process of a peer."""
 
     def __init__(self, name: str, variables: dict[str, str], device: str = "cpu") -> None:
         self.name = name
@@ -75,7 +75,7 @@ class Process:
 
     def ask(self, *command: Any) -> Any:
         """Send a command and return the answer."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended, and reading says so
+        with contextlib.suppress(BrokenPipeError):  # the process has ended, which reading will report
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
         line = self.process.stdout.readline()
@@ -90,7 +90,7 @@ class Process:
 
     def close(self) -> None:
         """End the process."""
-        with contextlib.suppress(BrokenPipeError):  # it may have ended before
+        with contextlib.suppress(BrokenPipeError):  # it may have ended already
             self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
@@ -109,9 +109,9 @@ def measure(row: str, names: list[str], rounds: int, blas: str, device: str = "c
     Returns
     -------
     dict
-        ``"title"``; ``"first"``, what our first steps returned; ``"peers"``, by name: ``median`` and ``min``
-        in seconds a step, ``steps`` taken, and resident memory in MiB after the import (``imported``) and at
-        its peak (``peak``); ``"notes"``, by name: why a peer has no time.
+        ``"title"``; ``"first"``, the values of our first steps; ``"peers"``, by name: ``median`` and ``min``
+        in seconds per step, the number of ``steps``, and resident memory in MiB after the import
+        (``imported``) and at its peak (``peak``); ``"notes"``, by name: the reason why a peer has no time.
     """
     result: dict[str, Any] = {
         "title": title(row),
@@ -164,20 +164,20 @@ def measure(row: str, names: list[str], rounds: int, blas: str, device: str = "c
 
 
 def agree(values: list[float], expected: list[float]) -> None:
-    """Refuse values that are not the expected ones; a slow peer may have fewer."""
+    """Raise Failed if the values differ from the expected ones; a slow peer may have fewer."""
     difference = max((abs(a - b) for a, b in zip(values, expected, strict=False)), default=0.0)
     if not difference <= AGREEMENT:  # not "greater": NaN agrees with nothing
         raise Failed(f"{values} differs from ours, {expected}, by {difference:.1e}: not timed")
 
 
 def import_times(names: list[str], variables: dict[str, str]) -> dict[str, Any]:
-    """Time a fresh interpreter that imports each framework, in turns, byte code written beforehand.
+    """Time fresh interpreters that import the frameworks, in turns, with byte code already written.
 
     Returns
     -------
     dict
         For ``"python"`` (which imports nothing), ``"numpy"``, and each distinct import: ``statement``, and
-        ``median`` and ``min`` in seconds of the whole process, or the ``failure``.
+        ``median`` and ``min`` of the whole process in seconds, or the ``failure``.
     """
     statements = {"python": "pass", "numpy": "import numpy"}
     for name in names:
@@ -185,7 +185,7 @@ def import_times(names: list[str], variables: dict[str, str]) -> dict[str, Any]:
             statements[name] = PEERS[name].imports
     times: dict[str, list[float]] = {name: [] for name in statements}
     rows: dict[str, Any] = {name: {"statement": statement} for name, statement in statements.items()}
-    for turn in range(IMPORT_ROUNDS + 1):  # the first writes the byte code
+    for turn in range(IMPORT_ROUNDS + 1):  # the first turn writes the byte code
         for name in list(times):
             started = time.perf_counter()
             done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Every optimizer's step alone: against the machine's copy rate where it is large, and on a small network.
+"""Time a step of every optimizer, on a large parameter against a copy, and on a small network.
 
 Run with ``python -m benchmarks.optimizers``.
 """
@@ -18,11 +18,11 @@ VARIANTS = {
     "adam": [{}, {"amsgrad": True}],
     "rmsprop": [{}, {"momentum": 0.9, "centered": True}],
 }
-"""Options that change how many arrays are kept; the others have one variant."""
+"""Options that change the number of arrays kept; other optimizers have a single variant."""
 
 
 def median(step: Callable[[], None], count: int) -> float:
-    """Return the seconds of a call."""
+    """Return the median time of a call in seconds, after three untimed calls."""
     for _ in range(3):
         step()
     times = []
@@ -34,7 +34,7 @@ def median(step: Callable[[], None], count: int) -> float:
 
 
 def rows(copy: float, size: int = SIZE, calls: int = 5000) -> Iterator[str]:
-    """Yield a row of the table for each optimizer and its variants, given the machine's copy rate."""
+    """Yield the row of each optimizer and its variants, given the machine's copying rate in bytes/s."""
     import numpy as np
 
     from tinygrad_adam import nn, optim, tensor
@@ -57,7 +57,7 @@ def rows(copy: float, size: int = SIZE, calls: int = 5000) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all optimizers and print the table."""
     hold_cores()
     copy = rates()["copy"]
     print(f"copying {copy / 1e9:.1f} GB/s; {SIZE:,} float32 parameters, and an MLP 64-32-10; medians\n")

@@ -1,4 +1,4 @@
-"""Where the time of our training steps goes, kernel by kernel.
+"""Break down the time of our training steps by kernel.
 
 Run with ``python -m benchmarks.parts [W1 ...]``.
 """
@@ -19,9 +19,9 @@ from .tables import markdown, number
 from .workloads import ADAM_BYTES, WORKLOADS
 
 SECONDS = 3.0
-"""How long to take steps of a network."""
+"""Total time of the timed steps of a network."""
 LEAST = 10
-"""How often to do at least what is timed."""
+"""Minimum number of repetitions of every timing."""
 
 MULTIPLICATIONS: dict[str, Callable[..., int]] = {
     "linear": lambda y, x, weight, *_: x.size * len(weight),
@@ -30,11 +30,11 @@ MULTIPLICATIONS: dict[str, Callable[..., int]] = {
     "conv2d_input": lambda gx, gy, weight, *_: gy.size * weight[0].size,
     "conv2d_weight": lambda gw, x, gy, *_: gy.size * gw[0].size,
 }
-"""What the definition of a product asks for, from its result and arguments."""
+"""Multiplications in the definition of a product, computed from its result and arguments."""
 
 
 class Part:
-    """The calls of one kernel with arrays of the same shapes."""
+    """The calls of one kernel with arrays of the same shapes, and their times."""
 
     def __init__(self, kernel: Callable[..., Any], name: str) -> None:
         self.kernel = kernel
@@ -49,11 +49,11 @@ class Part:
         return self.result
 
     def again(self) -> Any:
-        """Do once more what was done last."""
+        """Repeat the last call."""
         return self.kernel(*self.arguments, **self.settings)
 
     def rate(self) -> str:
-        """Tell what the kernel achieves in a step: operations, or bytes that it has to move."""
+        """Return the kernel's rate in a step as text: operations, or bytes moved, per second."""
         seconds = statistics.median(self.times)
         if self.name in MULTIPLICATIONS:
             multiplications = MULTIPLICATIONS[self.name](self.result, *self.arguments)
@@ -64,7 +64,7 @@ class Part:
 
 
 class TimedKernels:
-    """A table of kernels that notes how long each call takes."""
+    """A table of kernels that records the time of each call."""
 
     def __init__(self, table: Any) -> None:
         self.table = table
@@ -99,7 +99,7 @@ def timed_kernels() -> Iterator[TimedKernels]:
 
 
 def times_of(call: Callable[[], Any], at_least: int, seconds: float) -> list[float]:
-    """Return the time of each of many calls."""
+    """Return the times of repeated calls, in seconds."""
     times: list[float] = []
     while len(times) < at_least or sum(times) < seconds:
         started = time.perf_counter()
@@ -109,7 +109,7 @@ def times_of(call: Callable[[], Any], at_least: int, seconds: float) -> list[flo
 
 
 def report(name: str) -> str:
-    """Return the table of a network."""
+    """Return the table of kernel times of a network."""
     step = PEERS["ours"].train(WORKLOADS[name])
     times_of(step, LEAST, 0.0)
     with timed_kernels() as timed:
@@ -126,17 +126,16 @@ def report(name: str) -> str:
         ])  # fmt: skip
     rows.append(["the rest", "", number(rest * 1e6), f"{rest / whole:.1%}", "", ""])
     head = ["kernel", "calls", "us", "share", "alone, us", "rate"]
-    return (
-        f"{name}: {WORKLOADS[name].description}; {number(whole * 1e3)} ms a step\n\n{markdown(head, rows)}\n"
-    )
+    title = f"{name}: {WORKLOADS[name].description}; {number(whole * 1e3)} ms per step"
+    return f"{title}\n\n{markdown(head, rows)}\n"
 
 
 def main(names: list[str]) -> None:
-    """Measure and print."""
+    """Measure the named networks, or all, and print their tables."""
     hold_cores()
-    print(f"Products of the machine at their best: {rates()['flops'] / 1e9:,.0f} GFLOP/s. Medians. A call")
-    print("`alone` finds what it needs in the caches, for it is made again and again. The rest is Python,")
-    print("and what NumPy does outside of the kernels.\n")
+    print(f"The machine's peak rate of products: {rates()['flops'] / 1e9:,.0f} GFLOP/s. Times are medians.")
+    print("The column `alone` repeats one call, which then finds its data in the caches. The rest is Python,")
+    print("and NumPy outside the kernels.\n")
     for name in names or WORKLOADS:
         print(report(name), flush=True)
 

@@ -1,4 +1,4 @@
-"""One picture of the results: ``python -m benchmarks.picture [results.json [picture.png]]``."""
+"""Draw a picture of the results: ``python -m benchmarks.picture [results.json [picture.png]]``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .workloads import WORKLOADS
 PICTURE = Path("docs/images/speed.png")
 INK, FAINT, BACKGROUND = "#1f2328", "#8b949e", "#ffffff"
 SLOWER, FASTER, OURS = "#0072b2", "#d55e00", "#1f2328"
-"""Blue and vermilion of Okabe and Ito (2008), which the colour-blind can tell apart; ink for this package."""
+"""Blue and vermilion of Okabe and Ito (2008), distinguishable with any color vision; ink for this package."""
 
 
 def ratios(rows: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return each peer's median over ours, by workload: ours, then the fastest on average first."""
+    """Return the ratio of each peer's median to ours, by workload: ours first, then by average speed."""
     found: dict[str, dict[str, float]] = {}
     for row, result in rows.items():
         for name, times in result["peers"].items():
@@ -29,14 +29,14 @@ def ratios(rows: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw time a step relative to ours, a panel for each workload, and write it to `path`.
+    """Draw the time per step relative to ours, with one panel per workload, and save it.
 
     Parameters
     ----------
     results : dict
-        What `python -m benchmarks` writes. The first BLAS setting that has all is drawn.
+        As written by ``python -m benchmarks``. Shows the BLAS setting ``"own"``, or else the first one.
     path : Path
-        Where the PNG goes.
+        Of the PNG file.
     """
     import matplotlib
 
@@ -51,7 +51,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     }
     peers = ratios(rows)
     values = [value for of in peers.values() for value in of.values()]
-    left, right = min(values) / 1.5, max(values) * 6  # room for the numbers beside the dots
+    left, right = min(values) / 1.5, max(values) * 6  # room for the numbers next to the dots
     heights = {name: -i for i, name in enumerate(peers)}
     style = {"font.family": "sans-serif", "font.size": 9, "text.color": INK, "figure.facecolor": BACKGROUND}
     with plt.rc_context(style):
@@ -91,7 +91,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 def panel(
     axis: Any, row: str, result: dict[str, Any], peers: dict[str, Any], heights: dict[str, int]
 ) -> None:
-    """Draw one workload: a dot for each peer, tied to the line of ours."""
+    """Draw one workload: a dot for each peer, connected to the line of ours."""
     axis.set_xscale("log")
     axis.axvline(1, color=INK, linewidth=1)
     for name, y in heights.items():

@@ -1,4 +1,4 @@
-"""Tables in Markdown from the results: ``python -m benchmarks.tables [results.json]``."""
+"""Print the results as tables in Markdown: ``python -m benchmarks.tables [results.json]``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY = ("W3", "W5")
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table, its columns aligned: the first to the left, numbers to the right."""
+    """Return a table with aligned columns: the first to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     widths = [max(width, 3) for width in widths]
 
@@ -27,7 +27,7 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Write a value with three significant digits, and no fewer before the point than it has."""
+    """Format a value with three significant digits, keeping all digits before the decimal point."""
     if value >= 100:
         return f"{value:,.0f}"
     digits = 1 if value >= 10 else 2 if value >= 1 else 3
@@ -35,12 +35,12 @@ def number(value: float) -> str:
 
 
 def scale(row: str) -> tuple[float, str]:
-    """Return the factor from seconds a step, and the unit."""
-    return (1e6 / CHAIN, "µs an operation") if row == DEEP else (1e3, "ms")
+    """Return the factor from seconds per step to the unit of a row, and the unit."""
+    return (1e6 / CHAIN, "µs per operation") if row == DEEP else (1e3, "ms")
 
 
 def row_table(row: str, result: dict[str, Any]) -> str:
-    """Return the table of one row, the fastest first, with the limit above and the notes below."""
+    """Return the table of one row, fastest peer first, with the limit above it and notes below."""
     factor, unit = scale(row)
     lines = [f"{row}: {result['title']}", ""]
     if result["limit"]:
@@ -67,7 +67,7 @@ def row_table(row: str, result: dict[str, Any]) -> str:
 
 
 def summary(rows: dict[str, Any]) -> str:
-    """Return medians of everyone in all rows, a dash where there is none."""
+    """Return the medians of all peers in all rows, with a dash where there is none."""
     names = list(
         dict.fromkeys(name for result in rows.values() for name in [*result["peers"], *result["notes"]])
     )
@@ -81,7 +81,7 @@ def summary(rows: dict[str, Any]) -> str:
 
 
 def memory_table(rows: dict[str, Any]) -> str:
-    """Return resident memory in MiB: after the import, and at the peak of each row."""
+    """Return the resident memory in MiB after the import, and at the peak of each row."""
     measured = [row for row in MEMORY if row in rows]
     names = list(dict.fromkeys(name for row in measured for name in rows[row]["peers"]))
     lines = []
@@ -93,7 +93,7 @@ def memory_table(rows: dict[str, Any]) -> str:
 
 
 def import_table(imports: dict[str, Any]) -> str:
-    """Return the times of imports, the fastest first."""
+    """Return the import times, fastest first."""
     done = {name: times for name, times in imports.items() if "median" in times}
     lines = [
         [name, f"`{t['statement']}`", number(t["median"] * 1e3), number(t["min"] * 1e3)]
@@ -104,18 +104,18 @@ def import_table(imports: dict[str, Any]) -> str:
 
 
 def rates_line(rates: dict[str, Any] | None) -> str:
-    """Say what the machine can do, if it was measured."""
+    """Return a line with the machine's peak rates, if they were measured."""
     if rates is None:
-        return "on a GPU; 'tinygrad-adam selfcheck' measures its rate of copying"
+        return "on a GPU; 'tinygrad-adam selfcheck' measures its copying rate"
     moved = ", ".join(f"{rate / 1e9:.0f} ({size / 2**20:.3g} MiB)" for size, rate in rates["moved"])
     return (
         f"float32 products {rates['flops'] / 1e9:.0f} GFLOP/s, copying {rates['copy'] / 1e9:.1f} GB/s; "
-        f"reading and writing at best, GB/s: {moved}"
+        f"peak reading and writing, GB/s: {moved}"
     )
 
 
 def report(results: dict[str, Any]) -> str:
-    """Return all tables."""
+    """Return all tables of the results."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     parts = [f"{results['date']}; {results['machine']}; {results['threads']} threads; {versions}"]
     for blas, setting in results["blas"].items():
@@ -124,7 +124,7 @@ def report(results: dict[str, Any]) -> str:
         rows = setting["rows"]
         parts += [row_table(row, result) for row, result in rows.items()]
         if rows:
-            parts += ["Medians: ms a step; deep: µs an operation", summary(rows)]
+            parts += ["Medians: ms per step; deep: µs per operation", summary(rows)]
         if any(rows[row]["peers"] for row in MEMORY if row in rows):
             parts += ["Resident memory", memory_table(rows)]
     if results["imports"]:

@@ -1,4 +1,4 @@
-"""What it costs to watch a training step, and what it costs those who do not.
+"""Measure the cost of watching a training step, and the cost of the check when nothing watches.
 
 Run with ``python -m benchmarks.watching``.
 """
@@ -19,7 +19,7 @@ from .peers.base import network
 from .workloads import WORKLOADS
 
 STEPS = {"W1": 300, "W2": 200, "W3": 21, "W4": 14}
-"""How many steps of each network make a turn; of those that are watched, at most 100."""
+"""Steps per turn of each network; at most 100 of the watched ones."""
 TURNS = 7
 
 
@@ -43,7 +43,7 @@ def train(name: str) -> tuple[Callable[[], None], Any]:
 
 
 def ways(folder: Path, optimizer: Any) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
-    """Return what may watch. A film records its first 200 steps, and then ever fewer of them."""
+    """Return the watchers. A film records its first 200 steps, and fewer and fewer after that."""
     import tinygrad_adam as tg
 
     return {
@@ -55,7 +55,7 @@ def ways(folder: Path, optimizer: Any) -> dict[str, Callable[[], AbstractContext
 
 
 def mean_time(step: Callable[[], None], count: int) -> float:
-    """Return the seconds of a step: the mean, since a doctor looks closely now and then."""
+    """Return the mean seconds per step; the median would miss the doctor's occasional inspections."""
     started = time.perf_counter()
     for _ in range(count):
         step()
@@ -63,14 +63,14 @@ def mean_time(step: Callable[[], None], count: int) -> float:
 
 
 def looks(step: Callable[[], None]) -> int:
-    """Count how often a step asks whether anyone watches."""
+    """Count how often a step checks for watchers."""
     from tinygrad_adam.engine.events import Watcher, watch
 
     class Count(Watcher):
         events = 0
 
         def __getattribute__(self, name: str) -> Any:
-            if name in vars(Watcher) and name != "module_ends":  # a module asks once for both of its events
+            if name in vars(Watcher) and name != "module_ends":  # a module checks once for both of its events
                 Count.events += 1
             return super().__getattribute__(name)
 
@@ -80,10 +80,10 @@ def looks(step: Callable[[], None]) -> int:
 
 
 def rows() -> Iterator[str]:
-    """Yield a row of the table for each network."""
-    from tinygrad_adam.engine import events
+    """Yield the row of each network."""
+    from tinygrad_adam.engine import events as watching
 
-    look = min(timeit.repeat("events.tell((1, 2))", globals={"events": events}, number=100_000)) / 100_000
+    look = min(timeit.repeat("watching.anyone", globals={"watching": watching}, number=100_000)) / 100_000
     for name, count in STEPS.items():
         step, optimizer = train(name)
         mean_time(step, count)
@@ -101,11 +101,11 @@ def rows() -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all networks and print the table."""
     hold_cores()
-    print("A step alone, us; how many times as long it takes while something watches; and what share of it")
-    print("goes into asking whether anyone watches, where nobody does. Medians.\n")
-    print("| network | alone | film | doctor | ledger | tracing | nobody |\n|---|---|---|---|---|---|---|")
+    print("The time of a step alone, in us; the factor by which each watcher slows it down; the share of a")
+    print("step spent on checking for watchers when there are none. Medians.\n")
+    print("| network | alone | film | doctor | ledger | tracing | none |\n|---|---|---|---|---|---|---|")
     for row in rows():
         print(row, flush=True)
 

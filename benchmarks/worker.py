@@ -1,9 +1,10 @@
-"""One peer in a process of its own: reads lines of JSON, answers with lines of JSON.
+"""One peer in its own process: reads commands and writes answers as lines of JSON.
 
-Commands: ``["train", workload]``, ``["adam", size]`` and ``["chain", length]`` set work up, take the first
-steps, and answer what those returned; ``["run", steps, seconds]`` takes up to so many steps, none after so
-many seconds, and answers the seconds of each; ``["memory"]`` answers the resident memory after the import and
-the peak so far, in MiB. Answers are ``{"answer": ...}``, ``{"cannot": reason}`` or ``{"failed": reason}``.
+Commands: ``["train", workload]``, ``["adam", size]`` and ``["chain", length]`` set up the work, take the
+first steps, and answer with their return values; ``["run", steps, seconds]`` takes up to `steps` steps,
+starting none after `seconds`, and answers with the seconds of each; ``["memory"]`` answers with the resident
+memory after the import and the peak so far, in MiB. Answers are ``{"answer": ...}``, ``{"cannot": reason}``
+or ``{"failed": reason}``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .workloads import WORKLOADS
 
 FIRST_STEPS = 4
 PATIENCE = 20.0
-"""Seconds after which no more first steps are taken, if there have been two: one of them after an update."""
+"""Seconds after which warm-up ends, if it has taken two steps: the second one follows an update."""
 
 
 def peak_memory() -> float:
@@ -36,7 +37,7 @@ def peak_memory() -> float:
 
 
 class Worker:
-    """A peer and the work that it was last asked for."""
+    """A peer and its current work."""
 
     def __init__(self, name: str, device: str) -> None:
         self.peer = ON[device][name]
@@ -49,13 +50,13 @@ class Worker:
 
     def adam(self, size: int) -> list[Any]:
         self.first_steps(self.peer.adam(size))
-        return []  # an optimizer's step returns nothing that others return too
+        return []  # optimizer steps return nothing that peers have in common
 
     def chain(self, length: int) -> list[Any]:
         return self.first_steps(self.peer.chain(length))
 
     def first_steps(self, step: Any) -> list[Any]:
-        """Compile, warm up, and return what the steps returned."""
+        """Compile and warm up; return the values of the steps taken."""
         self.step = step
         started = time.perf_counter()
         values = [step(), step()]
@@ -76,9 +77,9 @@ class Worker:
 
 
 def main(name: str, device: str) -> None:
-    """Serve until the input ends."""
+    """Answer commands until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a framework prints is no answer
+    os.dup2(2, 1)  # keeps output printed by a framework apart from the answers
     worker: Worker | None = None
     for line in sys.stdin:
         command, *arguments = json.loads(line)

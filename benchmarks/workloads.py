@@ -1,4 +1,4 @@
-"""What is measured: the same networks, initial weights and batches for everyone."""
+"""The measured work: the same networks, initial weights and batches for all peers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 ADAM_BYTES = 28
-"""For each float32 parameter: read it, its gradient and both moments; write it and both moments."""
+"""Memory traffic per float32 parameter: read it, its gradient and both moments; write it and both moments."""
 Layer = tuple[Any, ...]
 """("linear", in, out), ("conv", in, out, kernel, padding), ("pool", kernel, stride, padding), ("relu",) or
 ("flatten",)."""
@@ -25,13 +25,13 @@ class Workload:
     ----------
     name, description : str
     shape : tuple of int
-        Of one input.
+        Shape of one input.
     batch : int
-        Inputs a step.
+        Inputs per step.
     layers : tuple of Layer
         In order.
     steps : int
-        How many steps to take in each round.
+        Steps per round.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Workload:
         return rng.random((self.batch, *self.shape), dtype=np.float32), rng.integers(0, 10, self.batch)
 
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return weight and bias of each layer that has some, in PyTorch's layouts."""
+        """Return the weight and bias of each layer that has parameters, in PyTorch's layouts."""
         rng = np.random.default_rng(0)
         weights = []
         for kind, *sizes in self.layers:
@@ -65,7 +65,7 @@ class Workload:
         return [array for pair in self.weights() for array in pair]
 
     def shapes(self) -> Iterator[tuple[Layer, tuple[int, ...], tuple[int, ...]]]:
-        """Yield each layer with the shape of one input to it, and of one output."""
+        """Yield each layer with the shapes of one of its inputs and one of its outputs."""
         shape = self.shape
         for layer in self.layers:
             kind, *sizes = layer
@@ -82,11 +82,12 @@ class Workload:
             yield layer, before, shape
 
     def work(self) -> tuple[float, float]:
-        """Return the floating-point operations of a step's products, and the bytes it must move.
+        """Return the floating-point operations of a step's products, and the bytes that it must move.
 
-        Three products for each layer (forward, gradient of the weight, gradient of the input; the first
-        layer needs no gradient of the input), two operations for each multiplication. Bytes: 28 for each
-        parameter in Adam, and each activation written and read once on the way forward and once back.
+        There are three products for each layer (forward, gradient of the weight, gradient of the input; the
+        first layer needs no gradient of the input), and two operations for each multiplication. Adam moves 28
+        bytes per parameter; each activation is written and read once in the forward and once in the backward
+        pass.
         """
         flops = traffic = 0.0
         products = 2
@@ -131,20 +132,20 @@ CHAIN = 10_000
 """Operations of the deep graph."""
 DEEP = "deep"
 ROWS = (*WORKLOADS, *ADAM_SIZES, DEEP)
-"""What is timed step by step, by name."""
+"""The names of the work that is timed step by step."""
 
 
 def title(row: str) -> str:
-    """Say what a row is."""
+    """Return the description of a row."""
     if row in WORKLOADS:
         return WORKLOADS[row].description
     if row in ADAM_SIZES:
         return f"Adam alone, {ADAM_SIZES[row]:,} parameters"
-    return f"a chain of {CHAIN:,} operations on ten numbers, forward and back"
+    return f"a chain of {CHAIN:,} operations on ten numbers, forward and backward"
 
 
 def steps(row: str) -> int:
-    """Say how many steps to take in each round."""
+    """Return the number of steps per round."""
     if row in WORKLOADS:
         return WORKLOADS[row].steps
     return max(5, min(400, 40_000_000 // ADAM_SIZES[row])) if row in ADAM_SIZES else 5

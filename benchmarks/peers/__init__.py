@@ -1,4 +1,4 @@
-"""The frameworks that are measured, one file each, written as their own users would write them."""
+"""The measured frameworks, one file each, written as their own users would write them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEERS: dict[str, Peer] = {
         SmallPebble(),
     )
 }
-"""Those on the CPU by name; ours first."""
+"""The peers on the CPU by name, ours first."""
 GPU_PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
@@ -43,12 +43,12 @@ GPU_PEERS: dict[str, Peer] = {
         JaxOptax("jax + optax", device="cuda"),
     )
 }
-"""Those on a GPU."""
+"""The peers on a GPU by name, ours first."""
 ON = {"cpu": PEERS, "cuda": GPU_PEERS}
 
 
 def installed(device: str = "cpu") -> list[str]:
-    """Name the peers of a device that can be measured here."""
+    """Return the names of a device's peers that are installed."""
     return [
         name
         for name, peer in ON[device].items()

@@ -1,4 +1,4 @@
-"""What a peer is: one way of using one framework, asked for the work that is measured."""
+"""The interface of a peer: one way of using one framework for the measured work."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from ..workloads import Workload
 
 Step = Callable[[], float]
-"""Takes one step and returns a number that must agree with everyone else's; it ends when the step is done."""
+"""Takes one step, waits until it is done, and returns a number that must agree with all other peers."""
 
 THREADS = 2
-"""For everyone."""
+"""Threads of every peer."""
 
 
 class Cannot(Exception):
-    """The framework has no way to do this work; the message says why."""
+    """The framework does not support this work; the message gives the reason."""
 
 
 class Peer:
@@ -24,13 +24,13 @@ class Peer:
     Attributes
     ----------
     name : str
-        In the tables.
+        Name in the tables.
     packages : tuple of str
-        What must be installed; the names of the distributions and of the modules are the same.
+        Required packages; distributions and modules have the same names.
     imports : str
         The statement that imports the framework.
     device : {"cpu", "cuda"}
-        Where it computes.
+        The device that computes.
     """
 
     name: str
@@ -39,23 +39,23 @@ class Peer:
     device: str = "cpu"
 
     def train(self, workload: Workload) -> Step:
-        """Return a training step: forward, backward, Adam, and reading the loss, which is returned."""
+        """Return a training step: forward, backward, Adam, and reading the loss, which the step returns."""
         raise Cannot("no training")
 
     def adam(self, size: int) -> Callable[[], Any]:
-        """Return an Adam step on one parameter of `size` ones whose gradient is 0.1 throughout."""
+        """Return an Adam step on one parameter of `size` ones with a constant gradient of 0.1."""
         raise Cannot("no optimizer")
 
     def chain(self, length: int) -> Step:
-        """Return forward and backward of ``x = x * 1.0001 + 0.001``, `length` operations on ten numbers.
+        """Return a pass through ``x = x * 1.0001 + 0.001``, `length` operations on ten numbers, and back.
 
-        What is returned is the derivative of the sum with respect to the first number.
+        The step returns the derivative of the sum with respect to the first number.
         """
         raise Cannot("no chain")
 
 
 def network(nn: Any, workload: Workload) -> Any:
-    """Build the network from the layers of `nn`, ours or PyTorch's: they have the same names."""
+    """Build the network from the layers of `nn`, ours or PyTorch's, which have the same names."""
     layers = []
     for kind, *sizes in workload.layers:
         if kind == "linear":

@@ -1,7 +1,7 @@
 """DeZero, with its own layers and Adam.
 
-Its release 0.0.13 is older than NumPy 2. Two repairs restore what NumPy 1 did; without the first it cannot be
-imported, without the second every Python number turns float32 arrays into float64.
+Its release 0.0.13 is older than NumPy 2. Two patches restore the behavior of NumPy 1: without the first it
+cannot be imported, and without the second every Python number turns float32 arrays into float64.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class DeZero(Peer):
 
         model = network(workload)
         inputs, labels = workload.data()
-        labels = labels.astype(np.uint8)  # as its own MNIST has them; wider ones make the way back float64
-        # It adds eps before it corrects the bias of the second moment: this one is 1e-8 in the first step.
+        labels = labels.astype(np.uint8)  # as in its own MNIST; wider types make the backward pass float64
+        # It adds eps before correcting the bias of the second moment; this value acts like 1e-8 in step 1.
         optimizer = optimizers.Adam(eps=1e-8 * math.sqrt(1 - 0.999)).setup(model)
 
         def step() -> float:
@@ -71,15 +71,15 @@ class DeZero(Peer):
 
 
 def repair() -> None:
-    """Import DeZero on NumPy 2, its numbers float32 beside float32 arrays."""
-    np.int = int  # noqa: NPY001 (DeZero asks for it)
+    """Import DeZero on NumPy 2, and make it convert Python numbers to float32."""
+    np.int = int  # noqa: NPY001 (DeZero uses it)
     import dezero.core
 
     dezero.core.as_array = lambda x, xp=np: xp.array(x, np.float32) if np.isscalar(x) else x
 
 
 def network(workload: Workload) -> Any:
-    """Build the network of DeZero's layers, with the workload's weights."""
+    """Build the network from DeZero's layers, with the workload's weights."""
     import dezero.functions as F
     from dezero import Model
     from dezero import layers as L
@@ -104,7 +104,7 @@ def network(workload: Workload) -> Any:
                 if kind in ("linear", "conv"):
                     x = getattr(self, f"layer{i}")(x)
                 elif kind == "pool":
-                    x = F.pooling(x, *sizes)  # pads with zeros: after a ReLU that changes no maximum
+                    x = F.pooling(x, *sizes)  # pads with zeros, which change no maximum after a ReLU
                 else:
                     x = F.relu(x) if kind == "relu" else F.reshape(x, (len(x), -1))
             return x

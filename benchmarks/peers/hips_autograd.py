@@ -1,7 +1,7 @@
 """HIPS autograd, with the Adam of its `autograd.misc.optimizers` taken one step at a time.
 
-Its function `adam` runs a whole loop, so its body stands here: the same formulas on one flat vector,
-in float32. Convolution and pooling are those of its own example of a convolutional network.
+Its function `adam` runs a whole loop, so this file repeats the body: the same formulas on one flat vector,
+in float32. Convolution and pooling follow its own example of a convolutional network.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class HipsAutograd(Peer):
 
 
 class Adam:
-    """The loop body of `autograd.misc.optimizers.adam`, and what it keeps from step to step."""
+    """The loop body of `autograd.misc.optimizers.adam`, and its state."""
 
     def __init__(self, size: int) -> None:
         self.m = np.zeros(size, np.float32)
@@ -86,7 +86,7 @@ class Adam:
 
 
 def convolution_weights(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights (in, out, height, width), turned about: its convolution is the mathematical one."""
+    """Return flipped weights (in, out, height, width), because its convolution is the mathematical one."""
     w, b = pair
     return (np.ascontiguousarray(w[:, :, ::-1, ::-1].swapaxes(0, 1)), b) if w.ndim == 4 else pair
 

@@ -1,4 +1,4 @@
-"""JAX with optax, the whole step compiled, its buffers given back for the results."""
+"""JAX with optax, with the whole step compiled and its buffers donated to the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class JaxOptax(Peer):
         self.device = device
 
     def put(self, array: Any) -> Any:
-        """Put an array on the device; what is computed from it stays there."""
+        """Put an array on the device; results computed from it stay there."""
         import jax
 
         return jax.device_put(array, jax.devices(self.device)[0])
@@ -29,7 +29,7 @@ class JaxOptax(Peer):
         import jax
         import optax
 
-        jax.config.update("jax_default_matmul_precision", "highest")  # true float32 on a GPU, as ours
+        jax.config.update("jax_default_matmul_precision", "highest")  # full float32 on a GPU, like ours
         weights = [tuple(map(self.put, pair)) for pair in workload.weights()]
         inputs, labels = map(self.put, workload.data())
         rule = optax.adam(1e-3)
@@ -76,7 +76,7 @@ class JaxOptax(Peer):
         return step
 
     def chain(self, length: int) -> Step:
-        raise Cannot("it compiles the chain: there is no graph left to walk")
+        raise Cannot("it compiles the chain, with no graph left to walk")
 
 
 def forward(layers: tuple[Any, ...], weights: Any, x: Any) -> Any:

@@ -1,7 +1,7 @@
-"""MyGrad, which has no optimizer: a plain Adam in NumPy stands next to it.
+"""MyGrad, which has no optimizer and is used with a plain Adam in NumPy.
 
-The guard that makes arrays read-only while a graph holds them is turned off, as MyGrad's documentation
-advises for code that has been tested.
+The memory guard, which makes arrays read-only while a graph holds them, is turned off, as MyGrad's
+documentation recommends for tested code.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def forward(layers: tuple[Any, ...], parameters: list[Any], x: Any) -> Any:
 
 
 def padded(x: Any, pad: int) -> Any:
-    """Return `x` with zeros above and to the left, as many as windows of step 2 on even sizes reach.
+    """Return `x` padded with zeros above and to the left, as needed by windows of stride 2 on even sizes.
 
-    MyGrad's pooling takes no padding and no remainder. After a ReLU a zero changes no maximum.
+    MyGrad's pooling supports neither padding nor a remainder. After a ReLU, a zero changes no maximum.
     """
     import mygrad as mg
 

@@ -1,4 +1,4 @@
-"""tinygrad_adam, with one of its kernel sets, run by the engine or recorded."""
+"""tinygrad_adam with one of its kernel sets, run by the engine or recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Ours(Peer):
         self.kernels = kernels
         self.recorded = recorded
         self.device = device
-        self.held = contextlib.ExitStack()  # what holds for the life of the process
+        self.held = contextlib.ExitStack()  # contexts that last for the life of the process
 
     def choose_kernels(self) -> None:
         import tinygrad_adam as tg

@@ -30,7 +30,7 @@ class PyTorch(Peer):
         from torch.nn import functional as F
 
         torch.set_num_threads(THREADS)
-        # Our products are true float32; on a GPU its convolutions would use TF32.
+        # Our products use full float32; on a GPU, PyTorch's convolutions would use TF32.
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         model = network(nn, workload).to(self.device)
 
@@ -54,7 +54,7 @@ class PyTorch(Peer):
         if not self.graph:
             return lambda: float(update().item())
         replay, loss = self.captured(update)
-        begin()  # anew: those that warmed up were steps too
+        begin()  # again, because the warm-up steps changed the weights
         for state in optimizer.state.values():
             for tensor in state.values():
                 tensor.zero_()
@@ -66,9 +66,9 @@ class PyTorch(Peer):
         return step
 
     def captured(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
-        """Return what replays some work as a CUDA graph, and what the work returned.
+        """Capture `work` in a CUDA graph; return a function that replays it, and the captured return value.
 
-        As in PyTorch's notes on CUDA graphs, "whole-network capture".
+        Follows "whole-network capture" in PyTorch's notes on CUDA graphs.
         """
         import torch
 
@@ -90,7 +90,7 @@ class PyTorch(Peer):
         p = torch.nn.Parameter(torch.ones(size, device=self.device))
         p.grad = torch.full((size,), 0.1, device=self.device)
         optimizer = torch.optim.Adam([p], fused=self.fused and not self.compiled, capturable=self.graph)
-        if self.compiled:  # as PyTorch's tutorial on compiled optimizers has it
+        if self.compiled:  # as in PyTorch's tutorial on compiled optimizers
             return torch.compile(lambda: optimizer.step(), fullgraph=False)
         if self.device == "cpu":
             return optimizer.step
@@ -104,9 +104,9 @@ class PyTorch(Peer):
 
     def chain(self, length: int) -> Step:
         if self.compiled:
-            raise Cannot("it would compile the chain into one loop: there is no graph left to walk")
+            raise Cannot("it would compile the chain into one loop, with no graph left to walk")
         if self.fused:
-            raise Cannot("no optimizer takes part: the same as torch without it")
+            raise Cannot("the chain has no optimizer, so this would equal torch")
         import torch
 
         torch.set_num_threads(THREADS)

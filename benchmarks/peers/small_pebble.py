@@ -1,4 +1,4 @@
-"""SmallPebble, with its own Adam. Images are channels-last there, so weights are laid out anew."""
+"""SmallPebble with its own Adam. Its images are channels-last, so the weights are rearranged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SmallPebble(Peer):
     def chain(self, length: int) -> Step:
         import smallpebble as sp
 
-        sys.setrecursionlimit(10 * length)  # its way back is recursive: more than the usual 1,000 deep
+        sys.setrecursionlimit(10 * length)  # its backward pass is recursive, beyond Python's default
         x = sp.Variable(np.ones(10, np.float32))
         factor, shift = sp.Variable(np.float32(1.0001)), sp.Variable(np.float32(0.001))
 
@@ -62,7 +62,7 @@ class SmallPebble(Peer):
 
 
 def channels_last(workload: Workload) -> list[np.ndarray]:
-    """Return weights and biases for channels-last images: the same functions, in another layout."""
+    """Return weights and biases that compute the same functions for channels-last images."""
     arrays = []
     weights = iter(workload.weights())
     flattened: tuple[int, ...] = ()  # channels, height and width, if the last layer flattened images
@@ -95,7 +95,7 @@ def forward(layers: tuple[Any, ...], parameters: list[Any], x: Any) -> Any:
             x = sp.conv2d(x, next(rest), padding="SAME") + next(rest)
         elif kind == "pool":
             kernel, stride, pad = sizes
-            if pad:  # zeros above and to the left, as far as windows of step 2 on even sizes reach
+            if pad:  # zeros above and to the left, as needed by windows of stride 2 on even sizes
                 x = sp.pad(x, ((0, 0), (pad, 0), (pad, 0), (0, 0)))
             x = sp.maxpool2d(x, kernel, kernel, padding="VALID", strides=(stride, stride))
         elif kind == "relu":

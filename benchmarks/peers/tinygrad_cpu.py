@@ -1,4 +1,4 @@
-"""The project named tinygrad, on the CPU, the whole step under its TinyJit. It calls clang to compile."""
+"""The project named tinygrad, on the CPU, with the whole step under its TinyJit. It compiles with clang."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class TinygradCpu(Peer):
         return step
 
     def chain(self, length: int) -> Step:
-        raise Cannot("it compiles the chain: there is no graph left to walk")
+        raise Cannot("it compiles the chain, with no graph left to walk")
 
 
 def cpu(array: np.ndarray) -> Any:
-    """Return a Tensor that lies on the CPU."""
+    """Return a Tensor on the CPU."""
     from tinygrad import Tensor
 
     return Tensor(array, device="CPU").realize()
