@@ -34,22 +34,22 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 
-highlight_language = "none"  # what is not said to be Python is output, commands or an algorithm
+highlight_language = "none"  # blocks not marked as Python are output, commands or algorithms
 
 html_theme = "furo"
 html_title = "tinygrad_adam"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_math_renderer = "mathml"  # which browsers draw by themselves, also without a network
+html_math_renderer = "mathml"  # rendered by browsers without a script, and therefore offline
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings say what things are, shapes included
+autodoc_typehints = "none"  # the docstrings give the types, including shapes
 numpydoc_show_class_members = False
-doctest_global_setup = "__name__ = '__main__'"  # primitives ask which module they are defined in
+doctest_global_setup = "__name__ = '__main__'"  # primitives look up the module that defines them
 add_module_names = False
 
 sphinx_gallery_conf = {
@@ -69,7 +69,7 @@ _OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+)([^)#]*)(#[^)]*)?\)")
 
 
 def _name_files(app: Any, docname: str, source: list[str]) -> None:
-    """Turn links to files of the repository, which the site does not hold, into their paths."""
+    """Replace links to repository files, which are not part of the site, by their paths."""
 
     def named(match: re.Match[str]) -> str:
         target = (pages.ROOT / "docs" / docname).parent / match[2] / match[3]
@@ -85,9 +85,10 @@ def _name_files(app: Any, docname: str, source: list[str]) -> None:
 def _shorten_navigation(
     app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Leave the single names of the reference out of the sidebar, which lists the rooms that they are in.
+    """Omit the individual names of the reference from the sidebar, which lists only their sections.
 
-    With them every page would carry three hundred links, and building the site would take thrice as long.
+    With them, every page would contain three hundred links, and building the site would take three
+    times as long.
     """
     toctree = context.get("toctree")
     if toctree is not None:
@@ -95,9 +96,9 @@ def _shorten_navigation(
 
 
 def _find_in_another_room(app: Any, env: Any, node: Any, text: Any) -> Any:
-    """Link a name in single backticks that is of another module than the docstring, if only one is meant.
+    """Link a name in single backticks to its definition in another module, if the name is unique.
 
-    Names that could as well be parameters, of small letters only, are left alone.
+    Names of lowercase letters only, which could be parameters, are not linked.
     """
     name, domain = node["reftarget"], env.domains["py"]
     if node.get("refdomain") != "py" or not re.search("[A-Z_]", name):
@@ -109,7 +110,7 @@ def _find_in_another_room(app: Any, env: Any, node: Any, text: Any) -> Any:
 
 
 def _write_formula(translator: Any, node: Any) -> None:
-    """Write a formula, in the line or on a line of its own, as MathML."""
+    """Write an inline or display formula as MathML."""
     block = isinstance(node, nodes.math_block)
     formula = convert(node.astext(), display="block" if block else "inline")
     translator.body.append(f'<div class="formula">{formula}</div>\n' if block else formula)
@@ -117,7 +118,7 @@ def _write_formula(translator: Any, node: Any) -> None:
 
 
 def _record_film(app: Any, error: Exception | None) -> None:
-    """Run the code of the front page where the site is, so that the film which it links to is its own."""
+    """Run the code of the front page in the site's folder, to record the film that the page links to."""
     if error is None and app.builder.format == "html":
         code = pages.BLOCK.search((pages.ROOT / "docs" / "index.md").read_text("utf-8"))[2]
         with contextlib.chdir(app.outdir), contextlib.redirect_stdout(None):
@@ -125,9 +126,9 @@ def _record_film(app: Any, error: Exception | None) -> None:
 
 
 def setup(app: Any) -> None:
-    """Hook into the reading and the writing of pages."""
+    """Connect the handlers above to Sphinx's events."""
     app.connect("missing-reference", _find_in_another_room)
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("build-finished", _record_film)
     app.connect("source-read", _name_files)
-    app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's
+    app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's handler

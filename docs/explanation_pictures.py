@@ -1,4 +1,4 @@
-"""The pictures of the explanations and corrections, from the names that their pages' blocks leave."""
+"""Draw the pictures of the explanations and corrections from the variables of their pages' blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINES = (
 
 
 def schedules(page: dict[str, Any]) -> Figure:
-    """Draw the distance from the minimum over the steps."""
+    """Draw the distance from the minimum by step."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     panel = figure.subplots()
     for (name, far), line in zip(page["ways"].items(), LINES, strict=True):
@@ -30,46 +30,46 @@ def schedules(page: dict[str, Any]) -> Figure:
 
 
 def eps(page: dict[str, Any]) -> Figure:
-    """Draw the length of a step over the size of the gradient."""
+    """Draw the length of a step by the size of the gradient."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     panel = figure.subplots()
     sizes = 10.0 ** np.arange(-12, 2.01, 0.25)
     for value, line in zip(page["curves"], LINES[:3], strict=True):
         steps = [page["step"](size, value) for size in sizes]
         panel.loglog(sizes, steps, label=f"eps = {value:g}", **line)
-    panel.set(title="Length of a step along a steady gradient", xlabel="gradient", ylabel="step / lr")
+    panel.set(title="Length of a step along a constant gradient", xlabel="gradient", ylabel="step / lr")
     panel.set(ylim=(1e-5, 3))
     panel.legend(loc="lower right")
     return figure
 
 
 def rare(page: dict[str, Any]) -> Figure:
-    """Draw how far an entry goes, over the frequency of its gradients."""
+    """Draw the distance that an entry moves, by the frequency of its gradients."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     panel = figure.subplots()
     for (name, share), line, marker in zip(
         page["shares"].items(), (LINES[3], *LINES[1::-1]), "o^s", strict=True
     ):
         panel.loglog(1 / page["every"], share / share[0], label=name, marker=marker, **line)
-    panel.set(title="How far an entry goes", ylabel="of what one with a gradient in every step goes")
-    panel.set(xlabel="share of the steps in which it has a gradient")
+    panel.set(title="Distance that an entry moves", ylabel="relative to a gradient in every step")
+    panel.set(xlabel="fraction of the steps with a gradient")
     panel.legend(loc="lower right")
     return figure
 
 
 def corrections(page: dict[str, Any]) -> Figure:
-    """Draw the step along a steady gradient: corrected, uncorrected, without the power."""
+    """Draw the step along a constant gradient: corrected, uncorrected, without the power."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     panel = figure.subplots()
     for (name, steps), line in zip(page["along_ones"].items(), LINES[:3], strict=True):
         panel.semilogx(np.arange(1, len(steps) + 1), steps, label=name, **line)
-    panel.set(title="Steps along a steady gradient", xlabel="step", ylabel="step / lr", ylim=(0, None))
+    panel.set(title="Steps along a constant gradient", xlabel="step", ylabel="step / lr", ylim=(0, None))
     panel.legend(loc="upper right")
     return figure
 
 
 def draw(page: dict[str, Any], folder: Path) -> None:
-    """Save the picture that a page's names allow."""
+    """Save the picture whose variables the page defines."""
     pictures = {"ways": schedules, "curves": eps, "shares": rare, "along_ones": corrections}
     for name, picture in pictures.items():
         if name in page:

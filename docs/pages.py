@@ -1,11 +1,11 @@
-"""Run the code of the pages, and write below each block what it prints.
+"""Run the code of the pages, and write the output of each block below it.
 
-    python docs/pages.py [PAGE ...]     # all of them, if none is named
+    python docs/pages.py [PAGE ...]     # all pages by default
 
-A page is a program. Its blocks of Python run from the top in one namespace and in an empty folder, and the
-indented lines below a block are what it printed; tests/docs/test_pages.py holds every page to that. A word
-behind ``python`` says more of a block: ``measured`` depends on the machine, and the test leaves it out;
-``torch`` needs PyTorch, and runs where that is installed.
+A page is a program. Its Python blocks run from the top in one namespace and in an empty folder, and the
+indented lines below a block are its output; tests/docs/test_pages.py checks this for every page. A word after
+``python`` marks a special block: the output of ``measured`` blocks depends on the machine, and the test skips
+them; ``torch`` blocks run only if PyTorch is installed.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ PICTURES = {"docs/promises.md": "promises_pictures"} | {
     f"docs/explanation/{page}.md": "explanation_pictures"
     for page in ("corrections", "eps", "larger-steps", "schedules")
 }
-"""Which module draws the pictures of a page, from the names that its blocks leave."""
+"""The module that draws the pictures of a page, from the variables that its blocks define."""
 
 BLOCK = re.compile(
     r"^```python(?: (measured|torch))?\n((?:(?!```).*\n)+)```\n(?:\n((?: {4}.*\n|\n(?= {4}))+))?",
     re.MULTILINE,
 )
 FILE = "train.py"
-"""What the program of a page is called where a line of it is shown."""
+"""The file name of a page's program, in tracebacks and in output that names a line."""
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 def run(page: str, measured: bool = True) -> tuple[str, dict[str, Any]]:
-    """Return the page with what its blocks print now, and the names that they leave.
+    """Return the page with the current output of its blocks, and the variables that they define.
 
-    Blocks that cannot run here are left as they are, and so are those that measure the machine unless
-    `measured`. Seeds and other settings of the blocks end with them.
+    Blocks that cannot run here are left unchanged, and so are ``measured`` blocks unless `measured` is true.
+    Seeds and other settings made by the blocks do not outlast the call.
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     context = contextvars.copy_context()
-    program: list[str] = []  # the lines so far, which tracebacks and the package's own pages show
+    program: list[str] = []  # the lines so far, shown by tracebacks and by output that quotes a line
 
     def rerun(block: re.Match[str]) -> str:
         kind, code, _ = block.groups()
@@ -74,7 +74,7 @@ def run(page: str, measured: bool = True) -> tuple[str, dict[str, Any]]:
 
 
 def write(path: Path) -> None:
-    """Run a page, write it anew, and draw its pictures."""
+    """Run a page, rewrite its file, and draw its pictures."""
     text, names = run(path.read_text("utf-8"))
     path.write_text(text, "utf-8")
     module = PICTURES.get(path.relative_to(ROOT).as_posix())

@@ -1,4 +1,4 @@
-"""How the pictures of the pages look, and how they are saved."""
+"""The style of the pages' pictures, and the function that saves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
-# The palette of Okabe and Ito, which can be told apart with any color vision; lines differ in dashes too.
+# The palette of Okabe and Ito, distinguishable with any color vision; lines also differ in their dashes.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
 GRAY = "#777777"
 STYLE = {
@@ -31,7 +31,7 @@ STYLE = {
 
 
 def save(picture: Callable[[dict[str, Any]], Figure], page: dict[str, Any], path: Path) -> None:
-    """Draw a picture from the names of a page, and save it with few colors: a third of the size."""
+    """Draw a picture from the variables of a page, and save it with 48 colors, a third of the size."""
     pixels = io.BytesIO()
     with rc_context(STYLE):
         picture(page).savefig(pixels, dpi=110)

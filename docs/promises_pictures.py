@@ -1,4 +1,4 @@
-"""The pictures of docs/promises.md, from the names that its blocks leave; `pages.py` calls `draw`."""
+"""Draw the pictures of docs/promises.md from the variables of its blocks; `pages.py` calls `draw`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIMIZERS = {
 
 
 def steps(page: dict[str, Any]) -> Figure:
-    """Draw section 2: the last step for each kind of gradients; section 3: first steps uncorrected."""
+    """Draw section 2, the last step for each kind of gradients, and section 3, uncorrected first steps."""
     figure = Figure(figsize=(8.4, 3.1), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     took, place = page["took"][0.9, 0.999], np.arange(4)
@@ -29,7 +29,7 @@ def steps(page: dict[str, Any]) -> Figure:
     left.text(-0.4, took[1] + 0.12, "paper's bound", color=RED)
     left.axhline(took[3], color=BLACK, linewidth=1)
     left.text(-0.4, took[3] + 0.12, "Cauchy-Schwarz")
-    left.set_xticks(place, ["steady", "one\nafter zeros", "ten\nafter zeros", "growing"])
+    left.set_xticks(place, ["constant", "one\nafter zeros", "ten\nafter zeros", "growing"])
     left.set(title="Last step, usual betas, by kind of gradients", ylabel="step / lr", ylim=(0, 8.3))
     left.grid(visible=False, axis="x")
     t = np.arange(1, 3001)
@@ -38,13 +38,13 @@ def steps(page: dict[str, Any]) -> Figure:
         right.text(12, wrong.max() + 0.4, f"uncorrected, β2 = {beta2}", color=color, ha="center")
     right.plot(t, np.ones_like(t), color=BLACK, linewidth=1)
     right.text(1.1, 0.15, "corrected")
-    right.set(title="Steps along a steady gradient, β1 = 0.9", ylabel="step / lr", xlabel="step")
+    right.set(title="Steps along a constant gradient, β1 = 0.9", ylabel="step / lr", xlabel="step")
     right.set(xscale="log", ylim=(0, 23))
     return figure
 
 
 def bias(page: dict[str, Any]) -> Figure:
-    """Draw figure 4 of the paper, of section 3."""
+    """Draw section 3's version of figure 4 of the paper."""
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
     for i, beta1 in enumerate((0.0, 0.9)):
@@ -63,7 +63,7 @@ def bias(page: dict[str, Any]) -> Figure:
 
 
 def cost(page: dict[str, Any]) -> Figure:
-    """Draw section 5."""
+    """Draw section 5: the time of a step per parameter."""
     figure = Figure(figsize=(6.2, 3.0), layout="constrained")
     panel = figure.subplots()
     n = np.array([*page["cost"]])
@@ -81,7 +81,7 @@ def cost(page: dict[str, Any]) -> Figure:
 
 
 def tracking(page: dict[str, Any]) -> Figure:
-    """Draw section 6."""
+    """Draw section 6: the moving target and two optimizers that track it."""
     figure = Figure(figsize=(8.4, 3.0), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     t, target, last = page["t"], page["target"], len(page["t"])
@@ -103,7 +103,7 @@ def tracking(page: dict[str, Any]) -> Figure:
 
 
 def regret(page: dict[str, Any]) -> Figure:
-    """Draw section 8."""
+    """Draw section 8: the average regret, and the counterexample."""
     figure = Figure(figsize=(8.4, 3.1), layout="constrained")
     left, right = figure.subplots(1, 2)
     marks, falls, stays = page["marks"], page["regret"]["lr / sqrt(t)"], page["regret"]["lr"]
@@ -120,10 +120,10 @@ def regret(page: dict[str, Any]) -> Figure:
         "Adam, usual betas": {"color": BLUE, "linestyle": ":"},
     }
     for name, style in styles.items():
-        x = page["reddi"][name][0][::3]  # the places before each large gradient
+        x = page["reddi"][name][0][::3]  # the positions before each large gradient
         right.plot(1 + 3 * np.arange(len(x)), x, **style, label=name)
     right.axhline(-1, color=GRAY, linewidth=0.8)
-    right.text(1.2, -0.93, "best place", color=GRAY)
+    right.text(1.2, -0.93, "best point", color=GRAY)
     right.set(title="The counterexample of Reddi et al.: x", xlabel="step", xscale="log", ylim=(-1.1, 1.15))
     right.legend(loc="center right", bbox_to_anchor=(1, 0.6))
     return figure

@@ -1,9 +1,9 @@
-"""Write the table of other packages' words into the cheat sheet.
+"""Write the table of names from other packages into the cheat sheet.
 
     python docs/words.py
 
-The table stands in tinygrad_adam/words.py, from which the package also answers such words. A test fails when
-the page is older than the table.
+The table is defined in tinygrad_adam/words.py, which also supplies the package's answers to such names. A
+test fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEADINGS = {
 
 
 def tables() -> str:
-    """Return the tables as Markdown, one for each owner of words; words with one answer share a row."""
+    """Return the tables as Markdown, one for each owner; names with the same answer share a row."""
     text = ""
     for owner, words in groupby(TABLE, lambda word: word.owner):
         heading, pattern = HEADINGS[owner]
@@ -42,7 +42,7 @@ def tables() -> str:
 
 
 def page() -> str:
-    """Return the cheat sheet with the tables of now."""
+    """Return the cheat sheet with up-to-date tables."""
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     return before + BEGIN + tables() + "\n" + END + rest.partition(END)[2]
 
