@@ -1,4 +1,4 @@
-"""What several test files ask for."""
+"""Settings and fixtures shared by several test files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import sys
 
 import pytest
 
-with contextlib.suppress(ModuleNotFoundError):  # who runs but some of the tests may not have it
+with contextlib.suppress(ModuleNotFoundError):  # not needed by all tests
     from hypothesis import HealthCheck, settings
 
-    # A busy machine is no error.
+    # Do not fail on a busy machine.
     settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("untimed")
 
 
 def pytest_configure():
-    """Let Ctrl-C interrupt the tests and their children: in the background a shell lets them ignore it."""
+    """Let Ctrl-C interrupt the tests and their children, even if the shell starts them in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
-    """Let PyTorch compute in one thread: others of it that wait for work keep the cores from the tests."""
+    """Limit PyTorch to one thread: its idle threads spin and would take cores away from the tests."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
@@ -68,7 +68,7 @@ def fails(call):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """Runs leave no pictures: drawing takes longer than training here."""
+    """Disable the pictures of runs, which would take longer to draw than the runs take to train."""
     from tinygrad_adam.training import History, run
 
     monkeypatch.setattr(run, "plot_predictions", lambda *args: None)
@@ -77,7 +77,7 @@ def no_pictures(monkeypatch):
 
 @pytest.fixture(scope="module")  # Playwright runs an event loop as long as it is open
 def browser():
-    """Chromium without a window: that of the system, or the one that Playwright installed."""
+    """Start headless Chromium, installed by the system or by Playwright."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason='needs pip install "tinygrad-adam[browser]"'
     )
@@ -93,7 +93,7 @@ def browser():
 
 @pytest.fixture
 def blank(browser):
-    """Give a page that may neither complain nor ask for anything but a file."""
+    """Open a page that must not log messages, raise errors, or request anything but files."""
     page = browser.new_page(viewport={"width": 1200, "height": 800})
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))

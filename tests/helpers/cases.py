@@ -1,8 +1,8 @@
-"""What the tests know of every row of the package's table of operations; the tests of operations read it.
+"""The package's table of operations with the tests' oracles; all tests of operations use it.
 
-`tinygrad_adam.testing.selfcheck` says how to call each operation and on what; here stands what NumPy
-makes of it, independent of the package, and what PyTorch calls the same thing. A new operation goes into
-both tables and is then tested in every way.
+`tinygrad_adam.testing.selfcheck` defines the calls and inputs of each operation; this module adds the
+expected result from NumPy, independent of the package, and the counterpart in PyTorch. A new operation goes
+into both tables and is then covered by all of these tests.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tinygrad_adam.testing.selfcheck.operations import OPERATIONS
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Case(Call):
-    """A row with its oracle; its functions take the arrays only.
+    """A row with its oracle; its functions take only the arrays.
 
     Attributes
     ----------
     name : str
-        Of the oracle.
+        Name of the oracle.
     expected, torch, smooth, gradient
         See `Oracle`.
     """
@@ -46,7 +46,7 @@ class Case(Call):
 
 
 def case(call: Call) -> Case:
-    """Put a row and its oracle together."""
+    """Combine a row with its oracle."""
     name = str(call) if str(call) in ORACLES else call.op
     known = ORACLES[name]
     return Case(
@@ -60,23 +60,23 @@ def case(call: Call) -> Case:
 
 
 def weighted(outputs: Any) -> Any:
-    """Combine all outputs into one number, with weights that are the same every time."""
+    """Combine all outputs into one number, with the same weights every time."""
     rng = np.random.default_rng(3)
     terms = [(out, rng.standard_normal(out.shape).astype(out.dtype)) for out in outputs_of(outputs)]
     return sum((out * beside(out, weights)).sum() for out, weights in terms)
 
 
 def beside(like: Any, array: np.ndarray) -> Any:
-    """Put an array on the device of a Tensor; beside an array it stays one."""
+    """Put an array on the device of `like` if that is a Tensor; otherwise return the array unchanged."""
     return tg.tensor(array, device=like.device) if isinstance(like, tg.Tensor) else array
 
 
 def value_and_gradients(
     case: Case, arrays: list[np.ndarray], reserved: bool = False
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Run the case on raw arrays as they are; return its outputs and a gradient for each input.
+    """Run the case on the raw arrays without copies; return its outputs and a gradient for each input.
 
-    With `reserved`, each gradient has a place where it must be put, as an optimizer provides it.
+    With `reserved`, each gradient must be written to a reserved array, like those of an optimizer.
     """
     leaves = [tg.Tensor(a, requires_grad=True) for a in arrays]
     if reserved:
@@ -101,7 +101,7 @@ def check_first_derivative(case: Case) -> None:
 
 
 def check_reserved_places(case: Case) -> None:
-    """Compare gradients that are put into a reserved place with those that are not."""
+    """Compare gradients written to reserved arrays with gradients in new arrays."""
     arrays = case.arrays()
     _, gradients = value_and_gradients(case, arrays, reserved=True)
     for got, wanted in zip(gradients, value_and_gradients(case, arrays)[1], strict=True):
@@ -115,7 +115,7 @@ def check_second_derivative(case: Case) -> None:
 
 
 def public_operations() -> set[str]:
-    """Name what `tinygrad_adam.ops` offers."""
+    """Return the names of the operations in `tinygrad_adam.ops`."""
     return {
         name
         for name, value in vars(ops).items()
@@ -125,10 +125,10 @@ def public_operations() -> set[str]:
 
 @cache
 def exercised(case: Case) -> tuple[set[str], set[str]]:
-    """Name the primitives that the first derivative goes through, and those of the first two.
+    """Return the names of the primitives used by the first derivative, and by the first two derivatives.
 
-    Read off what the case calls with an input that needs a gradient, so the table cannot claim
-    what it does not do. Primitives without rules count wherever they are called.
+    They are recorded from the calls with an input that needs a gradient, so the table cannot claim coverage
+    that it does not have. Primitives without rules count wherever they are called.
     """
     names: set[str] = set()
     original = Primitive.__call__
@@ -349,7 +349,7 @@ for _name, _value, _rows in [("max", 3.0, [0, 0, 1]), ("min", 0.5, [0.5, 0.5, 0]
            gradient=lambda x: [[0, 1 / 3, 1 / 3, 1 / 3]])  # fmt: skip
     oracle(f"{_name}: ties in a row", getattr(np, _name), _torch_reduction(f"a{_name}"), smooth=0,
            gradient=lambda x, axis, keepdims, rows=_rows: [[[1 / 3] * 3, rows]])  # fmt: skip
-# The gradient of PyTorch's own feels how a large value was rounded.
+# The gradient of PyTorch's own function is sensitive to the rounding of a large value.
 oracle("logsumexp: large", lambda x: np.array(901 + math.log1p(math.exp(-1))),
        lambda torch, x: x[0] - torch.log_softmax(x, 0)[0])  # fmt: skip
 oracle("logsumexp: with minus infinity", _logsumexp, lambda torch, x: torch.logsumexp(x, 0), smooth=0,
@@ -391,7 +391,7 @@ def _torch_flip(torch: Any, x: Any, axis: Any) -> Any:
 
 
 def _torch_pad(torch: Any, x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
-    """Give the widths from the last axis to the first."""
+    """Pass the widths from the last axis to the first."""
     widths = np.broadcast_to(pad_width, (x.ndim, 2))[::-1].flatten().tolist()
     return torch.nn.functional.pad(x, widths, value=constant_values)
 
@@ -503,7 +503,7 @@ def _cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> np.ndarray:
-    """Take PyTorch's definition literally, one sample after the other."""
+    """Compute the loss by PyTorch's definition, one sample at a time."""
     axis = 1 if logits.ndim > 1 else 0
     classes = logits.shape[axis]
     rows = np.moveaxis(logits, axis, -1).reshape(-1, classes)
@@ -528,7 +528,7 @@ def _cross_entropy(
 
 
 def _torch_settings(torch: Any, like: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """Turn weights and targets into tensors."""
+    """Convert weights and targets to tensors."""
     made = {}
     for key, value in settings.items():
         if key in ("weight", "pos_weight") or (key == "target" and value.dtype.kind == "f"):
@@ -617,7 +617,7 @@ def _torch_layer_norm(torch: Any, x: Any, *affine: Any, normalized_shape: Any, e
 
 
 def _pulled_back(a: np.ndarray, x: np.ndarray, axes: Any, eps: float) -> np.ndarray:
-    """Multiply a group by the derivative of its standardization, a matrix made entry by entry."""
+    """Multiply a group by the derivative of its standardization, a matrix computed entry by entry."""
     total = np.empty_like(x)
     groups = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(-1, math.prod(x.shape[i] for i in axes))
     gradients = np.moveaxis(a, axes, range(-len(axes), 0)).reshape(groups.shape)
@@ -639,7 +639,7 @@ def _torch_pulled_back(torch: Any, a: Any, x: Any, axes: Any, eps: float) -> Any
 
 
 def _across(x: Any, values: Any) -> Any:
-    """Shape what belongs to the channels, so that it stands beside images or sequences."""
+    """Reshape per-channel values so that they broadcast with images or sequences."""
     return np.reshape(values, (1, -1, *[1] * (x.ndim - 2)))
 
 

@@ -1,13 +1,13 @@
-"""CUDA sources compiled by an ordinary C++ compiler and run on the host: what a GPU would compute, slowly.
+"""Compile CUDA sources with an ordinary C++ compiler and run them on the host, slowly.
 
-A dozen macros make C++ of CUDA C. The threads of a block take turns on one thread of the operating system:
-each runs until it calls ``__syncthreads``, then the next one does. No thread waits for a core, and a
-missing ``__syncthreads`` gives the same wrong numbers each time. Blocks run one after the other.
+A dozen macros turn CUDA C into C++. The threads of a block take turns on one thread of the operating system:
+each runs until it calls ``__syncthreads``, and then the next one runs. No thread waits for a core, and a
+missing ``__syncthreads`` gives the same wrong numbers every time. Blocks run one after the other.
 
 It is stricter than a GPU. The order of the turns changes at each ``__syncthreads``, and all threads of a
 block must call it equally often. An argument must have exactly the type that the kernel declares, where a
-GPU would read whatever lies there. Arrays are copied between guards, which a kernel must not write to, and
-which are NaN to those who read them.
+GPU would misread the memory. Arrays are copied between guards, which a kernel must not write to and which
+read as NaN.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ BEFORE = r"""
 struct Index3 { unsigned x, y, z; };
 static Index3 threadIdx, blockIdx, blockDim, gridDim;
 
-struct Turns {  // of a thread of the block
+struct Turns {  // the state of one thread of the block
     ucontext_t context;
     bool ended;
     char stack[1 << 16];
 };
-static ucontext_t between;  // what runs between two turns
+static ucontext_t between;  // runs between two turns
 static Turns* now;
 static void __syncthreads() { swapcontext(&now->context, &between); }
 """
@@ -139,10 +139,10 @@ extern "C" bool launch_{name}(void** args) {{ return launch({name}, args); }}
 """
 
 launched: list[str] = []
-"""The kernels that were run, by name."""
+"""The names of the kernels launched so far."""
 
 _threads = (1, 1)
-_lock = threading.Lock()  # the indices of threads and blocks are those of the library
+_lock = threading.Lock()  # the indices of threads and blocks are global to the library
 
 
 @contextlib.contextmanager
@@ -165,7 +165,7 @@ def _folder() -> Path:
 
 @functools.cache
 def library(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """Compile a source, once for all kernels in it, or find it compiled."""
+    """Compile a source, once for all of its kernels, or load the cached library."""
     names = re.findall(r'extern "C" __global__ void (\w+)', code)
     text = BEFORE + code + AFTER + "".join(FOR_EACH_KERNEL.format(name=name) for name in names)
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fno-strict-aliasing", "-w"]
@@ -178,12 +178,12 @@ def library(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
             output = [f"{folder}/source.cpp", "-o", f"{folder}/made.so"]
             done = subprocess.run([*command, *output], capture_output=True, text=True)
             assert done.returncode == 0, done.stderr[:4000]
-            os.replace(f"{folder}/made.so", made)  # several processes may compile the same
+            os.replace(f"{folder}/made.so", made)  # several processes may compile the same source
     return ctypes.CDLL(str(made))
 
 
 class RawModule:
-    """``cupy.RawModule``, as far as this package uses it."""
+    """A stand-in for ``cupy.RawModule``, with the features that this package uses."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
         self._library = library(code, options)
@@ -193,10 +193,10 @@ class RawModule:
 
 
 class RawKernel:
-    """``cupy.RawKernel``, got from a module.
+    """A stand-in for ``cupy.RawKernel``, obtained from a module.
 
-    Arrays are NumPy arrays, or have ``data.ptr``, ``dtype``, ``shape`` and ``flags`` as CuPy's, in the memory
-    of this process.
+    Arrays are NumPy arrays, or have ``data.ptr``, ``dtype``, ``shape`` and ``flags`` like CuPy's, in the
+    memory of this process.
     """
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
@@ -227,7 +227,7 @@ class RawKernel:
             each.give_back(self.name)
 
     def _value(self, place: int, arg: Any, guarded: dict[int, _Guarded]) -> Any:
-        """Return an argument as C has it, and refuse what a GPU would misread."""
+        """Convert an argument to C, and reject one that a GPU would misread."""
         wanted = self.declared[place]
         what = f"array of {arg.dtype}" if getattr(arg, "shape", ()) else type(arg).__name__
         where = f"{self.name}: argument {place} is {wanted}, not {what}"
@@ -265,12 +265,12 @@ class _Guarded:
     """A copy of an array with guards before and after it."""
 
     GUARD = 256
-    """Bytes; each is 255, which makes NaN of floats and -1 of integers."""
+    """Bytes of a guard; each is 255, so that floats read as NaN and integers as -1."""
 
     def __init__(self, array: np.ndarray, writes: bool) -> None:
         self.array, self.writes = array, writes
         room = np.full(2 * self.GUARD + array.nbytes + 32, 255, np.uint8)
-        # As far from a multiple of 16 bytes as the array itself.
+        # Keep the alignment of the array itself with respect to 16 bytes.
         start = self.GUARD + (array.ctypes.data - room.ctypes.data) % 16
         self.before, self.after = room[:start], room[start + array.nbytes :]
         self.inside = room[start : start + array.nbytes]
@@ -295,6 +295,6 @@ def numpy_as_cupy() -> ModuleType:
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let CUDA kernels do what is computed on the CPU with fast kernels."""
+    """Replace the fast kernels of the CPU by CUDA kernels that run on the host."""
     monkeypatch.setitem(sys.modules, "cupy", numpy_as_cupy())
     monkeypatch.setitem(CPU.tables, "fast", KernelTable(np, override="cuda"))

@@ -1,9 +1,9 @@
-"""The forms of what CuPy's functions give, and what of it the stand-in must give too.
+"""The forms of the results of CuPy's functions, which the stand-in must reproduce.
 
-Each line of ``cupy_forms.txt`` is a call and what CuPy makes of it: dtype, shape and strides (of axes of
-size 1 as 0), or the exception; "waits" where the host waits for the GPU. In a call ``f`` is an
+Each line of ``cupy_forms.txt`` is a call and the form of its result in CuPy: dtype, shape and strides (0 for
+axes of size 1), or the exception; "waits" if the host waits for the GPU. In a call ``f`` is an
 array of float32 of that shape, ``d`` of float64, ``h`` of float16, ``i`` of int32, ``q`` of int64, ``u`` of
-uint8 and ``b`` of truth values. No line depends on values.
+uint8 and ``b`` of booleans. No line depends on values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 VERSION = "14.2.0"
-"""The CuPy that the forms were read from."""
+"""The version of CuPy that produced the forms."""
 
 TYPES = {"f": "float32", "d": "float64", "h": "float16", "i": "int32", "q": "int64", "u": "uint8"}
 

@@ -1,4 +1,4 @@
-"""Faults that are planted into a small training, one after the other, each beside its healthy twin."""
+"""Faults planted in a small training loop, one at a time, each with its healthy twin."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tinygrad_adam.training import Trainer
 
 
 class Case(NamedTuple):
-    """A fault: how to plant it, and what the doctor must say.
+    """A fault: how to plant it, and the finding that the doctor must report.
 
     Attributes
     ----------
     kind : str
-        Of the finding.
+        The kind of the finding.
     words : tuple of str
-        What must occur in its text.
+        Words that its text must contain.
     run : callable
         ``run(faulty, doctor)`` trains inside the doctor's block, with the fault or without it.
     """
@@ -37,7 +37,7 @@ CASES: dict[str, Case] = {}
 
 
 def fault(kind: str, *words: str):
-    """Enter a function into the table, under its name."""
+    """Register a function in the table under its name."""
 
     def enter(run):
         CASES[run.__name__] = Case(kind, words, run)
@@ -60,7 +60,7 @@ def mlp(width=32, activation=nn.ReLU, depth=1, outputs=10):
 
 
 def learn(model, opt=None, loss=F.cross_entropy, steps=60, targets=None, batch=64):
-    """The healthy loop; what comes in decides whether it is."""
+    """Run a correct training loop; its arguments may introduce a fault."""
     images, labels = digits()
     labels = labels if targets is None else targets
     opt = optim.Adam(model.parameters(), lr=3e-3) if opt is None else opt
@@ -287,7 +287,7 @@ def eight_sigmoids(faulty, doctor):
 
 @fault("vanishing-gradient", "'0.weight' (32, 64)")
 def layers_in_another_order(faulty, doctor):
-    """What counts is where a layer stands in the graph, not among the parameters."""
+    """Layers are ordered by their position in the graph, not among the parameters."""
     model = mlp(depth=8, activation=nn.Sigmoid if faulty else nn.GELU)
     with doctor:
         learn(model, optim.Adam(reversed(list(model.named_parameters())), lr=3e-3), steps=30)
@@ -481,7 +481,7 @@ def few_examples(faulty, doctor):
     images, labels = data.load_digits().arrays("train")
     count = 100 if faulty else 600
     learned = labels[:count].copy()
-    if faulty:  # some labels are wrong, and can only be learned by heart
+    if faulty:  # some labels are wrong and can only be memorized
         learned[:25] = learned[24::-1]
     fit(doctor, images[:count], learned, (images[600:800], labels[600:800]), 60 if faulty else 10, 256)
 

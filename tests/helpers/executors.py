@@ -1,11 +1,11 @@
-"""Executors for tests that shall not wait for processes."""
+"""Executors for tests that should not wait for processes."""
 
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
 
 class Inline(Executor):
-    """Works at once; Ctrl-C comes before a job, if asked for."""
+    """Runs each job immediately; optionally raises KeyboardInterrupt before a given job."""
 
     def __init__(self, interrupt_before=None):
         self.left = interrupt_before
@@ -26,7 +26,7 @@ class Inline(Executor):
 
 
 class Disorderly(Executor):
-    """Lets the first job wait until all `count` jobs are there, and does the others at once."""
+    """Runs the first job last, after all `count` jobs are submitted, and the others immediately."""
 
     def __init__(self, count):
         self.left, self.first = count, None

@@ -1,7 +1,7 @@
 """The package's table of layers, with PyTorch's counterpart of each; the tests of layers read it.
 
-A row of `tinygrad_adam.testing.selfcheck.layers` makes the layer and says on what to run it. A layer that
-`nn` exports and that is not there fails a test.
+A row of `tinygrad_adam.testing.selfcheck.layers` builds the layer and supplies its inputs. A test fails if a
+layer exported by `nn` is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Layer(layers.Layer):
     Attributes
     ----------
     torch : str or callable
-        The same `make` for PyTorch if it differs, or why there is no counterpart.
+        The counterpart of `make` for PyTorch if it differs, or the reason why there is none.
     """
 
     torch: Any = None

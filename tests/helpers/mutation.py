@@ -1,4 +1,4 @@
-"""How to break a function: every sign, factor, term, constant, axis and branch of its syntax tree."""
+"""Break a function in every sign, factor, term, constant, axis and branch of its syntax tree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLACES = {"axis", "axes", "index", "k", "shift", "offset"}
 
 
 def moved(place: Any) -> Any:
-    """Turn an axis, index or offset into another one that is just as possible."""
+    """Return a different axis, index or offset that is equally valid."""
     if place is None:
         return 0
     if isinstance(place, bool | type(Ellipsis)):
@@ -48,7 +48,7 @@ def negated(node: ast.expr) -> ast.expr:
 
 
 def replacements(node: ast.AST, in_loop: bool, arrays: list[str]) -> Iterator[ast.AST]:
-    """Yield what may stand wrongly in the place of `node`; `arrays` are what a rule may mix up."""
+    """Yield plausible wrong replacements of `node`; a rule may confuse the names in `arrays`."""
     match node:
         case ast.BinOp(left, ast.Mult(), right):
             yield from (left, right)
@@ -94,9 +94,9 @@ def replacements(node: ast.AST, in_loop: bool, arrays: list[str]) -> Iterator[as
 
 
 def broken(tree: Definition, names: Container[str]) -> Iterator[tuple[str, Definition]]:
-    """Yield every mutant of a function with a description that is unique to it.
+    """Yield every mutant of a function with a unique description.
 
-    Parameters with these names are arrays, which may be mixed up.
+    Parameters named in `names` are arrays, which a mutant may confuse.
     """
     if isinstance(tree, ast.Lambda):
         for label, body in [
@@ -156,7 +156,7 @@ def compiled(tree: Definition, function: Callable[..., Any]) -> Any:
 
 
 def caught(checks: list[Callable[[], None]]) -> bool:
-    """Tell whether a check raises; that one comes first the next time: it may well catch more mutants."""
+    """Return whether a check raises, and move that check to the front, where it may catch more mutants."""
     for i, check in enumerate(checks):
         try:
             check()
@@ -168,7 +168,7 @@ def caught(checks: list[Callable[[], None]]) -> bool:
 
 @contextmanager
 def running(function: Any, code: Any) -> Iterator[None]:
-    """Run `code` wherever `function` is called, and nothing of that afterwards."""
+    """Run `code` instead of `function` inside a ``with`` block."""
     original = function.__code__
     function.__globals__["_moved"] = moved
     function.__code__ = code

@@ -1,4 +1,4 @@
-"""Running the tables on a GPU: the arrays among the settings of a row are put there too."""
+"""Run the tables on a GPU, with the arrays among a row's settings moved there as well."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cuda_on_host import needs_compiler
 from tinygrad_adam.backend.device import asarray
 
 GPU = "cuda:1"
-"""Not the current one, so that what is computed without making it current is found out."""
+"""Not the current GPU, so that code that forgets to select the right one fails."""
 
 KERNELS = ["reference", pytest.param("fast", marks=needs_compiler)]
 

@@ -1,7 +1,7 @@
-"""One row for each optimizer: its rule in plain Python, its options, its peer in PyTorch.
+"""One row for each optimizer: its rule in plain Python, its options, its counterpart in PyTorch.
 
-The rules are transcriptions of the papers for one element, in Python floats, written without a look at
-the package. Each takes the start, the gradients and the learning rate of each step, and returns the path.
+The rules are transcriptions of the papers for one element, in Python floats, written independently
+of the package. Each takes the start, the gradients and the learning rate of each step, and returns the path.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ NOT_SWITCHES = ("False", None, 1)
 
 @dataclass(frozen=True)
 class Row:
-    """What the tests know of an optimizer.
+    """Test data for an optimizer.
 
     Attributes
     ----------
@@ -284,19 +284,19 @@ class Row:
     rule : callable
         Its transcription.
     options : list of dict
-        What closed forms are checked with; together they must catch every mutant.
+        Options for the closed-form checks; together they must catch every mutant.
     stateful : dict
-        Options that make it keep every moment that it knows.
+        Options with which it keeps every possible moment.
     refused : dict of str to tuple
-        For each hyper-parameter, values that are refused whatever the others are.
+        For each hyper-parameter, values that are rejected regardless of the others.
     refused_together : list of (dict, str)
-        Options that are refused only together, and the one that the error names.
+        Options that are rejected only in combination, and the one that the error names.
     torch : str or None
         Its name in ``torch.optim``.
     torch_runs : list of (dict, list of dict)
-        Options of the constructor, and those of one group each, to follow PyTorch with.
+        Options of the constructor, and of one group each, for the comparison with PyTorch.
     lr : float
-        A learning rate of a size that suits it.
+        A suitable learning rate.
     """
 
     cls: type[optim.Optimizer]
@@ -483,8 +483,8 @@ ROWS = {
     ),
 }
 
-# Gradients that shrink and then grow tell a maximum from none, and one of corrected moments from one
-# before the correction; a large eps tells where it stands.
+# Gradients that shrink and then grow show whether there is a maximum, and whether it is taken before or
+# after the correction; a large eps shows where it is added.
 GRADIENTS = [4.0, -2.0, 1.0, 0.5, 0.25, -0.125, 4.5, 1.0]
 LRS = [0.1, 0.1, 0.05, 0.05, 0.2, 0.02, 0.1, 0.05]
 THETA = 1.5
@@ -499,7 +499,7 @@ def check_closed_form(name, options):
     opt = row.cls([p], lr=LRS[0], **options)
     for g, lr, wanted in zip(GRADIENTS, LRS, path, strict=True):
         opt.param_groups[0]["lr"] = lr
-        # What grad_scale divides by, and a sum that is too large by that much.
+        # A sum that is too large by a factor of 3, which grad_scale divides out.
         give(p, [3 * g, -3 * g])
         opt.step(grad_scale=3)
         np.testing.assert_allclose(p.data, [wanted, -wanted], rtol=1e-12)

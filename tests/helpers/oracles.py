@@ -1,4 +1,4 @@
-"""What an operation must give: what NumPy makes of it, independent of the package, and PyTorch."""
+"""The expected results of operations, from NumPy, independently of the package, and from PyTorch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Oracle:
-    """What an operation must give; it takes the settings of the call by keyword.
+    """The expected results of an operation; its functions take the settings of the call by keyword.
 
     Attributes
     ----------
     expected : callable
-        The same in NumPy.
+        The operation in NumPy.
     torch : callable or str
-        The same in PyTorch, given the module and its tensors, or why there is no such thing.
+        The operation in PyTorch, called with the module and tensors, or the reason why there is none.
     smooth : int
-        How many derivatives exist; finite differences check as many. 0 at a kink or a tie, where
-        `gradient` says which subgradient is meant.
+        The number of derivatives that exist, all of which finite differences check. 0 at a kink or a tie,
+        where `gradient` gives the expected subgradient.
     gradient : callable, optional
-        Of the arrays: the gradients of the sum of the outputs, one for each input.
+        Takes the arrays; returns the gradients of the sum of the outputs, one for each input.
     """
 
     expected: Callable[..., Any]
@@ -31,11 +31,11 @@ class Oracle:
 
 
 ORACLES: dict[str, Oracle] = {}
-"""By operation; by the name of the row where one row is different."""
+"""Oracles by operation, or by the name of a single row that differs."""
 
 
 def oracle(names: str, expected: Callable[..., Any], torch: Callable[..., Any] | str, **more: Any) -> None:
-    """Enter an oracle, by one name or by several with bars between."""
+    """Register an oracle under one name, or several separated by bars."""
     for name in names.split(" | "):
         assert name not in ORACLES, name
         ORACLES[name] = Oracle(expected, torch, **more)
@@ -45,14 +45,14 @@ def oracle(names: str, expected: Callable[..., Any], torch: Callable[..., Any] |
 
 
 def functional(name: str, **renamed: str) -> Callable[..., Any]:
-    """Call a function of torch.nn.functional; it has other names for some settings."""
+    """Return a call of a function of torch.nn.functional, with some settings renamed."""
     return lambda torch, *tensors, **settings: getattr(torch.nn.functional, name)(
         *tensors, **{renamed.get(key, key): value for key, value in settings.items()}
     )
 
 
 def named(name: str, **renamed: str) -> Callable[..., Any]:
-    """Call a function of torch; it has other names for some settings."""
+    """Return a call of a function of torch, with some settings renamed."""
     return lambda torch, *tensors, **settings: getattr(torch, name)(
         *tensors, **{renamed.get(key, key): value for key, value in settings.items()}
     )

@@ -1,4 +1,4 @@
-"""What random programs are made of: operations in this package's words and in PyTorch's; see `programs`."""
+"""The steps of random programs: operations in this package and in PyTorch; see `programs`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing t
 
 
 class Draft:
-    """A program in the making, with the values that its slots have in PyTorch so far."""
+    """A program under construction, with the current values of its slots in PyTorch."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ class Draft:
         return [i for i, v in enumerate(self.values) if v.dtype in _INDEX_TYPES]
 
     def floating(self, least: int = 0, derived: bool = False) -> int | None:
-        """Pick a float, one of the last with preference."""
+        """Pick a float slot, preferring recent ones."""
         fits = [i for i in self.floats() if len(self.shape(i)) >= least and (not derived or i >= self.leaves)]
         if not fits:
             return None
@@ -56,7 +56,7 @@ class Draft:
         return self.floating(least)
 
     def broadcast(self, a: int, b: int) -> bool:
-        """Whether two slots broadcast, by a rule for the dtype on which NumPy and PyTorch agree."""
+        """Return whether two slots broadcast and NumPy and PyTorch agree on the dtype."""
         x, y = self.values[a], self.values[b]
         if torch.bool in (x.dtype, y.dtype) or (x.dtype != y.dtype and (x.ndim == 0) != (y.ndim == 0)):
             return False
@@ -92,18 +92,18 @@ _INDEX_TYPES = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
 
 
 class Op(NamedTuple):
-    """An operation here and there.
+    """An operation in this package and in PyTorch.
 
     Attributes
     ----------
     draw : callable
-        Of a `Draft`: the slots and settings of a step, or None where nothing fits.
+        Takes a `Draft`; returns the slots and settings of a step, or None if nothing fits.
     ours, theirs : callable
-        Of the arguments, then the settings.
+        Take the arguments, then the settings.
     effect : str
-        "" for a new value, "view" for one that shares memory, "name" for the same Tensor once more;
-        "write" where the memory of a slot changes outside the graph, "assign" in it; "hook"; "refusal"
-        for what must raise.
+        "" for a new value, "view" for one that shares memory, "name" for another name of the same Tensor;
+        "write" if the memory of a slot changes outside the graph, "assign" if inside it; "hook"; "refusal"
+        for a step that must raise.
     """
 
     draw: Callable[[Draft], Any]
@@ -116,7 +116,7 @@ OPS: dict[str, Op] = {}
 
 
 def axes_of(draft: Draft, ndim: int) -> Any:
-    """Draw an axis, several, or None."""
+    """Draw one axis, several axes, or None."""
     if ndim == 0 or draft.chance(0.2):
         return None
     if draft.chance(0.3):
@@ -609,11 +609,11 @@ def _writes() -> None:
 
     def hooked(draft: Draft) -> Any:
         slot = draft.floating(derived=True)
-        # PyTorch 2.13 crashes over a hook on a view whose base was changed in place.
+        # PyTorch 2.13 crashes on a hook of a view whose base was changed in place.
         return slot is not None and not draft.values[slot]._is_view() and ((slot,), ())
 
     def our_hook(x: Any) -> None:
-        if x.requires_grad:  # a mask as NumPy makes it, of float64
+        if x.requires_grad:  # a float64 mask, as in NumPy
             x.register_hook(lambda g: g * (np.arange(g.size).reshape(g.shape) % 3 > 0).astype(np.float64))
 
     def their_hook(x: Any) -> None:
@@ -624,7 +624,7 @@ def _writes() -> None:
 
 
 def _long_sums() -> None:
-    """Sums of many rows, where adding one by one in float32 forgets the small terms."""
+    """Sums of many rows, where sequential addition in float32 would lose the small terms."""
 
     def rows(draft: Draft) -> Any:
         fits = [i for i in draft.floats() if len(draft.shape(i)) == 2 and draft.shape(i)[0] > 1000]
@@ -657,7 +657,7 @@ def _long_sums() -> None:
 
 
 def _refusals() -> None:
-    """Masked arrays, which every door refuses by name."""
+    """Masked arrays, which every entry point rejects by name."""
 
     def draw(draft: Draft) -> Any:
         slot = draft.numeric()

@@ -1,15 +1,16 @@
 """Random programs, written once and run by this package and by PyTorch.
 
-A seed gives a program: leaves of many dtypes and shapes, then steps that compute, look through views,
-write in place, assign with an operator, use Tensors as indices, and hang hooks on results. `disagreements`
-runs it in PyTorch and in several ways here, and says where the results part. Shapes and values that the draw
-of a step depends on come from PyTorch's run, so this package has no say in them.
+A seed determines a program: leaves of many dtypes and shapes, then steps that compute, create views,
+write in place, assign with an operator, use Tensors as indices, and register hooks on results.
+`disagreements` runs it in PyTorch and in several modes of this package, and reports where the results differ.
+Shapes and values that influence the choice of a step come from PyTorch's run, so they do not depend on this
+package.
 
-PyTorch's run has *snapshots*: each operation gets copies of its inputs and gives a copy of its output, so a
-later write cannot reach an array that its gradient needs. Its gradients are therefore those of the values
-that each operation saw. This package must give the same. It may refuse the way back where a write hit an
-array that an operation had read or made, and an augmented assignment where another Tensor shares the memory;
-nothing else.
+PyTorch's run uses *snapshots*: each operation gets copies of its inputs and returns a copy of its output, so
+a later write cannot reach an array that its gradient needs. Its gradients therefore belong to the values
+that each operation saw, and this package must return the same ones. It may only refuse a backward pass after
+a write to an array that an operation has read or created, and an augmented assignment to a Tensor whose
+memory another one shares.
 
     python tests/helpers/programs.py --start 0 --count 100000
 """
@@ -32,7 +33,7 @@ from tinygrad_adam import errors
 
 
 class Step(NamedTuple):
-    """An operation by name, the slots that it reads (or writes), and its settings."""
+    """The name of an operation, the slots that it reads (or writes), and its settings."""
 
     op: str
     slots: tuple[int, ...]
@@ -40,14 +41,14 @@ class Step(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Leaves, steps, the slots whose weighted sum is the loss, and how it is to be run.
+    """Leaves, steps, the slots whose weighted sum is the loss, and the way to run it.
 
     Attributes
     ----------
     shared : set of int
         Steps that assign with an operator to a Tensor whose memory another one shares.
     overwrites : bool
-        Whether a write hits memory that an operation has read or made, and may have kept.
+        Whether a write affects memory that an operation has read or created, and may have kept.
     """
 
     seed: int
@@ -84,7 +85,7 @@ _IMAGES = [
     "batch_norm",
 ]
 _PLAIN = [name for name, op in OPS.items() if op.effect in ("", "view") and name not in (*_IMAGES, *_SUMS)]
-# Here the results for NaN and infinities are accidents of PyTorch's formulas, or differ between versions.
+# For these, the results for NaN and infinities depend on PyTorch's formulas, or differ between versions.
 _NO_EDGES = {
     "prod",
     "norm",
@@ -119,9 +120,9 @@ _NO_EDGES = {
     "softplus",
     "avg_pool2d",
     "nll_loss",
-    "sign",  # of NaN it is NaN in NumPy and here, 0 in PyTorch,
+    "sign",  # of NaN: NaN in NumPy and here, 0 in PyTorch
     "abs",
-    "l1_loss",  # likewise their gradients
+    "l1_loss",  # its gradient, likewise
 }
 
 
@@ -163,7 +164,7 @@ def _leaf(draft: Draft, kind: str) -> np.ndarray:
         shape = draft.pick([(), (3,), (2,), (4,), (2, 2), (5,)]) if kind == "rows" else shape
         return draft.rng.integers(0, top, shape).astype(dtype)
     values = draft.rng.standard_normal(shape)
-    if draft.chance(0.2) and kind != "second":  # which has no value at a kink
+    if draft.chance(0.2) and kind != "second":  # undefined at a kink
         values = values.round() + 0.0  # zeros and ties
     values = np.asarray(values, dtype)
     if kind == "edges" and values.size:
@@ -196,7 +197,7 @@ def _leaves(draft: Draft, kind: str) -> list[np.ndarray]:
 
 
 def _last_steps(draft: Draft, kind: str) -> list[tuple[str, tuple[int, ...], tuple[Any, ...]]]:
-    """Return the steps that a kind ends with, which chance brings together too rarely."""
+    """Return the final steps of a kind, a combination that random draws produce too rarely."""
     new = len(draft.values)
     if kind == "keys":  # an index or label that changes after its use
         use = draft.pick(
@@ -213,7 +214,7 @@ def _last_steps(draft: Draft, kind: str) -> list[tuple[str, tuple[int, ...], tup
     if kind == "parts":  # a write through one element of an array of one axis
         part = ("part", (new,), (draft.below(3),))
         return [("times number", (0,), (1.5,)), part, ("write fill", (new + 1,), (3,)), ("tanh", (new,), ())]
-    if kind == "layouts":  # three uses whose gradients lie in memory differently, and a sum of theirs
+    if kind == "layouts":  # three uses whose gradients have different memory layouts, and their sum
         convolved = [("conv2d", (new, 2), (1, 1))]
         turned = [("transpose", (new,), ((0, 2, 3, 1),)), ("multiply", (-1, 3), ())]
         uses = [convolved, turned, [("tanh", (new,), ())]]
@@ -222,7 +223,7 @@ def _last_steps(draft: Draft, kind: str) -> list[tuple[str, tuple[int, ...], tup
         at = [name for name, *_ in steps].index("multiply")
         steps[at] = ("multiply", (new + at - 1, 3), ())
         return steps
-    if kind == "shared":  # a leaf large enough for threads to meet in its gradient
+    if kind == "shared":  # a leaf large enough for threads to collide in its gradient
         return [("times number", (0,), (1.5,))]
     return []
 
@@ -232,7 +233,7 @@ def _on_memory(value: torch.Tensor) -> int:
 
 
 def draw_program(seed: int) -> Program:
-    """Draw the program of a seed, run it in PyTorch along the way, and drop steps that PyTorch refuses."""
+    """Draw the program of a seed, running it in PyTorch and dropping steps that PyTorch rejects."""
     draft = Draft(seed)
     kind = draft.pick(
         ["plain"] * 6 + ["rows"] * 3 + ["writes"] * 4 + ["images"] * 2 + ["edges"] * 2 + ["threads", "second"]
@@ -251,7 +252,7 @@ def draw_program(seed: int) -> Program:
         names = [name for name in _PLAIN if name not in _NO_EDGES]
     steps: list[Step] = []
     shared: set[int] = set()
-    used: set[int] = set()  # memory that an operation has read or made
+    used: set[int] = set()  # memory that an operation has read or created
     overwrites = False
     free = 0 if kind == "shared" else draft.below(8) + 3
     last: list[Any] = []
@@ -301,14 +302,14 @@ def draw_program(seed: int) -> Program:
 
 
 class Result(NamedTuple):
-    """The outputs, and a gradient or None for each leaf."""
+    """The outputs of a program, and a gradient or None for each leaf."""
 
     outputs: list[np.ndarray]
     gradients: list[np.ndarray | None]
 
 
 def _weights(program: Program, number: int, shape: tuple[int, ...]) -> np.ndarray:
-    if program.kind == "sums":  # of one sign: a sum that forgets small terms is off by much
+    if program.kind == "sums":  # all of one sign, so that a sum that loses small terms is far off
         return np.full(shape, 0.1)
     return np.cos(np.arange(int(np.prod(shape))) + number).reshape(shape)
 
@@ -329,7 +330,7 @@ def _their_step(step: Step, values: list[torch.Tensor]) -> Any:
 
 
 def run_theirs(program: Program, wide: bool = False) -> Result:
-    """Run it in PyTorch; `wide` means with float64 in place of float32."""
+    """Run a program in PyTorch; `wide` replaces float32 by float64."""
     leaves = _their_leaves(program.leaves, wide)
     values = list(leaves)
     for step in program.steps:
@@ -356,7 +357,7 @@ def run_theirs(program: Program, wide: bool = False) -> Result:
 
 
 class Refused(Exception):
-    """This package refused a step, by number, or the way back (None)."""
+    """This package refused a step, given by its number, or the backward pass (None)."""
 
     def __init__(self, step: int | None, error: Exception) -> None:
         super().__init__(f"step {step}: {error}")
@@ -389,10 +390,10 @@ def _our_loss(program: Program, leaves: list[tg.Tensor]) -> tuple[Any, list[Any]
 
 
 def run_ours(program: Program, way: str = "engine") -> Result:
-    """Run it here: by the "engine", with "reference" kernels, "recorded" or by "threads".
+    """Run a program in this package: by the "engine", with "reference" kernels, "recorded" or by "threads".
 
-    The threads, four of them, run it with the same leaves, `PASSES` times each; the gradients are then
-    divided by the number of all passes.
+    Four threads run it with the same leaves, `PASSES` times each; the gradients are then divided by the
+    total number of passes.
     """
     leaves = _our_leaves(program)
     kernels = tg.use_kernels("reference") if way == "reference" else contextlib.nullcontext()
@@ -476,7 +477,7 @@ def _arrays(result: Result) -> Iterator[tuple[str, np.ndarray | None]]:
 
 
 def _apart(program: Program, got: Result, wanted: Result, exact: Result) -> Iterator[str]:
-    """Say what differs by more than PyTorch's own rounding explains; `exact` is its result with float64."""
+    """List differences beyond PyTorch's own rounding errors; `exact` is its result in float64."""
     everything = [a for _, a in _arrays(exact) if a is not None and a.size]
     scale = max([1.0, *(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in everything)])
     for (name, ours), (_, theirs), (_, wide) in zip(
@@ -494,19 +495,19 @@ def _apart(program: Program, got: Result, wanted: Result, exact: Result) -> Iter
             wide = theirs
         if (
             program.kind == "edges" and theirs.dtype.kind == "f"
-        ):  # the last digits decide what overflows, and how
+        ):  # the last digits decide which values overflow, and how
             most = np.finfo(theirs.dtype).max / 100
             ours, theirs, wide = (np.where(np.abs(a) > most, np.inf, a) for a in (ours, theirs, wide))
         finite = np.isfinite(theirs)
         if name.startswith("gradient"):
-            # An infinite gradient times zero is NaN, zero where a rule selects, and infinite where rounding
-            # left no exact zero; and another order of factors may not overflow.
+            # An infinite gradient times zero is NaN, but zero if a rule selects, and infinite if rounding
+            # left no exact zero; and a different order of factors may not overflow.
             if program.kind == "edges":
                 theirs = np.where(np.abs(theirs) < 1e10, theirs, ours)
             else:
                 theirs = np.where(finite, theirs, ours)
             finite = np.isfinite(theirs)
-        clear = finite == np.isfinite(wide)  # float64 overflows elsewhere
+        clear = finite == np.isfinite(wide)  # float64 overflows at other values
         if not np.array_equal(
             np.where(finite | ~clear, 0, ours), np.where(finite | ~clear, 0, theirs), equal_nan=True
         ):
@@ -517,7 +518,7 @@ def _apart(program: Program, got: Result, wanted: Result, exact: Result) -> Iter
             yield f"{name}: {ours} PyTorch {theirs}"
             continue
         own = np.abs(theirs[finite].astype(np.float64) - wide[finite]).max(initial=0)
-        if program.kind == "edges":  # beside numbers of 1e38 any sum is rounded away
+        if program.kind == "edges":  # next to numbers of 1e38 any sum is rounded away
             finite &= (np.abs(ours) < 1e10) & (np.abs(theirs) < 1e10)
             own, wide = 0.0, theirs
         with np.errstate(over="ignore"):
@@ -530,13 +531,13 @@ def _apart(program: Program, got: Result, wanted: Result, exact: Result) -> Iter
 
 
 def disagreements(seed: int) -> list[str]:
-    """Run the program of a seed in every way; list where this package is wrong, or differs from itself."""
+    """Run the program of a seed in every mode; list errors of this package, and differences between modes."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         program = draw_program(seed)
         try:
             wanted, exact = run_theirs(program), run_theirs(program, wide=program.kind != "edges")
-        except RuntimeError:  # PyTorch's own, such as a reshape of nothing in a second derivative
+        except RuntimeError:  # of PyTorch, such as for a reshape of an empty tensor
             return []
         found: list[str] = []
 
@@ -575,7 +576,7 @@ def disagreements(seed: int) -> list[str]:
 
 
 def main() -> None:
-    """Run many programs and print what is wrong."""
+    """Run many programs and print their disagreements."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=10_000)

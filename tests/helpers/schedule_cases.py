@@ -1,4 +1,4 @@
-"""Schedules with what they must give: closed forms written down a second time, and PyTorch's twins."""
+"""Schedules and their expected learning rates: independent closed forms, and PyTorch's counterparts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def two_groups(cls=optim.SGD, **options):
 class Case:
     """A schedule, and ``wanted(base_lr)``: the first `STEPS` learning rates of a group.
 
-    `twin` makes PyTorch's from its module ``torch.optim.lr_scheduler``, where there is one.
+    `twin` builds PyTorch's counterpart, if any, from its module ``torch.optim.lr_scheduler``.
     """
 
     build: Callable[[Any], optim.Schedule]
@@ -38,7 +38,7 @@ def over(formula):
 
 
 def half_wave(start, end, share):
-    """Fall or rise by the half-angle formula, which loses no digits where the wave is near its end."""
+    """Fall or rise by the half-angle formula, which loses no digits near the end of the wave."""
     return end + (start - end) * math.sin(math.pi / 2 * (1 - share)) ** 2
 
 
@@ -219,12 +219,12 @@ CASES = {
         lambda lib, opt: lib.SequentialLR(opt, sequence(lib, opt), [50, 450]),
     ),
 }
-"""The first word of a name is the class."""
+"""Cases by name; the first word of a name is the class."""
 
 
 def check(case):
-    """Raise unless the schedule gives what is wanted, to 1e-12 of the first learning rate or better."""
+    """Raise unless the schedule returns the expected rates, to 1e-12 of the first learning rate or better."""
     schedule = case.build(two_groups())
     wanted = np.array([case.wanted(lr) for lr in LRS]).T
-    # What falls to zero loses digits on the way there: of the first learning rate, not of what is left.
+    # A rate that falls to zero loses digits, so errors are relative to the first learning rate.
     np.testing.assert_allclose(schedule.preview(STEPS), wanted, rtol=1e-12, atol=1e-15)

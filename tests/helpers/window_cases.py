@@ -1,7 +1,7 @@
-"""What the tests know of convolution, pooling and resizing; `cases.py` reads it.
+"""The oracles of convolution, pooling and resizing; `cases.py` uses them.
 
-What NumPy makes of them is written as the definitions are: a loop over the windows, and in it a loop
-over the places of a window, each looked up in the image or skipped where there is none.
+The NumPy versions follow the definitions: a loop over the windows, and inside it a loop over the positions in
+a window, each of which is looked up in the image or skipped if it lies outside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def both(value: Any) -> Any:
 
 
 def around(padding: Any, kernel: Pair = (1, 1), dilation: Any = 1) -> Sides:
-    """Return the padding before and after, along both axes; "same" puts what is odd after."""
+    """Return the padding before and after, along both axes; "same" puts the odd one after."""
     if padding == "same":
         total = [d * (k - 1) for k, d in zip(kernel, both(dilation), strict=True)]
         return (total[0] // 2, (total[0] + 1) // 2), (total[1] // 2, (total[1] + 1) // 2)
@@ -34,14 +34,14 @@ def around(padding: Any, kernel: Pair = (1, 1), dilation: Any = 1) -> Sides:
 
 
 def starts(size: int, kernel: int, stride: int, pad: Pair, dilation: int, ceil_mode: bool) -> list[int]:
-    """List where the windows along one axis begin, counted from the first element of the image."""
+    """List the starts of the windows along one axis, counted from the first element of the image."""
     found = []
     start = -pad[0]
     while start + dilation * (kernel - 1) < size + pad[1]:
         found.append(start)
         start += stride
-    # The one after the last whole window is wanted if it begins before the image has ended.
-    last = start - stride  # the last whole window; before the first, where it would have been
+    # The window after the last whole one counts if it starts inside the image.
+    last = start - stride  # the last whole window, or its virtual position before the first
     if ceil_mode and start < size and last + dilation * (kernel - 1) < size + pad[1] - 1:
         found.append(start)
     return found
@@ -50,7 +50,7 @@ def starts(size: int, kernel: int, stride: int, pad: Pair, dilation: int, ceil_m
 def places(
     size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False
 ) -> Iterator[tuple[Pair, Pair, Pair]]:
-    """Yield each window (p, q), each of its places (i, j), and the element there, if there is one."""
+    """Yield each window (p, q), each of its positions (i, j), and the element there, if any."""
     axes = zip(
         size, both(kernel), both(stride), around(padding, kernel, dilation), both(dilation), strict=True
     )
@@ -150,7 +150,7 @@ def conv_transpose2d(
 def torch_conv2d(
     torch: Any, x: Any, w: Any, b: Any = None, activation: str | None = None, **settings: Any
 ) -> Any:
-    """Call PyTorch's, which warns of "same" with even kernels, and so gets images that are padded."""
+    """Call PyTorch's function with padded images, because it warns about "same" with even kernels."""
     if settings.get("padding") == "same":
         (top, bottom), (left, right) = around("same", w.shape[2:], settings.get("dilation", 1))
         x = torch.nn.functional.pad(x, (left, right, top, bottom))
@@ -160,7 +160,7 @@ def torch_conv2d(
 
 
 def symmetric(padding: Sides) -> Pair:
-    """Return the padding as PyTorch takes it, the same on both sides."""
+    """Return the padding in PyTorch's form, equal on both sides."""
     (top, bottom), (left, right) = padding
     assert (top, left) == (bottom, right)
     return top, left
@@ -233,7 +233,7 @@ for _name, _expected, _torch in [
 def winners(
     x: np.ndarray, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Iterator[tuple[int, int, Pair, Pair]]:
-    """Yield each window of each image and channel, and the first of its greatest elements."""
+    """Yield each window of each image and channel, and the first of its largest elements."""
     for n, c in np.ndindex(x.shape[:2]):
         best: dict[Pair, Pair] = {}
         for window, _, place in places(x.shape[2:], kernel, stride, padding, dilation, ceil_mode):
@@ -280,7 +280,7 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> np.ndarray:
-    """Take each window's mean over its elements, or over its places in the padded image."""
+    """Compute each window's mean over its elements, or over its positions in the padded image."""
     geometry = (kernel, kernel if stride is None else stride, padding, 1, ceil_mode)
     count = windows(x.shape[2:], *geometry)
     total, members = np.zeros((*x.shape[:2], *count)), np.zeros(count)
@@ -298,12 +298,12 @@ def avg_pool2d(
 
 
 def pooled(settings: dict[str, Any]) -> dict[str, Any]:
-    """Name a pool's settings as the loops above do."""
+    """Rename a pool's settings for the loops above."""
     return {"kernel" if name == "kernel_size" else name: value for name, value in settings.items()}
 
 
 def tied_gradient(x: np.ndarray, kernel_size: Any, stride: Any, padding: Any = 0) -> list[np.ndarray]:
-    """Give the gradient to the first of equal elements."""
+    """Assign the gradient to the first of equal elements."""
     geometry = (kernel_size, stride, padding, 1, False)
     ones = np.ones(max_pool2d(x, *geometry).shape)
     return [max_pool2d_vjp(ones, x, *geometry)]
@@ -328,7 +328,7 @@ oracle("avg_pool2d: no channels", expected_avg_pool2d, "PyTorch refuses images w
 
 
 def torch_geometry(kernel: Pair, stride: Pair, padding: Sides, count: Pair, dilation: Pair = (1, 1)) -> Any:
-    """Return what PyTorch's pools take; it counts the windows itself."""
+    """Return the arguments of PyTorch's pools, which count the windows themselves."""
     return kernel, stride, symmetric(padding), dilation
 
 
@@ -404,7 +404,7 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: Any) -> np.ndarray:
 
 
 def mixing(n: int, taps: Any) -> np.ndarray:
-    """Return the matrix that the places and weights of `taps` are short for."""
+    """Return the matrix that the positions and weights of `taps` represent."""
     matrix = np.zeros((len(taps), n))
     for row, pairs in zip(matrix, taps, strict=True):
         for place, weight in pairs:
@@ -431,7 +431,7 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool = False,
 ) -> np.ndarray:
-    """Look each new pixel up where it lies among the old ones, with edges that go on forever."""
+    """Look up each new pixel at its position among the old ones, with edges extended forever."""
     old = x.shape[2:]
     new = (
         both(size)

@@ -1,29 +1,29 @@
-"""A stand-in for CuPy 14.2 that is as strict: arrays of a GPU that only looks like one, on the host.
+"""A stand-in for CuPy 14.2 that is equally strict: arrays of a simulated GPU, on the host.
 
-`installed` puts it in the place of ``cupy`` and ``cupyx``. What it has and what it refuses was read in CuPy's
-source (``cupy/__init__.py`` for the names, each function's file for its parameters):
+`installed` puts it in place of ``cupy`` and ``cupyx``. Its features and restrictions follow CuPy's source
+(``cupy/__init__.py`` for the names, each function's file for its parameters):
 
-- An array is a wrapper round a NumPy array, and no subclass: NumPy cannot see inside. ``np.asarray`` of one
-  is refused, and so is a NumPy array beside one in any function; numbers and NumPy scalars are taken.
-- Reductions give arrays without axes, never scalars. ``float32_array + np.float64(1)`` is float64.
-- Shapes, dtypes, strides and exceptions of some hundred calls are those of CuPy: see `cupy_forms`.
-- Whatever brings a value to the host is counted in `host_reads`, and refused inside `no_host_reads`:
-  ``.get()``, ``.item()``, ``float()``, ``bool()``, a boolean mask as an index, read or assigned to,
+- An array is a wrapper around a NumPy array, not a subclass: NumPy cannot see inside. ``np.asarray`` rejects
+  it, and every function rejects a NumPy array as another argument; numbers and NumPy scalars are accepted.
+- Reductions return arrays without axes, never scalars. ``float32_array + np.float64(1)`` is float64.
+- Shapes, dtypes, strides and exceptions of about a hundred calls equal CuPy's: see `cupy_forms`.
+- Every transfer of a value to the host is counted in `host_reads`, and rejected inside `no_host_reads`:
+  ``.get()``, ``.item()``, ``float()``, ``bool()``, a boolean mask as an index, in reading or assignment,
   ``unique``, ``nonzero`` and ``argpartition``.
 - Names and parameters that CuPy lacks are missing.
-- There are two GPUs. Arrays of both in one operation are refused, and so is an operation on a GPU that is
-  not the current one. CuPy would let the GPUs read each other's memory where they can, and warn.
-- Where CuPy's result is undefined, as for an assignment to an index that occurs twice, it is refused.
-- Results of functions are C-contiguous, whatever the order of what they were made from; casts, `zeros_like`
-  and its kin, and copies from the host keep the order. But the axis that is sorted or added up along lies
-  innermost, products of ``einsum`` lie as the last one was multiplied, and sums of the columns of an array in
-  Fortran's order are in that order too.
-- It refuses a few things that CuPy takes: NumPy arrays and lists as indices of ``take`` or as values,
-  and whatever this package does not use.
-- What is told to a stream is not done before another waits for it; `streams` has the rules.
+- There are two GPUs. Mixing their arrays in one operation is rejected, and so is an operation on a GPU that
+  is not the current one. CuPy would let the GPUs read each other's memory if they can, and warn.
+- An operation whose result is undefined in CuPy, such as an assignment to repeated indices, is rejected.
+- Results of functions are C-contiguous, whatever the order of their inputs; casts, `zeros_like`
+  and similar functions, and copies from the host keep the order. However, the axis of a sort or a cumulative
+  sum is innermost, products of ``einsum`` keep the layout of the last multiplication, and sums of the columns
+  of an array in Fortran order are also in Fortran order.
+- It rejects a few things that CuPy accepts: NumPy arrays and lists as indices of ``take`` or as values,
+  and features that this package does not use.
+- Work on a stream is not done until another stream waits for it; `streams` has the rules.
 
-CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are reference
-kernels only.
+CUDA sources are compiled and run on the host; see `cuda_on_host`. Without a compiler there are only reference
+kernels.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from .state import (
 
 
 class RawModule(cuda_on_host.RawModule):
-    """CUDA sources, whose kernels take arrays of the current GPU."""
+    """A stand-in for ``cupy.RawModule``, whose kernels take arrays of the current GPU."""
 
     def get_function(self, name: str) -> Any:
         kernel = super().get_function(name)
@@ -72,12 +72,12 @@ class RawModule(cuda_on_host.RawModule):
 
 
 def _bound(function: Any) -> Any:
-    """Make a method of a function."""
+    """Turn a function into a method."""
     return lambda self, *args, **settings: function(self, *args, **settings)
 
 
 def _fill() -> None:
-    """Put everything into the module, and methods of the same name on its arrays."""
+    """Fill the module, and add methods of the same names to its arrays."""
     names = module.__dict__
     names.update(
         __version__="14.2.0",
@@ -118,12 +118,12 @@ PROBES = {
     "installed_packages": lambda: {"cupy-cuda13x": "14.2.0"},
     "find_libraries": lambda: dict.fromkeys(("cublas", "nvrtc", "cudart"), "stand-in"),
 }
-"""What a diagnosis finds below CuPy."""
+"""The driver and GPUs that the diagnosis finds."""
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
-    """Make ``import cupy`` give the stand-in, and the package forget what GPUs it had found."""
+    """Make ``import cupy`` return the stand-in, and clear the package's cache of GPUs."""
     from tinygrad_adam.backend.cuda import diagnosis
     from tinygrad_adam.backend.cuda import finding as cuda
 

@@ -1,4 +1,4 @@
-"""The stand-in's arrays and functions of elements, ``cupy.ndarray`` and ``cupy.ufunc``."""
+"""The stand-in's arrays and elementwise functions, ``cupy.ndarray`` and ``cupy.ufunc``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import SUPPORTED, OutOfMemoryError, clock, counts, limit, read, stat
 from .streams import Stream
 
 module = ModuleType("cupy")
-"""What ``import cupy`` gives; filled by the package."""
+"""The module returned by ``import cupy``; the package fills it."""
 
 
 def own(values: Any, order: str = "C") -> ndarray:
@@ -29,13 +29,13 @@ def own(values: Any, order: str = "C") -> ndarray:
 
 
 def own_along(values: Any, axis: int) -> ndarray:
-    """Wrap what was computed along an axis, which CuPy lays innermost for that, and leaves there."""
+    """Wrap a result computed along an axis, which CuPy makes the innermost one."""
     made = own(np.moveaxis(values, axis, -1))
     return made._view(np.moveaxis(made._host, -1, axis))
 
 
 def raw(value: Any, scalar: bool = True) -> Any:
-    """Return what NumPy computes with, of an array on the current GPU or a number."""
+    """Unwrap an array on the current GPU, or a number, for NumPy."""
     if isinstance(value, ndarray):
         if value._gpu != state.device:
             raise ValueError(
@@ -58,7 +58,7 @@ class _Flags:
 
 
 class _Pointer:
-    """The memory of an array, as ``ndarray.data``."""
+    """The memory of an array, like ``ndarray.data``."""
 
     def __init__(self, array: ndarray) -> None:
         self.ptr = array._host.__array_interface__["data"][0]
@@ -66,7 +66,7 @@ class _Pointer:
 
 
 class ndarray:
-    """An array of a GPU, as ``cupy.ndarray``."""
+    """An array on a GPU, like ``cupy.ndarray``."""
 
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class ndarray:
     def _view(self, host: np.ndarray) -> ndarray:
         return ndarray._of(host, self._gpu, self if self.base is None else self.base)
 
-    # What is known without looking at values.
+    # Properties known without reading values.
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -112,7 +112,7 @@ class ndarray:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in builtins.range(len(self)))
 
-    # What brings values to the host.
+    # Transfers of values to the host.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError(
@@ -246,7 +246,7 @@ class ndarray:
         index, advanced = _index(self, index)
         if advanced:
             if _has_mask(index):
-                read()  # the shape depends on how many are true
+                read()  # the shape depends on the number of true entries
             return own(raw(self)[index])
         return self._view(self._host[index])
 
@@ -256,14 +256,14 @@ class ndarray:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         host, values = raw(self), raw(value)
         if _has_mask(index):
-            read()  # CuPy makes indices of a mask
+            read()  # CuPy converts a mask to indices
         elif advanced and np.ndim(values):
             places = np.arange(host.size).reshape(host.shape)[index]
             if np.unique(places).size != places.size:
                 raise AssertionError("the result of an assignment with repeated indices is undefined")
         host[index] = values
 
-    # Arithmetic. What is in place must not mix either.
+    # Arithmetic. In-place operations must not mix devices either.
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         name = {"absolute": "abs"}.get(function.__name__, function.__name__)
@@ -290,7 +290,7 @@ def _has_mask(index: Any) -> bool:
 
 
 def _index(array: ndarray, index: Any) -> tuple[Any, bool]:
-    """Return the index as NumPy takes it, wrapped into range as CuPy does; and whether it is advanced."""
+    """Return the index for NumPy, wrapped into range as in CuPy, and whether it is advanced."""
     parts = list(index) if isinstance(index, tuple) else [index]
     advanced = False
     for i, part in enumerate(parts):
@@ -326,7 +326,7 @@ def _index(array: ndarray, index: Any) -> tuple[Any, bool]:
 
 
 class ufunc:
-    """A function of elements, as ``cupy.ufunc``: the parameters are out, dtype and casting."""
+    """An elementwise function, like ``cupy.ufunc``, with the parameters out, dtype and casting."""
 
     def __init__(self, name: str, function: Any) -> None:
         self.__name__, self.name, self._function, self.nin = name, f"cupy_{name}", function, function.nin
@@ -350,7 +350,7 @@ class ufunc:
         with np.errstate(all="ignore"):
             try:
                 result = self._compute(*[raw(arg) for arg in args], **more)
-            except TypeError as error:  # of a class of NumPy's own
+            except TypeError as error:  # of a class specific to NumPy
                 raise TypeError(str(error)) from None
         if out is not None:
             return out
@@ -361,13 +361,13 @@ class ufunc:
         if self.__name__ == "sign" and dtype.kind == "b":
             args = (args[0].view("int8"),)
         if self.__name__ == "power" and dtype.kind == "i" and np.any(np.less(args[1], 0)):
-            # NumPy refuses what an integer cannot hold; CuPy gives its whole part: 0 but for 1 and -1.
+            # NumPy rejects values that an integer cannot hold; CuPy truncates: 0 except for 1 and -1.
             whole = np.trunc(self._function(np.asarray(args[0], "float64"), args[1]))
             return np.positive(whole.astype(dtype), **settings)
         return self._function(*args, **settings)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
-        """Unbuffered, as ``add.at``; for the types that the hardware adds atomically."""
+        """Unbuffered, like ``add.at``; for the types with atomic addition in hardware."""
         if self.__name__ not in ("add", "subtract", "maximum", "minimum"):
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
         if a.dtype.char not in {"add": "ifdeILQlq", "subtract": "iI"}.get(self.__name__, "ifdILQlq"):
@@ -398,7 +398,7 @@ OPERATORS = {
 
 
 def _foreign(value: Any) -> bool:
-    """Whether an operator leaves the operation to the other side, as for a Tensor."""
+    """Return whether an operator defers to the other operand, such as a Tensor."""
     return not isinstance(value, ndarray | np.ndarray | np.generic | int | float | complex)
 
 
@@ -408,7 +408,7 @@ def _operator(name: str, reflected: bool) -> Any:
             return module.full(self.shape, name == "not_equal")
         if _foreign(other):
             if name in ("equal", "not_equal") and not hasattr(other, "__array_ufunc__"):
-                raise TypeError(f"Unsupported type {type(other)}")  # where others would only be unequal
+                raise TypeError(f"Unsupported type {type(other)}")  # other types would only compare unequal
             return NotImplemented
         return getattr(module, name)(*((other, self) if reflected else (self, other)))
 

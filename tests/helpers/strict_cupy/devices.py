@@ -10,7 +10,7 @@ from .streams import Event, PinnedMemory, Stream
 
 
 class Device:
-    """A GPU, as ``cupy.cuda.Device``."""
+    """A GPU, like ``cupy.cuda.Device``."""
 
     def __init__(self, device: Any = None) -> None:
         self.id = state.device if device is None else int(device)
@@ -58,7 +58,7 @@ def memory_info() -> tuple[int, int]:
 
 
 class MemoryPool:
-    """As ``cupy.cuda.MemoryPool``: what is in use is what a test says."""
+    """Like ``cupy.cuda.MemoryPool``; a test sets the amount of memory in use."""
 
     def used_bytes(self) -> int:
         return counts["used"]
@@ -78,7 +78,7 @@ class MemoryPool:
 
 
 def alloc_pinned_memory(size: int) -> Any:
-    """Memory of the host that a GPU can read by itself; `numpy.frombuffer` takes it."""
+    """Host memory that a GPU can read directly; `numpy.frombuffer` accepts it."""
     return PinnedMemory(max(size, 1))
 
 

@@ -1,4 +1,4 @@
-"""The stand-in's functions of arrays: CuPy's parameters, NumPy's work."""
+"""The stand-in's functions of arrays: CuPy's parameters, computed by NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .state import SUPPORTED, read, state
 
 
 def _array(value: Any) -> Any:
-    """Return the inside of an array, and of nothing else: these functions take no numbers."""
+    """Unwrap an array, and reject anything else: these functions take no numbers."""
     if not isinstance(value, ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
     return raw(value)
@@ -22,11 +22,11 @@ def _array(value: Any) -> Any:
 
 CUB = {"sum": "lqLQefd", "prod": "lqLQefd", "mean": "fd"}
 CUB.update(dict.fromkeys(("max", "min", "amax", "amin"), "bBhHiIlqLQefd"))
-"""Reductions that CuPy leaves to CUB, with the types for which it does by itself."""
+"""Reductions that CuPy delegates to CUB, with the types for which it does so by default."""
 
 
 def _order_of_reduction(name: str, host: np.ndarray, axis: Any, dtype: Any) -> str:
-    """Tell how a result lies: in Fortran's order where CUB sums whole columns of an array in that order."""
+    """Return the layout of a result: Fortran order if CUB sums whole columns of an array in that order."""
     axes = sorted(each % host.ndim for each in np.atleast_1d(axis)) if axis is not None and host.ndim else []
     leading = axes == list(range(len(axes))) and 0 < len(axes) < host.ndim
     able = host.dtype.char in CUB.get(name, "") if dtype is None else host.dtype == dtype and name in CUB
@@ -65,7 +65,7 @@ def reduction(name: str, *, dtype: bool = True, ddof: bool = False, keepdims: bo
 
 
 def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    return own(np.full(shape, 77, dtype, order), order)  # what was there before
+    return own(np.full(shape, 77, dtype, order), order)  # arbitrary previous contents
 
 
 def empty_like(prototype: ndarray, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None):
@@ -216,17 +216,17 @@ def einsum(*operands: Any, **settings: Any) -> ndarray:
 
 
 def _order_of_einsum(subscripts: str, hosts: list[np.ndarray], optimize: Any) -> list[int]:
-    """Tell how the axes of a result lie, from the outermost to the innermost.
+    """Return the order of a result's axes, from the outermost to the innermost.
 
     CuPy takes two operands at a time, the later one first, and multiplies matrices.
     """
     terms, output = _terms(subscripts.replace(" ", ""), hosts)
-    if len(hosts) > 1:  # axes of size 1 are left out until the end
+    if len(hosts) > 1:  # axes of size 1 are omitted until the end
         terms = [
             "".join(c for c, size in zip(term, host.shape, strict=True) if size > 1)
             for term, host in zip(terms, hosts, strict=True)
         ]
-    left = [  # what only one operand has is summed first
+    left = [  # axes that only one operand has are summed first
         [c for c in dict.fromkeys(term) if c in output + "".join(terms[:i] + terms[i + 1 :])]
         for i, term in enumerate(terms)
     ]
@@ -243,7 +243,7 @@ def _order_of_einsum(subscripts: str, hosts: list[np.ndarray], optimize: Any) ->
 
 
 def _order_of_product(first: list[str], second: list[str], wanted: list[str]) -> list[str]:
-    """Tell how a product of two lies: what both and the rest have, rows, columns; or as it is wanted."""
+    """Return the layout of a product of two: shared axes, rows, columns; or the requested one."""
     shared = {*first} & {*second}
     order = [*sorted(shared & {*wanted}), *sorted({*first} - shared), *sorted({*second} - shared)]
     return wanted if shared <= {*wanted} and len(order) == len(wanted) else order
@@ -393,9 +393,9 @@ def argsort(a: ndarray, axis: Any = -1, kind: Any = None) -> ndarray:
 
 
 def argpartition(a: ndarray, kth: Any, axis: Any = -1) -> ndarray:
-    np.argpartition(_array(a), kth, axis)  # refuses what is out of range
-    read()  # CuPy 14.2 looks at `kth` on the GPU
-    return argsort(a, axis)  # and sorts the whole
+    np.argpartition(_array(a), kth, axis)  # rejects values out of range
+    read()  # CuPy 14.2 reads `kth` from the GPU
+    return argsort(a, axis)  # and sorts the whole array
 
 
 def sort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
@@ -403,7 +403,7 @@ def sort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
 
 
 def bincount(x: ndarray, weights: Any = None, minlength: Any = None) -> ndarray:
-    read()  # the length depends on the greatest
+    read()  # the length depends on the largest value
     return own(np.bincount(_array(x), None if weights is None else _array(weights), minlength or 0))
 
 
@@ -437,7 +437,7 @@ FROM_NUMPY = [
     "intp", "issubdtype", "nan", "newaxis", "number", "pi", "promote_types", "uint16", "uint32",
     "uint64", "uint8", "unsignedinteger", "broadcast_shapes", "bool", "ndindex",
 ]  # fmt: skip
-"""Names that CuPy takes over from NumPy as they are."""
+"""Names that CuPy re-exports from NumPy unchanged."""
 
 FUNCTIONS = [
     arange, argpartition, argsort, around, array, asarray, ascontiguousarray, asnumpy, bincount, broadcast_to,
@@ -453,4 +453,4 @@ METHODS = [
     *[name for name in REDUCTIONS if name not in ("amax", "amin")],
     "clip", "cumsum", "dot", "repeat", "take", "nonzero", "argsort", "argpartition",
 ]  # fmt: skip
-"""Functions that arrays have as methods too, with the same parameters."""
+"""Functions that are also methods of arrays, with the same parameters."""

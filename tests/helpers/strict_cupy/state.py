@@ -1,4 +1,4 @@
-"""What the stand-in's GPUs have in common: which one is current, what was read, how much memory there is."""
+"""State shared by the stand-in's GPUs: the current one, the reads so far, and the memory available."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEMORY = 2**34
 
 
 class _State(threading.local):
-    """What belongs to a thread: its current GPU, and whether it may read."""
+    """State of a thread: its current GPU, and whether it may read values."""
 
     device = 0
     reads_allowed = True
@@ -22,34 +22,34 @@ class _State(threading.local):
 state = _State()
 counts = {"host_reads": 0, "used": 0}
 clock = itertools.count(1)
-"""Counts arrays that are made and events that are recorded, to tell which was first."""
+"""Counts arrays created and events recorded, to determine their order."""
 limit = [MEMORY]
-"""How many bytes a GPU gives away; a test may lower it."""
+"""Bytes that a GPU can allocate; a test may lower it."""
 
 
 class DeviceSynchronized(RuntimeError):
-    """As ``cupyx.DeviceSynchronized``."""
+    """Like ``cupyx.DeviceSynchronized``."""
 
 
 class OutOfMemoryError(MemoryError):
-    """As ``cupy.cuda.memory.OutOfMemoryError``."""
+    """Like ``cupy.cuda.memory.OutOfMemoryError``."""
 
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
         super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
 
 
 class CUDARuntimeError(RuntimeError):
-    """As ``cupy.cuda.runtime.CUDARuntimeError``."""
+    """Like ``cupy.cuda.runtime.CUDARuntimeError``."""
 
 
 def host_reads() -> int:
-    """How often a value was brought to the host so far."""
+    """Return the number of values transferred to the host so far."""
     return counts["host_reads"]
 
 
 @contextlib.contextmanager
 def reading(allowed: bool) -> Iterator[None]:
-    """Allow or refuse reads of values on the host in this thread; as ``cupyx.allow_synchronize``."""
+    """Allow or reject reads of values on the host in this thread, like ``cupyx.allow_synchronize``."""
     before, state.reads_allowed = state.reads_allowed, allowed
     try:
         yield
@@ -58,12 +58,12 @@ def reading(allowed: bool) -> Iterator[None]:
 
 
 def no_host_reads() -> contextlib.AbstractContextManager[None]:
-    """Refuse every read of a value on the host, in this thread, inside a ``with`` block."""
+    """Reject every read of a value on the host, in this thread, inside a ``with`` block."""
     return reading(False)
 
 
 def read() -> None:
-    """Note that a value is brought to the host."""
+    """Count the transfer of a value to the host."""
     if not state.reads_allowed:
         raise DeviceSynchronized("Device synchronization was detected while disallowed.")
     counts["host_reads"] += 1

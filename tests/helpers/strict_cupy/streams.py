@@ -1,12 +1,12 @@
-"""The stand-in's streams: what is told to one is not done before another waits for it.
+"""The stand-in's streams: work on one is not done until another waits for it.
 
-The stream that computes, `null`, does all at once. A copy from the host on another one
+The compute stream, `null`, does everything immediately. A copy from the host on another stream
 
-- must read pinned memory, and that must stay as it is, and be kept, until the host has waited for the copy;
-- shows in the array when the computing stream waits for it, and not before;
-- must itself have waited for what was computed before the array was made, for the memory may have been that
-  of another array which is still read;
-- must be waited for by the computing stream before the array is gone, for the next array may get the memory.
+- must read pinned memory, which must stay unchanged and alive until the host has waited for the copy;
+- becomes visible in the array when the compute stream waits for it, and not before;
+- must itself have waited for the computations before the array's creation, because the memory may have
+  belonged to another array that is still being read;
+- must be awaited by the compute stream before the array is freed, because the next array may get the memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _told: list[_Copy] = []
 
 
 def check() -> None:
-    """Raise what was wrong in copies that nobody waited for, and with arrays that are gone."""
+    """Raise the errors found in copies that were never awaited, and in freed arrays."""
     found = list(_faults)
     found += ["pinned memory was written to, and nobody waited for the copy"] * any(map(_Copy.spoilt, _told))
     _faults.clear()
@@ -32,11 +32,11 @@ def check() -> None:
 
 
 class PinnedMemory(bytearray):
-    """As ``cupy.cuda.PinnedMemoryPointer``: memory that a GPU can read by itself."""
+    """Like ``cupy.cuda.PinnedMemoryPointer``: memory that a GPU can read directly."""
 
 
 class Event:
-    """As ``cupy.cuda.Event``: a place in the work of a stream."""
+    """Like ``cupy.cuda.Event``: a point in the work of a stream."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.copies: list[_Copy] = []
@@ -48,7 +48,7 @@ class Event:
         self.computed = next(clock) if stream is Stream.null else 0
 
     def synchronize(self) -> None:
-        if self.computed:  # a wait for a copy from the host brings no value
+        if self.computed:  # waiting for a copy from the host transfers no value
             read()
         for copy in self.copies:
             copy.finish()
@@ -59,16 +59,16 @@ class Event:
 
 
 class _Copy:
-    """A copy from the host that a stream was told to make."""
+    """A copy from the host, queued on a stream."""
 
     def __init__(self, array: Any, source: np.ndarray, memory: PinnedMemory) -> None:
         self._target, self._before = array._host, source.copy()
         start = source.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
         self._place = slice(start, start + source.nbytes)
-        self._memory = weakref.ref(memory)  # it is for its owner to keep
+        self._memory = weakref.ref(memory)  # its owner must keep it alive
         weakref.finalize(memory, self._given_back)
         self.shown = self.finished = False
-        array._host.reshape(-1).view(np.uint8).fill(1)  # no value that a test could take for the right one
+        array._host.reshape(-1).view(np.uint8).fill(1)  # cannot be mistaken for the right value
         weakref.finalize(array, self._gone)
         _told.append(self)
 
@@ -96,7 +96,7 @@ class _Copy:
 
 
 class Stream:
-    """As ``cupy.cuda.Stream``."""
+    """Like ``cupy.cuda.Stream``."""
 
     null: Any = None
 
@@ -116,7 +116,7 @@ class Stream:
         return self
 
     def _copy(self, array: Any, source: np.ndarray) -> None:
-        """Copy from the host, as ``array.set(source, stream)`` does."""
+        """Copy from the host, like ``array.set(source, stream)``."""
         if self is Stream.null or not source.size:
             array._host[...] = source
             return
