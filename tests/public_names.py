@@ -1,8 +1,8 @@
-"""Lists the public names of the package and their parameters; `python tests/public_names.py` writes the list.
+"""List the public names of the package and their parameters; `python tests/public_names.py` writes the list.
 
-A line is a dotted name, with the parameters of what can be called, as Python writes them but without types. A
-class has a line for each public attribute and method that it has from classes of the package, except those
-that a public base has just so: it "is" the base. Instances tell of the attributes that only they have.
+A line is a dotted name, followed by the parameters of a callable in Python's notation, without types. A class
+has a line for each public attribute and method that classes of the package define, except those that it
+shares with a public base: a line "is" names that base. Attributes of instances are read from examples.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MODULES = {
     "nn": "functional init",
     "optim": "ledger",
 }
-"""The public modules, below the module that they are attributes of."""
+"""The public modules, by the module that has them as attributes."""
 
 LATE = "doctor draw film gradcheck gradgradcheck recorded tracing"
-"""Functions of the package that are looked up when they are asked for."""
+"""Functions of the package that are imported on first access."""
 
 OF_ITS_OWN = {
     "cuda": "Memory allow_tf32 device_count is_available memory synchronize",
@@ -40,13 +40,13 @@ OF_ITS_OWN = {
     "optim.ledger": "EntryLedger LayerLedger",
     "watching": "Watcher watch",
 }
-"""The public names of modules that also hold what only the package uses: those of the reference."""
+"""The public names of modules that also have internal ones, as listed in the reference."""
 
 IMPORT = re.compile(r"from (tinygrad_adam\.[\w.]+) import (\w+(?:, \w+)*)")
 
 
 def instances():
-    """Yield a dotted name of a class, and an object of it."""
+    """Yield the dotted name of each class that needs one, and an instance."""
     linear = nn.Linear(3, 2)
     layers = {
         "AdaptiveAvgPool2d": 1, "AvgPool2d": 2, "BatchNorm1d": 3, "BatchNorm2d": 3, "Conv1d": (1, 1, 1),
@@ -104,7 +104,7 @@ def instances():
 
 
 def imports():
-    """Yield the dotted names that pages, examples and benchmarks import from modules of the package."""
+    """Yield the dotted names that pages, examples and benchmarks import from the package."""
     for folder in ("README.md", "docs", "examples", "benchmarks"):
         found = [ROOT / folder] if folder.endswith(".md") else sorted((ROOT / folder).rglob("*"))
         for path in found:
@@ -122,7 +122,7 @@ def names_of(module, dotted):
 
 
 def is_ours(thing, name):
-    """Tell whether an object is no module, and of the package, or a table of it."""
+    """Return whether an object belongs to the package, or is one of its tables, and is not a module."""
     if isinstance(thing, types.ModuleType):
         return False
     home = getattr(thing, "__module__", None) or type(thing).__module__
@@ -156,7 +156,7 @@ def lines():
 def members(cls):
     """Yield the public attributes and methods of a class that classes of the package define."""
     fields = {name for base in cls.__mro__ if ours(base) for name in vars(base).get("__annotations__", ())}
-    answered = {name for name in dir(cls) if not hasattr(cls, name)}  # the words of other packages
+    answered = {name for name in dir(cls) if not hasattr(cls, name)}  # names from other packages
     for name in sorted({*dir(cls), *fields} - answered):
         if name[0] == "_" or not is_ours_in(cls, name):
             continue
@@ -165,12 +165,12 @@ def members(cls):
             yield name, signature(getattr(cls, name))
         elif callable(member):
             yield name, signature(member, bound=True)
-        else:  # a property, a field, or what the class says for all
+        else:  # a property, a field, or a class attribute
             yield name, "  attribute"
 
 
 def without_inherited(found, classes):
-    """Return the list with a line "is" in place of the lines that a public base has, too."""
+    """Replace the lines that a public base also has by a single "is" line."""
     names = {cls: dotted for dotted, cls in sorted(classes.items(), reverse=True)}
     shorter = dict(found)
     for dotted, cls in classes.items():
@@ -188,7 +188,7 @@ def ours(cls):
 
 
 def is_ours_in(cls, name):
-    """Tell whether an attribute comes from a class of the package, or from an object of it alone."""
+    """Return whether an attribute comes from a class of the package, or only from the instance."""
     for base in cls.__mro__:
         if name in vars(base) or name in vars(base).get("__annotations__", ()):
             return ours(base)
@@ -201,12 +201,12 @@ def kind(thing):
 
 
 def signature(function, bound=False):
-    """Write the parameters of a function without their types; the object that it is bound to is left out."""
+    """Return the parameters of a function as text, without types and without a bound object."""
     if getattr(function, "_is_protocol", False):
         return "  protocol"
     try:
         found = inspect.signature(function)
-    except TypeError:  # a class whose objects have signatures of their own
+    except TypeError:  # a class whose instances have their own signatures
         found, bound = inspect.signature(function.__init__), True
     parameters = [p.replace(annotation=p.empty) for p in found.parameters.values()]
     parameters = [p if p.default is p.empty else p.replace(default=Shown(p.default)) for p in parameters]
@@ -214,7 +214,7 @@ def signature(function, bound=False):
 
 
 class Shown:
-    """A default, written so that it is the same in every process."""
+    """A default value whose text is the same in every process."""
 
     def __init__(self, value):
         self.value = value
@@ -226,7 +226,7 @@ class Shown:
 
 
 def text():
-    """Return the file: the names, and the imports that pages, examples and benchmarks show."""
+    """Return the text of the file: the names, and the imports in pages, examples and benchmarks."""
     return "\n".join([*lines(), "", *sorted({f"import {name}" for name in imports()}), ""])
 
 
