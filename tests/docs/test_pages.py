@@ -61,9 +61,11 @@ def parse(command):
     from tinygrad_adam.cli import app
 
     group = typer.main.get_command(app)
-    name, *options = shlex.split(command)
-    with group.commands[name].make_context(name, options):
-        pass
+    words = shlex.split(command)
+    with group.make_context("tinygrad-adam", list(words)) as context:
+        name, called, options = group.resolve_command(context, words)
+        with called.make_context(name, options):
+            pass
 
 
 @pytest.mark.parametrize(("page", "command"), sorted(set(commands())))

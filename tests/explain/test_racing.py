@@ -22,7 +22,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from tinygrad_adam import nn
-from tinygrad_adam.cli import racing
 from tinygrad_adam.errors import NonFiniteError, OptionError
 from tinygrad_adam.explain import SURFACES, Surface, descend, race, save_race, tune_lr
 from tinygrad_adam.explain.race import files as race_files
@@ -501,8 +500,9 @@ def test_a_file_is_not_overwritten(fails, tmp_path):
     assert (tmp_path / "mine.gif").read_text() == "mine"
 
 
-def test_the_help_names_all_surfaces():
-    assert ", ".join(ALL) == racing.SURFACES
+def test_the_help_names_all_surfaces(call, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("COLUMNS", "200")
+    assert f" {', '.join(ALL)}. " in call("race", "--help").out
 
 
 # --- The page ----------------------------------------------------------------------------

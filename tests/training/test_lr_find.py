@@ -213,7 +213,7 @@ def test_lr_find(call, threads, tmp_path, monkeypatch):
     suggested = answer.out.split("falls fastest at ")[1].split(":")[0]
     assert 1e-3 < float(suggested) < 0.3
     assert "tinygrad-adam train --data digits --model mlp:16 --optimizer adamw" in answer.out
-    assert f"--set eps=1e-06 --lr {float(suggested)}" in answer.out
+    assert f"--lr {float(suggested)} --set eps=1e-06" in answer.out
 
 
 def test_lr_find_that_finds_nothing(call, monkeypatch, tmp_path):

@@ -1,9 +1,10 @@
-"""The command line: parses, calls the library, prints."""
+"""The command line: parses, calls the library, prints. Each command stands in the file of its name."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 try:
     import rich
@@ -12,26 +13,46 @@ except ImportError:
     sys.exit('the command line needs some packages more: pip install "tinygrad-adam[cli]"')
 
 from ..errors import TinygradAdamError
-from .checking import selfcheck
-from .comparing import compare
-from .diagnosing import devices
-from .explaining import explain
-from .racing import race
-from .runs import datasets, evaluate, predict, train
-from .sweeping import lr_find
-from .tuning import tune
+from .compare import compare
+from .datasets import datasets
+from .devices import devices
+from .evaluate import evaluate
+from .explain import explain
+from .lr_find import lr_find
+from .options import build
+from .predict import predict
+from .race import race
+from .selfcheck import selfcheck
+from .train import train
+from .tune import tune
+
+COMMANDS = {
+    command.__name__.replace("_", "-"): command
+    for command in (
+        train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race
+    )
+}  # fmt: skip
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands by name. The one that runs is built then, as its options take time to import."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the name of the command that was called, the command and its words."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, build(COMMANDS[name or ""]), rest
+
 
 app = typer.Typer(
+    cls=Commands,
     name="tinygrad-adam",
     help="Train small networks with backpropagation and Adam that you can read.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race
-):  # fmt: skip
-    app.command()(command)
+for name, command in COMMANDS.items():
+    app.command(name, help=command.__doc__)(lambda: None)  # for the list of the commands
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
-"""What the commands share: how they speak, and how they read options."""
+"""The output of the commands: what they print, and the folders and files for their results."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -14,10 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import OptionError
-from ..values import read_value
 
 if TYPE_CHECKING:
-    from ..training import RunConfig
+    from ..training import Experiment, RunConfig
 
 if not os.environ.get("COLUMNS", "").strip("0"):
     os.environ.pop("COLUMNS", None)  # rich would take 0 for no room at all, and print nothing
@@ -26,7 +26,7 @@ console = Console(highlight=False)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a text as it is: unbroken, and brackets and colons in paths and commands without a meaning."""
+    """Print a text on unbroken lines; brackets and colons in paths and commands have no meaning."""
     console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -42,57 +42,47 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: st
 
 
 def counted(number: int, thing: str) -> str:
-    """Say how many: 1 seed, 3 seeds."""
+    """Return a number with its noun: 1 seed, 3 seeds."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def read_settings(option: str, pairs: list[str], **others: float | None) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value is a number, a truth value, a word, or numbers with commas."""
-    settings: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
-    for pair in pairs:
-        name, sign, text = pair.partition("=")
-        example = "name=value, as in lr=0.01, betas=0.9,0.99 or amsgrad=True"
-        settings[name] = read_value(option, text, pair, example)
-        if not sign:
-            raise OptionError(option, "write name=value", got=pair)
-    return settings
+def described(experiment: Experiment) -> str:
+    """Return the model and the data set of an experiment in a few words."""
+    count, config = experiment.trainer.model.parameter_count(), experiment.config
+    return f"{config.model} ({count:,} parameters) on {config.data}"
 
 
-def given(context: typer.Context) -> set[str]:
-    """Return the options that were written on the command line."""
-    sources = [(p.opts[0], context.get_parameter_source(p.name or "")) for p in context.command.params]
-    return {option for option, source in sources if source is not None and source.name == "COMMANDLINE"}
-
-
-def check_resumed(context: typer.Context, thing: str, *allowed: str) -> None:
-    """Refuse options that a thing that goes on as it was set up does not take."""
-    others = given(context) - {"--resume", *allowed}
-    if others:
-        raise OptionError(
-            "--resume", f"a {thing} goes on as it was set up; leave out the other options",
-            given=", ".join(sorted(others)),
-        )  # fmt: skip
+def trouble(status: str, error: str) -> str:
+    """Return in a few words how a training ended that did not end well."""
+    return "the loss diverged" if status == "diverged" else f"{status}: {error.splitlines()[0]}"
 
 
 @contextlib.contextmanager
-def results_folder(command: str, path: Path | None, config: RunConfig) -> Iterator[Path]:
-    """Give a folder for results inside a ``with`` block: `path`, or a new one in ``runs/``.
+def results_folder(
+    command: str, out: Path | None, resumed: Path | None, config: RunConfig, more: str = ""
+) -> Iterator[Path]:
+    """Give a folder for results inside a ``with`` block: the resumed one, `out`, or a new one in ``runs/``.
 
-    No other command has it. If nothing was put into it, it is gone afterwards.
+    No other command uses it. If it is still empty at the end, it is removed. After Ctrl-C, the command that
+    goes on is shown, with `more` options.
     """
     from ..training.run import default_name, new_folder
 
-    folder = path or new_folder(default_name(f"{command}-", config))
-    if path is not None:
+    folder = resumed or out or new_folder(default_name(f"{command}-", config))
+    if out is not None:
         try:
-            path.mkdir(parents=True)
+            out.mkdir(parents=True)
         except FileExistsError as error:
-            if not path.is_dir() or any(path.iterdir()):
+            if not out.is_dir() or any(out.iterdir()):
                 raise OptionError(
-                    command, "the folder exists; choose another with --out", folder=path
+                    command, "the folder exists; choose another with --out", folder=out
                 ) from error
     try:
         yield folder
+    except KeyboardInterrupt:
+        say("\nStopped; the trainings that ended are kept. Go on with:")
+        say(f"  tinygrad-adam {command} --resume {shlex.quote(str(folder))}{more}")
+        raise typer.Exit(130) from None
     finally:
         with contextlib.suppress(OSError):  # it holds something
             folder.rmdir()

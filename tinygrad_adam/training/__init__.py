@@ -5,6 +5,7 @@ import sys
 from .. import words
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
+from .config import RunConfig
 from .display import PlainDisplay, RichDisplay, choose_display
 from .history import History
 from .loop import Trainer
@@ -17,7 +18,7 @@ from .many.space import Range, parse_space
 from .many.trial import Outcome, process_pool, run_trial
 from .metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric
 from .models import build_model, cnn, mlp
-from .run import Experiment, Run, RunConfig
+from .run import Experiment, Run
 
 words.answer_calls(sys.modules[__name__], Trainer)
 words.answer_attributes("Trainer", Trainer)

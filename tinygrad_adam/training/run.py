@@ -18,136 +18,31 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from .._version import __version__
-from ..backend.device import device
-from ..data import DATASETS, DataLoader, ImageData, load_dataset, random_crop, random_flip, split
-from ..errors import CheckpointError, DeviceError, OptionError, unknown_name
+from ..data import DataLoader, ImageData, load_dataset, random_crop, random_flip, split
+from ..tensor import random
+from ..errors import CheckpointError, DeviceError, OptionError
 from ..files.writing import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
-from ..optim import SCHEDULES, Optimizer, Schedule, build_optimizer, build_schedule
-from ..tensor import random
+from ..optim import Optimizer, Schedule, build_optimizer, build_schedule
 from ..tensor.creation import tensor
-from ..values import integer, is_number, plain
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
+from .config import RunConfig
 from .loop import Trainer
 from .metrics import Accuracy
 from .models import build_model, read_spec
 from .pictures import plot_predictions
 
-DEFAULT_EPOCHS = {"digits": 40, "cifar10": 10}
 FILES = {
     "config.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "curves.png", "predictions.png",
     "film.html",
 }  # fmt: skip
-WORDS = ("data", "model", "optimizer", "schedule", "schedule_per", "device")
-NUMBERS = ("dropout", "validation", "max_grad_norm")
-COUNTS = {"epochs": 1, "batch_size": 1, "patience": 0, "seed": 0}
-"""The whole numbers of a configuration, and the least that each may be."""
-
-
-@dataclass
-class RunConfig:
-    """All that determines a run.
-
-    Attributes
-    ----------
-    data : str
-        A name in `tinygrad_adam.data.DATASETS`.
-    model : str
-        See `build_model`.
-    dropout : float
-        Of the models built here.
-    optimizer : str
-        A name in `tinygrad_adam.optim.OPTIMIZERS`.
-    settings : dict
-        Hyper-parameters of the optimizer.
-    schedule : str
-        How the learning rate changes: a name in `tinygrad_adam.optim.SCHEDULES`.
-    schedule_settings : dict
-        What it takes. Those that end with the run know its length, the greatest learning rate of "one-cycle"
-        is the optimizer's, and "constant" changes nothing, if it is not told otherwise.
-    schedule_per : {"epoch", "step"}
-        When it changes.
-    epochs : int or None
-        How many passes over the training images; None for what suits the data set.
-    batch_size : int
-        Images a step.
-    validation : float
-        The share of the training images that is held out to choose the best epoch.
-    augment : bool or None
-        Whether training images are shifted by up to 4 pixels and mirrored, anew each time they are shown;
-        None for what suits the data set: photos yes, digits no.
-    max_grad_norm : float or None
-        Gradients are scaled down to this norm.
-    patience : int or None
-        Epochs without a lower validation loss after which to stop.
-    seed : int
-        Of weights, shuffles and dropout.
-    device : str
-        Where to compute: "cpu", "cuda", "cuda:N", or "auto" for the GPU if there is one to use. What is kept
-        is the full name of the device that was found.
-    """
-
-    data: str = "digits"
-    model: str = "mlp:256,256"
-    dropout: float = 0.3
-    optimizer: str = "adam"
-    settings: dict[str, Any] = field(default_factory=dict)
-    schedule: str = "cosine"
-    schedule_settings: dict[str, Any] = field(default_factory=dict)
-    schedule_per: str = "epoch"
-    epochs: int | None = None
-    batch_size: int = 64
-    validation: float = 0.1
-    augment: bool | None = None
-    max_grad_norm: float | None = None
-    patience: int | None = None
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        right = {name: isinstance(getattr(self, name), str) for name in WORDS}
-        right |= {name: isinstance(getattr(self, name), dict) for name in ("settings", "schedule_settings")}
-        right["augment"] = self.augment is None or isinstance(self.augment, bool | numpy.bool_)
-        for name in [name for name, good in right.items() if not good]:
-            raise OptionError("run", f"{name} is of the wrong type", **{name: repr(getattr(self, name))})
-        for name in NUMBERS:
-            value = getattr(self, name)
-            if not is_number(value) and not (name == "max_grad_norm" and value is None):
-                raise OptionError("run", f"{name} must be a finite number", **{name: repr(value)})
-        for name, least in COUNTS.items():
-            if name not in ("epochs", "patience") or getattr(self, name) is not None:
-                setattr(self, name, integer("run", name, getattr(self, name), least))
-        # NumPy's numbers and arrays become Python's, which JSON can hold.
-        for name in ("settings", "schedule_settings"):
-            lists = {key: _listed(value) for key, value in getattr(self, name).items()}
-            setattr(self, name, lists)
-        for name in ("augment", *NUMBERS, "settings", "schedule_settings"):
-            setattr(self, name, plain(getattr(self, name)))
-        if self.data not in DATASETS:
-            raise unknown_name("run", "data set", self.data, DATASETS)
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("run", "schedule", self.schedule, SCHEDULES)
-        if not 0 < self.validation < 1:
-            raise OptionError("run", "validation must be a share between 0 and 1", validation=self.validation)
-        if not 0 <= self.dropout < 1:
-            raise OptionError("run", "dropout must be in [0, 1)", dropout=self.dropout)
-        if self.epochs is None:
-            self.epochs = DEFAULT_EPOCHS.get(self.data, 5 if self.model.startswith("cnn") else 10)
-        if self.augment is None:
-            self.augment = self.data == "cifar10"
-        self.device = device(self.device)
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if isinstance(value, numpy.ndarray) else value
 
 
 class Experiment:

@@ -10,7 +10,7 @@ import numpy
 
 from ...errors import OptionError, optional
 from ...files.writing import save_figure
-from ..run import RunConfig
+from ..config import RunConfig
 from .comparison import Result
 
 # The colors of Okabe and Ito, which people who see colors otherwise tell apart; without yellow, which is too

@@ -22,8 +22,9 @@ from ...backend.threads import get_num_threads, num_threads, set_num_threads
 from ...errors import NonFiniteError, OptionError, TinygradAdamError
 from ...tensor import random
 from ..callbacks import Callback
+from ..config import RunConfig
 from ..loop import Trainer
-from ..run import Experiment, RunConfig
+from ..run import Experiment
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")

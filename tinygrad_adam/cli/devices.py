@@ -1,4 +1,4 @@
-"""The command that shows what there is to compute with, and what is missing."""
+"""The command that shows the devices, and how to get a missing one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .. import cuda
 from ..backend.cuda.diagnosis import Diagnosis, Gpu, diagnose
 from ..backend.processor import processor_name
 from ..backend.threads import get_num_threads
-from .shared import console, say
+from .shared import console, counted, say
 
 FAST = 'pip install "tinygrad-adam[fast]"'
 _STYLES = {"ready": "bold green", "not ready": "bold yellow", "none": "dim"}
 
 
 def devices() -> None:
-    """Show the processor and the GPUs, and for what is missing, what mends it."""
+    """Show the processor and the GPUs, and how to mend a missing part."""
     first = diagnose()
     gpus = first.driver.gpus
     found = [first, *(diagnose(gpu.index) for gpu in gpus[1:])]
@@ -55,12 +55,11 @@ def _advise(problem: str, remedy: str) -> None:
 
 
 def _threads() -> str:
-    cores, threads = os.cpu_count() or 1, get_num_threads()
-    return f"{cores} core{'s' * (cores > 1)}, {threads} thread{'s' * (threads > 1)}"
+    return f"{counted(os.cpu_count() or 1, 'core')}, {counted(get_num_threads(), 'thread')}"
 
 
 def _software() -> str:
-    """Return what computes: Numba's kernels if it is there, and the BLAS library of NumPy."""
+    """Return the versions of Numba and NumPy, and NumPy's BLAS library."""
     built_with = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = built_with["name"].removeprefix("scipy-").replace("openblas", "OpenBLAS")
     version = ".".join(built_with["version"].split(".")[:3])
@@ -76,7 +75,7 @@ def _about(gpu: Gpu, diagnosis: Diagnosis) -> tuple[str, str]:
 
 
 def _stack(diagnosis: Diagnosis) -> str:
-    """Return what stands between a GPU and this package."""
+    """Return the versions of the driver and the packages, and the places of CUDA's libraries."""
     driver = diagnosis.driver
     parts = [f"{driver} for CUDA {driver.cuda[0]}.{driver.cuda[1]}" if driver.found else "no NVIDIA driver"]
     parts += [f"{name} {version}" for name, version in diagnosis.packages.items()] or ["no CuPy"]

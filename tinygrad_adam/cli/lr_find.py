@@ -3,62 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..backend.threads import set_num_threads
 from ..errors import OptionError
 from . import options
-from .shared import picture_file, read_settings, say
+from .shared import picture_file, say
 
 
 def lr_find(
-    data: options.Data = "digits",
-    model: options.Model = "mlp:256,256",
-    optimizer: options.Optimizer = "adam",
     low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option(help="The last one.")] = 10.0,
     steps: Annotated[int, typer.Option(max=10**6, help="How many, at equal ratios; one a batch.")] = 100,
-    weight_decay: options.WeightDecay = None,
-    set_: options.Set = [],  # noqa: B006
-    batch_size: options.BatchSize = 64,
-    dropout: options.Dropout = 0.3,
-    augment: options.Augment = None,
-    max_grad_norm: options.MaxGradNorm = None,
-    seed: options.Seed = 0,
-    device: options.Device = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(help="How many threads compute.  \\[default: one a core]")
-    ] = None,
+    threads: options.Threads = None,
     out: Annotated[Path | None, typer.Option(help="The picture.  \\[default: a new one in runs/]")] = None,
+    **fields: Annotated[
+        Any, options.Fields("lr", "schedule", "schedule_settings", "schedule_per", "epochs", "patience")
+    ],
 ) -> None:
     """Raise the learning rate batch by batch until the loss diverges, and suggest one to train with."""
-    from ..training import Experiment, RunConfig
+    from ..training import Experiment
     from ..training import lr_find as sweep_learning_rates
     from ..training.run import default_name
 
     if threads is not None:
         set_num_threads(threads)
-    config = RunConfig(
-        data=data,
-        model=model,
-        dropout=dropout,
-        optimizer=optimizer,
-        settings=read_settings("--set", set_, weight_decay=weight_decay),
-        batch_size=batch_size,
-        augment=augment,
-        max_grad_norm=max_grad_norm,
-        seed=seed,
-        device=device,
-    )
+    config = options.read_config(**fields)
     experiment = Experiment(config)
     with picture_file("lr-find", out, default_name("lr-find-", config)) as picture:
         sweep = sweep_learning_rates(experiment.trainer, experiment.loaders()[0], low, high, steps)
         sweep.plot(picture)
     say(
-        f"{config.optimizer}, {model} on {data}: {len(sweep.lrs)} steps, with learning rates from "
-        f"{sweep.lrs[0]:.2g} to {sweep.lrs[-1]:.2g}" + (", where the loss diverged" if sweep.diverged else "")
+        f"{config.optimizer}, {config.model} on {config.data}: {len(sweep.lrs)} steps, with learning rates "
+        f"from {sweep.lrs[0]:.2g} to {sweep.lrs[-1]:.2g}"
+        + (", where the loss diverged" if sweep.diverged else "")
     )
     say(f"{picture} shows the loss.")
     if sweep.steepest is None or sweep.decade_below_minimum is None:

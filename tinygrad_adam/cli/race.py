@@ -8,15 +8,21 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError, unknown_name
-from .shared import given, picture_file, say, say_table
+from .options import given
+from .shared import picture_file, say, say_table
 
-SURFACES = "beale, himmelblau, noisy, plateau, ravine, rosenbrock, saddle"
 PLANES = ("through", "around")
+
+
+def _surfaces() -> str:
+    from ..explain import SURFACES
+
+    return ", ".join(sorted(SURFACES))
 
 
 def race(
     context: typer.Context,
-    surface: Annotated[str, typer.Option(help=f"{SURFACES}.")] = "beale",
+    surface: Annotated[str, typer.Option(help=f"{_surfaces()}.")] = "beale",
     run: Annotated[
         Path | None,
         typer.Option(help="In place of a surface: the loss of the network in this folder of a run."),

@@ -1,19 +1,23 @@
-"""The command about one step: explain."""
+"""The command that explains one step of the optimizer of a run."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import OptionError
+from . import options
 from .shared import say, say_table
+
+if TYPE_CHECKING:
+    from ..explain import NextStep
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: options.RunFolder,
     parameter: Annotated[
         str | None, typer.Argument(help="A parameter's name; without one, all are listed.")
     ] = None,
@@ -62,17 +66,11 @@ def _read_index(text: str) -> tuple[int, ...]:
         ) from error
 
 
-def _list(taken: Any) -> None:
+def _list(taken: NextStep) -> None:
     """Print a line for each parameter."""
-    columns = [
-        "parameter",
-        "shape",
-        "effective lr",
-        "signal to noise",
-        "norm of update",
-        "of weights",
-        "ratio",
-    ]
+    columns = (
+        "parameter", "shape", "effective lr", "signal to noise", "norm of update", "of weights", "ratio"
+    )  # fmt: skip
     rows = []
     for name in taken.parameters:
         layer = taken.optimizer.explain(name)
