@@ -57,7 +57,7 @@ def test_of_runs_that_begin_together_in_one_folder_one_is_there(together, tmp_pa
 
 def test_pictures_that_are_drawn_together_share_no_name(together, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = together(lambda _: run.new_file("race-beale", ".png"))
+    found = together(lambda _: run.new_path("race-beale", ".png"))
     assert sorted(map(str, found)) == [str(Path("runs", f"race-beale-{i}.png")) for i in (1, 2, 3)]
 
 

@@ -66,9 +66,9 @@ def results_folder(
     No other command uses it. If it is still empty at the end, it is removed. After Ctrl-C, the command that
     goes on is shown, with `more` options.
     """
-    from ..training.run import default_name, new_folder
+    from ..training.run import default_name, new_path
 
-    folder = resumed or out or new_folder(default_name(f"{command}-", config))
+    folder = resumed or out or new_path(default_name(f"{command}-", config))
     if out is not None:
         try:
             out.mkdir(parents=True)
@@ -91,13 +91,13 @@ def results_folder(
 @contextlib.contextmanager
 def picture_file(command: str, path: Path | None, name: str) -> Iterator[Path]:
     """Give a path for a picture inside a ``with`` block: `path`, as PNG if it has no ending, or a new one."""
-    from ..training.run import new_file
+    from ..training.run import new_path
 
     if path is not None and not path.suffix:
         path = path.with_name(f"{path.name}.png")
     if path is not None and path.exists():
         raise OptionError(command, "the file exists; choose another with --out", file=path)
-    file = path or new_file(name, ".png")
+    file = path or new_path(name, ".png")
     try:
         yield file
     finally:

@@ -2,12 +2,12 @@
 
 ::
 
-    config.json         what was asked for; enough to repeat the run
+    config.json         the configuration; enough to repeat the run
     metrics.jsonl       one line an epoch
     best.safetensors    the checkpoint with the highest validation accuracy; the later of equals
     last.safetensors    the newest checkpoint, to go on from
     curves.png          loss and accuracy over the epochs
-    predictions.png     test images and what the model takes them for
+    predictions.png     test images with the answers of the model
     film.html           the film of the training, where one was recorded into the folder
 """
 
@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,19 @@ FILES = {
 
 
 class Experiment:
-    """What a configuration describes, ready to train; it writes no file of its own.
+    """The data, model and loop of a configuration, ready to train; it writes no file.
 
     Parameters
     ----------
     config : RunConfig
-        What was asked for. The random generator in use is restarted from its seed.
+        Describes it. The random generator in use is restarted from its seed.
     callbacks : sequence of Callback
-        Called besides `EarlyStopping`, which `config` may ask for.
+        Called in addition to `EarlyStopping`, which `config` may ask for.
 
     Attributes
     ----------
     config : RunConfig
-        What was asked for.
+        The description.
     data : ImageData
         The images.
     trainer : Trainer
@@ -67,16 +67,15 @@ class Experiment:
     Raises
     ------
     OptionError
-        If something in `config` is not known or out of its domain.
+        If a name in `config` is not known, or a value is out of its domain.
     """
 
     def __init__(self, config: RunConfig, callbacks: Sequence[Callback] = ()) -> None:
         self.config = config
         self.data: ImageData = load_dataset(config.data)
         random.manual_seed(config.seed)
-        model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout).to(
-            config.device
-        )
+        model = build_model(config.model, self.data.shape, len(self.data.classes), config.dropout)
+        model = model.to(config.device)
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         optimizer = build_optimizer(config.optimizer, trained, **config.settings)
         stopping = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
@@ -119,7 +118,7 @@ class Experiment:
     def fit(self) -> None:
         """Train to the end of the last epoch."""
         training, validation = self.loaders()
-        # A loss that is not finite is an error of its own; NumPy need not warn of it first.
+        # A loss that is not finite raises an error of its own; NumPy's warning would only come before it.
         with numpy.errstate(over="ignore", invalid="ignore"):
             self.trainer.fit(training, self.config.epochs or 1, validation)
 
@@ -129,26 +128,22 @@ class Experiment:
 
 
 class Run(Experiment):
-    """A run in its folder; made by `start` or `open`.
+    """An experiment in a folder; `start` and `open` make one.
 
     Attributes
     ----------
     folder : Path
-        Where it lives.
+        Its folder.
     checkpoints : Checkpoints
-        What of it is kept.
+        Saves the best and the last checkpoint there.
     """
 
     def __init__(self, folder: Path | None, config: RunConfig) -> None:
-        super().__init__(config)  # what cannot be trained is refused before there is a folder
-        self.folder = new_folder(default_name("", config)) if folder is None else folder
+        super().__init__(config)  # refuses a configuration that cannot be trained before there is a folder
+        self.folder = new_path(default_name("", config)) if folder is None else folder
         self.checkpoints = Checkpoints(self.folder, monitor="val_accuracy", mode="max")
-        measured = _Metrics(self.folder / "metrics.jsonl")
-        self.trainer.callbacks = [
-            measured,
-            *self.trainer.callbacks,
-            self.checkpoints,
-        ]  # saved when all is done
+        metrics = _Metrics(self.folder / "metrics.jsonl")
+        self.trainer.callbacks = [metrics, *self.trainer.callbacks, self.checkpoints]  # the checkpoint last
 
     @classmethod
     def start(
@@ -158,34 +153,35 @@ class Run(Experiment):
         overwrite: bool = False,
         film: str | os.PathLike[str] | None = None,
     ) -> Run:
-        """Make a new run in a folder that no other run takes, also one that starts at the same time.
+        """Make a new run in a folder that no other run uses, even one that starts at the same time.
 
         Parameters
         ----------
         config : RunConfig
-            What to do.
+            The configuration.
         folder : path, optional
-            Where; by default a new folder in ``runs/`` with a name that tells.
+            Its folder; by default a new one in ``runs/``, named after the data set and the model.
         overwrite : bool
             Whether an older run in `folder` may be deleted.
         film : path, optional
-            Where a film will be recorded; an older one there, in `folder`, may be deleted with the run.
+            The file of the film that will be recorded. An older film there, if it is in `folder`, may be
+            deleted with the run.
 
         Raises
         ------
         OptionError
-            If the folder exists and `overwrite` is not set, or something in it is not of a run.
+            If the folder exists and `overwrite` is not set, or it holds a file that is not of a run.
         """
         path = None if folder is None else Path(folder)
         old = [] if path is None else _old_run(path, overwrite, film)
-        run = cls(path, config)  # everything is checked before anything is touched
+        run = cls(path, config)  # checks everything before anything is touched
         for entry in old:
             entry.unlink(missing_ok=True)
         run._claim()
         return run
 
     def _claim(self) -> None:
-        """Write ``config.json``, which only one of several processes can."""
+        """Write ``config.json``; of several processes only one can."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "config.json"
         text = json.dumps({"version": __version__, **dataclasses.asdict(self.config)}, indent=2)
@@ -193,10 +189,9 @@ class Run(Experiment):
             file = path.open("x", encoding="utf-8")
         except FileExistsError as error:
             raise OptionError(
-                "train",
-                "another run began in the folder just now; choose another with --out",
+                "train", "another run began in the folder just now; choose another with --out",
                 folder=path.parent,
-            ) from error
+            ) from error  # fmt: skip
         try:
             with file:
                 file.write(text + "\n")
@@ -208,14 +203,14 @@ class Run(Experiment):
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], device: str | None = None) -> Run:
-        """Read a run back, with untrained weights; see `resume` and `load_best`.
+        """Return a run of before, with untrained weights; see `resume` and `load_best`.
 
         Parameters
         ----------
         folder : path
-            Where it lives.
+            Its folder.
         device : str, optional
-            Where to compute from now on; by default where the run was started.
+            The device from now on; by default the one on which the run was started.
 
         Raises
         ------
@@ -247,7 +242,7 @@ class Run(Experiment):
         return cls(path, config)
 
     def resume(self) -> None:
-        """Take over the newest checkpoint, and clean up after a process that was killed; `train` goes on.
+        """Load the newest checkpoint, and remove the files that a killed process left; `train` goes on.
 
         Raises
         ------
@@ -260,11 +255,11 @@ class Run(Experiment):
             )
         self.trainer.load(self.checkpoints.last)
         for entry in self.folder.iterdir():
-            if is_partial(entry.name, FILES):  # the process before was killed while it wrote
+            if is_partial(entry.name, FILES):
                 entry.unlink()
 
     def load_best(self) -> None:
-        """Take over the weights of the best epoch.
+        """Load the weights of the best epoch.
 
         Raises
         ------
@@ -288,8 +283,8 @@ class Run(Experiment):
         Returns
         -------
         dict of str to float
-            ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training, those before
-            an interruption included. Empty if training was interrupted.
+            ``"loss"`` and ``"accuracy"`` on the test images, ``"seconds"`` of training, also before an
+            interruption. Empty if training was interrupted.
         """
         if display is not None:
             self.trainer.callbacks.append(display)
@@ -335,11 +330,8 @@ def _old_run(path: Path, overwrite: bool, film: str | os.PathLike[str] | None) -
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return []
     if not overwrite:
-        raise OptionError(
-            "train",
-            "the folder exists; choose another with --out, go on with --resume, or allow --overwrite",
-            folder=path,
-        )
+        remedy = "choose another with --out, go on with --resume, or allow --overwrite"
+        raise OptionError("train", f"the folder exists; {remedy}", folder=path)
     if not (path / "config.json").is_file():
         raise OptionError("train", "the folder holds no run; it is not overwritten", folder=path)
     filmed = film is not None and Path(film).parent.resolve() == path.resolve()
@@ -366,33 +358,23 @@ class _Metrics(Callback):
 
 
 def default_name(kind: str, config: RunConfig) -> str:
-    """Return what the names in ``runs/`` begin with: a kind, the data set and the model."""
+    """Return the beginning of a name in ``runs/``: a kind, the data set and the model."""
     model = read_spec(config.model)[0]
     return f"{kind}{config.data}-{Path(model).stem if model.endswith('.py') else model}"
 
 
-def new_folder(name: str) -> Path:
-    """Make the first of ``runs/name-1``, ``runs/name-2`` and so on that nobody else has, and return it."""
-    return _first_free(name, lambda path: path.mkdir(parents=True))
+def new_path(name: str, suffix: str = "") -> Path:
+    """Make the first of ``runs/name-1`` and so on that does not exist, and return it.
 
-
-def new_file(name: str, suffix: str) -> Path:
-    """Make the first of ``runs/name-1.suffix`` and so on that nobody else has, empty, and return it."""
-
-    def make(path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        path.open("x").close()
-
-    return _first_free(name, make, suffix)
-
-
-def _first_free(name: str, make: Callable[[Path], None], suffix: str = "") -> Path:
-    # To look for a free name first, and to make it then, would give one name to two who look at once.
+    It is a folder, or an empty file if it has a suffix.
+    """
+    Path("runs").mkdir(exist_ok=True)
     for number in range(1, 10**6):
         path = Path("runs") / f"{name}-{number}{suffix}"
-        try:
-            make(path)
-        except FileExistsError:
-            continue
-        return path
+        with contextlib.suppress(FileExistsError):  # another process may make the same one
+            if suffix:
+                path.touch(exist_ok=False)
+            else:
+                path.mkdir()
+            return path
     raise OptionError("runs", "there are too many of that name; choose another with --out")
