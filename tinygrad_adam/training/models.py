@@ -26,7 +26,7 @@ FAMILIES = ("mlp", "cnn")
 def mlp(
     input_shape: tuple[int, ...], classes: int, hidden: tuple[int, ...], dropout: float = 0.0
 ) -> Sequential:
-    """Build a multi-layer perceptron of ReLU layers.
+    """Build a multi-layer perceptron with ReLU.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def cnn(input_shape: tuple[int, ...], classes: int, dropout: float = 0.0, paper:
     classes : int
         How many outputs.
     dropout : float
-        The probability with which each unit before and behind the hidden layer is dropped in training.
+        The probability with which each unit before and after the hidden layer is dropped in training.
     paper : bool
         Whether to build the network of the Adam paper (Kingma & Ba, 2015, section 6.3): three stages of
         5x5 filters, 64, 64 and 128 of them, each with a ReLU and 3x3 max pooling of stride 2, then a hidden
@@ -75,10 +75,9 @@ def cnn(input_shape: tuple[int, ...], classes: int, dropout: float = 0.0, paper:
         layers += [Conv2d(channels, filters, kernel_size=5, padding=2), ReLU(), pool]
         channels, height, width = filters, -(-height // 2), -(-width // 2)
     hidden = 1000 if paper else 128
-    head: list[Module] = [Flatten(), Linear(channels * height * width, hidden), ReLU()]
-    if dropout:
-        head = [head[0], Dropout(dropout), *head[1:], Dropout(dropout)]
-    return Sequential(*layers, *head, Linear(hidden, classes))
+    drops = [Dropout(dropout), Dropout(dropout)] if dropout else []
+    layers += [Flatten(), *drops[:1], Linear(channels * height * width, hidden), ReLU(), *drops[1:]]
+    return Sequential(*layers, Linear(hidden, classes))
 
 
 def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: float = 0.0) -> Module:
@@ -87,15 +86,15 @@ def build_model(spec: str, input_shape: tuple[int, ...], classes: int, dropout: 
     Parameters
     ----------
     spec : str
-        ``"mlp"``, ``"mlp:256,128"`` with the sizes of the hidden layers, ``"cnn"``, ``"cnn:paper"`` (that of
-        the Adam paper's section 6.3), or ``"file.py:function"``: a function of one's own that is called
-        with `input_shape` and `classes` and returns a Module.
+        ``"mlp"``, ``"mlp:256,128"`` with the sizes of the hidden layers, ``"cnn"``, ``"cnn:paper"`` (the
+        network of the Adam paper's section 6.3), or ``"file.py:function"``: a function of your own that is
+        called with `input_shape` and `classes` and returns a Module.
     input_shape : tuple of int
         The shape of one input: channels, height, width.
     classes : int
         How many outputs.
     dropout : float
-        For the models built here.
+        The probability with which hidden units are dropped in training; not of a model from a file.
 
     Raises
     ------
@@ -140,12 +139,12 @@ def read_spec(spec: str) -> tuple[str, str]:
 def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes: int) -> Module:
     if not path.is_file():
         raise OptionError("model", "there is no such file", model=path)
-    name = f"_model_{path.stem}"  # so that a file named as a library does not hide it
+    name = f"_model_{path.stem}"  # a file named like a library must not hide it
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None  # a .py file has a specification
     assert module_spec.loader is not None  # and a loader
     module: Any = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up
+    sys.modules[name] = module  # where dataclasses and pickles look for it
     with _blaming(path):
         module_spec.loader.exec_module(module)
     made = {
@@ -181,7 +180,7 @@ def _from_file(path: Path, function: str, input_shape: tuple[int, ...], classes:
 
 
 def _try_out(path: Path, model: Module, input_shape: tuple[int, ...], classes: int) -> None:
-    """Let a copy of the model look at two blank images: what does not fit shows before a run begins."""
+    """Apply a copy of the model to two blank images, to refuse one that does not fit before a run begins."""
     blank = zeros(2, *input_shape)
     sizes = ", ".join(map(str, input_shape))
     wanted = f"the model must turn images of shape (n, {sizes}) into numbers of shape (n, {classes})"
@@ -199,7 +198,7 @@ def _try_out(path: Path, model: Module, input_shape: tuple[int, ...], classes: i
 
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Say in which line of the user's file something went wrong."""
+    """Raise errors inside the block as errors of a line of the user's file."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Sums over batches that stay on a GPU until somebody wants to know them."""
+"""Sums over batches that stay on a GPU until they are read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..backend.device import device_of, on_device_of, to_host
 class RunningSum:
     """A sum in float64 whose terms may be on a GPU.
 
-    There, reading each term would make the GPU wait for the host in every step. So the sum is computed
-    there too, by the same additions, and only `value` reads it.
+    Reading each term from a GPU would make it wait for the host in every step. So the sum is computed on the
+    GPU, by the same additions, and only `value` reads it.
 
     Parameters
     ----------
     value : float
-        What to begin with.
+        The first term.
     """
 
     def __init__(self, value: float = 0.0) -> None:
         self._value: Any = value
 
     def add(self, term: Any, times: int = 1) -> None:
-        """Add an array with one element, or a number, so many times."""
+        """Add a number, or an array with one element, so many times."""
         if device_of(term) == "cpu":
             self._value = self.value + float(term) * times
             return
