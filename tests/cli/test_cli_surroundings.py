@@ -43,7 +43,7 @@ def python(code, folder, **settings):
 def test_without_the_packages_of_the_command_line_it_says_how_to_get_them(tmp_path, start, blocked):
     code = BLOCKED.format(blocked=set(blocked), arguments=["train"], start=STARTS[start])
     answer = python(code, tmp_path)
-    assert answer.stderr == 'the command line needs some packages more: pip install "tinygrad-adam[cli]"\n'
+    assert answer.stderr == 'the command line needs more packages: pip install "tinygrad-adam[cli]"\n'
     assert (answer.returncode, answer.stdout) == (1, "")
     assert list(tmp_path.iterdir()) == []
 

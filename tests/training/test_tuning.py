@@ -447,7 +447,7 @@ def test_all_trials_bad(call, at_once, tmp_path):
         (["--space", "lr=0.1,much"], "lr must be a finite number.*much"),
         (["--trials", "0"], "at least one trial"),
         (["--points", "1"], "at least 2 points"),
-        (["--points", "3", "--trials", "3"], "--points: they are of a grid"),
+        (["--points", "3", "--trials", "3"], "--points: they belong to a grid"),
         (["--set", "betas=0.9", "--space", "beta1=0.5"], "betas must be two numbers"),
         (["--model", "mlp:0"], "positive integers"),
     ],

@@ -10,7 +10,7 @@ try:
     import rich
     import typer
 except ImportError:
-    sys.exit('the command line needs some packages more: pip install "tinygrad-adam[cli]"')
+    sys.exit('the command line needs more packages: pip install "tinygrad-adam[cli]"')
 
 from ..errors import TinygradAdamError
 from .compare import compare
@@ -56,15 +56,13 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends in a message, not in a traceback."""
+    """Run the command line; an error that a user can mend ends it with a message, not with a traceback."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell, with >&-
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         app()
-    except (TinygradAdamError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except MemoryError as error:
-        print(f"MemoryError: {error}; a smaller model or batch needs less", file=sys.stderr)
+    except (TinygradAdamError, OSError, MemoryError) as error:
+        remedy = "; a smaller model or batch needs less" if isinstance(error, MemoryError) else ""
+        print(f"{type(error).__name__}: {error}{remedy}", file=sys.stderr)
         sys.exit(1)

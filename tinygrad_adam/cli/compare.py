@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def _standard() -> str:
     from ..training.many.comparison import STANDARD
 
-    return f"{', '.join(STANDARD[:-1])} and {STANDARD[-1]}"
+    return ", ".join(STANDARD)
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
     """Train a model with several optimizers: same initial weights, same batches, several seeds.
 
     Each has a learning rate that suits small networks, if you name no other.
-    Seconds are those of one training; give each worker a core of its own. The
+    Seconds are per training; give each worker a core of its own. The
     folder holds comparison.png, table.md and results.json. Each training is a
     line of trials.jsonl there as soon as it ends, so a comparison that was
     stopped in any way goes on with --resume.

@@ -17,45 +17,36 @@ from ..backend.threads import get_num_threads
 from .shared import console, counted, say
 
 FAST = 'pip install "tinygrad-adam[fast]"'
-_STYLES = {"ready": "bold green", "not ready": "bold yellow", "none": "dim"}
+STYLES = {"ready": "bold green", "not ready": "bold yellow", "none": "dim"}
 
 
 def devices() -> None:
-    """Show the processor and the GPUs, and how to mend a missing part."""
+    """Show the processor and the GPUs, and how to get a missing part."""
     first = diagnose()
     gpus = first.driver.gpus
     found = [first, *(diagnose(gpu.index) for gpu in gpus[1:])]
 
-    table = Table.grid(padding=(0, 3, 0, 0))
-    _add(table, "cpu", "ready", f"{processor_name()}, {_threads()}", _software())
-    for gpu, diagnosis in zip(gpus, found, strict=False):
-        _add(
-            table, f"cuda:{gpu.index}", "not ready" if diagnosis.problem else "ready", *_about(gpu, diagnosis)
-        )
+    threads = f"{counted(os.cpu_count() or 1, 'core')}, {counted(get_num_threads(), 'thread')}"
+    rows = [("cpu", "ready", f"{processor_name()}, {threads}\n{_software()}")]
+    rows += [_row(gpu, diagnosis) for gpu, diagnosis in zip(gpus, found, strict=False)]
     if not gpus:
-        _add(table, "cuda", "none", "no GPU that the driver shows" if first.driver.found else "no NVIDIA GPU")
+        rows.append(
+            ("cuda", "none", "no GPU that the driver shows" if first.driver.found else "no NVIDIA GPU")
+        )
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for device, state, text in rows:
+        table.add_row(Text(device, "bold"), Text(state, STYLES[state]), Text(text))
     console.print(table)
 
     if first.driver.found or first.packages:
         say(f"\nFor GPUs: {_stack(first)}")
-    for problem, remedy in dict.fromkeys((diagnosis.problem, diagnosis.remedy) for diagnosis in found):
+    advice = {(diagnosis.problem, diagnosis.remedy): None for diagnosis in found}
+    if not _has_numba():
+        advice["Numba is not installed: on the CPU, kernels are plain NumPy, and slower.", FAST] = None
+    for problem, remedy in advice:
         if problem and remedy:
-            _advise(problem, remedy)
-    if not _has("numba"):
-        _advise("Numba is not installed: on the CPU, kernels are plain NumPy, and slower.", FAST)
-
-
-def _add(table: Table, device: str, state: str, *lines: str) -> None:
-    table.add_row(Text(device, "bold"), Text(state, _STYLES[state]), Text("\n".join(lines)))
-
-
-def _advise(problem: str, remedy: str) -> None:
-    say(f"\n{problem}", "bold")
-    say(f"  {remedy}")
-
-
-def _threads() -> str:
-    return f"{counted(os.cpu_count() or 1, 'core')}, {counted(get_num_threads(), 'thread')}"
+            say(f"\n{problem}", "bold")
+            say(f"  {remedy}")
 
 
 def _software() -> str:
@@ -63,15 +54,17 @@ def _software() -> str:
     built_with = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
     name = built_with["name"].removeprefix("scipy-").replace("openblas", "OpenBLAS")
     version = ".".join(built_with["version"].split(".")[:3])
-    numba = f"Numba {metadata.version('numba')}" if _has("numba") else "no Numba"
+    numba = f"Numba {metadata.version('numba')}" if _has_numba() else "no Numba"
     return f"{numba}, NumPy {numpy.__version__}, {name} {version}"
 
 
-def _about(gpu: Gpu, diagnosis: Diagnosis) -> tuple[str, str]:
+def _row(gpu: Gpu, diagnosis: Diagnosis) -> tuple[str, str, str]:
     memory = f"{gpu.memory / 2**30:.1f} GiB of memory"
     if diagnosis.problem is None:
         memory += f" ({cuda.memory(f'cuda:{gpu.index}').free / 2**30:.1f} free)"
-    return gpu.name, f"{memory}, compute capability {gpu.capability[0]}.{gpu.capability[1]}"
+    capability = f"compute capability {gpu.capability[0]}.{gpu.capability[1]}"
+    state = "not ready" if diagnosis.problem else "ready"
+    return f"cuda:{gpu.index}", state, f"{gpu.name}\n{memory}, {capability}"
 
 
 def _stack(diagnosis: Diagnosis) -> str:
@@ -85,5 +78,5 @@ def _stack(diagnosis: Diagnosis) -> str:
     return ", ".join(parts)
 
 
-def _has(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None

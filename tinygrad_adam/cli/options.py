@@ -34,6 +34,9 @@ Results = Annotated[
     Path | None, typer.Option(help="Folder for the results.  \\[default: a new one in runs/]")
 ]
 
+LR, LR_OF_A_CNN = 0.004, 0.001
+"""The learning rates of Adam and AdamW by default."""
+
 TOGETHER = {"settings": ("lr", "weight_decay", "set_"), "schedule_settings": ("schedule_set",)}
 """The options that fill a field together; `read_config` declares them."""
 
@@ -99,7 +102,9 @@ def read_config(
     *,
     lr: Annotated[
         float | None,
-        typer.Option("--lr", help="Learning rate.  \\[default for adam and adamw: 0.004, for a cnn 0.001]"),
+        typer.Option(
+            "--lr", help=f"Learning rate.  \\[default for adam and adamw: {LR}, for a cnn {LR_OF_A_CNN}]"
+        ),
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     set_: Annotated[
@@ -115,7 +120,7 @@ def read_config(
     optimizer = fields.get("optimizer")
     if optimizer is not None:
         if lr is None and optimizer in ("adam", "adamw"):
-            lr = 1e-3 if fields["model"].startswith("cnn") else 4e-3
+            lr = LR_OF_A_CNN if fields["model"].startswith("cnn") else LR
         given = {"lr": lr, "weight_decay": weight_decay}
         given = {name: value for name, value in given.items() if value is not None}
         fields["settings"] = optimizer_settings(optimizer, given, _read_pairs("--set", set_))

@@ -1,4 +1,4 @@
-"""The command that lets optimizers race on a surface."""
+"""The command that runs a race of optimizers on a surface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError, unknown_name
-from .options import given
+from . import options
 from .shared import picture_file, say, say_table
 
 PLANES = ("through", "around")
@@ -18,6 +18,12 @@ def _surfaces() -> str:
     from ..explain import SURFACES
 
     return ", ".join(sorted(SURFACES))
+
+
+def _standard() -> str:
+    from ..explain.race.race import STANDARD
+
+    return ", ".join(STANDARD)
 
 
 def race(
@@ -35,8 +41,11 @@ def race(
         ),
     ] = "through",
     optimizers: Annotated[
-        str, typer.Option(help="With commas; each as momentum or adam:lr=0.1,beta1=0.8.")
-    ] = "sgd,momentum,adagrad,rmsprop,adam",
+        str | None,
+        typer.Option(
+            help=f"With commas; each as momentum or adam:lr=0.1,beta1=0.8.  \\[default: {_standard()}]"
+        ),
+    ] = None,
     lr: Annotated[
         float | None,
         typer.Option(help="Learning rate of those that name none.  \\[default: the best for each]"),
@@ -45,7 +54,7 @@ def race(
         int | None,
         typer.Option(min=1, max=10**6, help="How many each takes.  \\[default: 200, on a network 60]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of noise and random directions.")] = 0,
+    seed: Annotated[int, typer.Option(help="Fixes noise and random directions.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,18 +65,18 @@ def race(
     """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
     from ..explain import get_surface, save_race
     from ..explain.race.files import check_path
+    from ..explain.race.race import STANDARD, read_optimizers, split_names
     from ..explain.race.race import race as run_race
-    from ..explain.race.race import read_optimizers, split_names
 
-    others = given(context)
+    others = options.given(context)
     if run is None and "--plane" in others:
         raise OptionError("race", "--plane cuts through a network; name its run with --run", plane=plane)
     if run is not None and "--surface" in others:
         raise OptionError("race", "choose a surface or a run, not both", surface=surface, run=run)
     if plane not in PLANES:
         raise unknown_name("race", "plane", plane, PLANES)
-    names = split_names(optimizers)
-    read_optimizers(names, lr)  # what is wrong is found before a folder is made
+    names = STANDARD if optimizers is None else split_names(optimizers)
+    read_optimizers(names, lr)  # refuses a wrong one before a folder is made
     if run is None:
         chosen = get_surface(surface)
     else:

@@ -28,7 +28,7 @@ def selfcheck(
     """Check a device: every operation, layer and optimizer, small trainings, and the speed.
 
     A GPU is compared with the CPU, the CPU's compiled kernels with the plain ones.
-    Ends with status 1 if something does not hold.
+    Ends with status 1 if a check fails.
     """
     from ..testing.selfcheck import selfcheck as check_device
     from ..testing.selfcheck.report import CHECK_COLUMNS, SPEED_COLUMNS

@@ -21,8 +21,8 @@ def tune(
         list[str],
         typer.Option(
             help="What to search: a range, lr=1e-4..1e-1, or values, beta1=0.8,0.9,0.95; once for each "
-            "setting of the optimizer. Ranges of lr and eps are logarithmic; those of beta1 and beta2 too, "
-            "in 1 - beta."
+            "setting of the optimizer. Ranges of lr and eps are logarithmic, ranges of beta1 and beta2 are "
+            "logarithmic in 1 - beta."
         ),
     ] = ["lr=1e-4..1e-1"],  # noqa: B006
     trials: Annotated[
@@ -51,7 +51,7 @@ def tune(
         search = Search.open(resume / "trials.jsonl", trials)
     else:
         if trials is not None and "--points" in options.given(context):
-            raise OptionError("--points", "they are of a grid; leave them out, or leave out --trials")
+            raise OptionError("--points", "they belong to a grid; leave out either --points or --trials")
         search = Search(options.read_config(**fields), parse_space(space), trials, points)
     config, total = search.config, len(search.configs)
     example = Experiment(search.configs[0])  # refuses one that cannot be trained, before the trials do
@@ -94,6 +94,6 @@ def tune(
     say("")
     say_table(("", *search.space, "validation accuracy", "validation loss", "epoch", "seconds"), rows)
     if len(ranked) < len(found):
-        say(f"{len(found) - len(ranked)} of {len(found)} trials did not end well; trials.jsonl tells why.")
+        say(f"{len(found) - len(ranked)} of {len(found)} trials did not end well; see trials.jsonl.")
     say(f"\n{folder} holds heatmap.png and trials.jsonl.")
     say(f"The best again:\n  {options.train_command(search.config_of(ranked[0].settings), threads)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import OptionError, optional
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,10 +74,8 @@ def _read_array(path: Path, shape: tuple[int, ...], scale: float) -> NDArray[Any
 
 
 def _read_picture(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
-    try:
+    with optional("predict", "cli"):
         from PIL import Image
-    except ImportError as error:
-        raise OptionError("predict", 'pictures need Pillow: pip install "tinygrad-adam[cli]"') from error
     colored = shape[0] == 3
     try:
         with Image.open(path) as picture:
