@@ -62,7 +62,7 @@ def compare(
         options.check_resumed(context, "comparison", "--workers", "--threads")
         config, entries, all_seeds, done = read_comparison(resume / "trials.jsonl")
     else:
-        config = options.read_config(**fields)
+        config = options.read_config(fields)
         entries = [Entry.parse(text) for text in optimizer or STANDARD]
         all_seeds, done = list(range(config.seed, config.seed + seeds)), 0
     check_entries(entries, all_seeds)

@@ -30,7 +30,7 @@ def lr_find(
 
     if threads is not None:
         set_num_threads(threads)
-    config = options.read_config(**fields)
+    config = options.read_config(fields)
     experiment = Experiment(config)
     with picture_file("lr-find", out, default_name("lr-find-", config)) as picture:
         sweep = sweep_learning_rates(experiment.trainer, experiment.loaders()[0], low, high, steps)

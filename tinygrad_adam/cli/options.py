@@ -37,8 +37,17 @@ Results = Annotated[
 LR, LR_OF_A_CNN = 0.004, 0.001
 """The learning rates of Adam and AdamW by default."""
 
-TOGETHER = {"settings": ("lr", "weight_decay", "set_"), "schedule_settings": ("schedule_set",)}
-"""The options that fill a field together; `read_config` declares them."""
+NAMED = {
+    "lr": f"Learning rate.  \\[default for adam and adamw: {LR}, for a cnn {LR_OF_A_CNN}]",
+    "weight_decay": "Weight decay.",
+}
+"""The settings of the optimizer that have an option of their own."""
+
+PAIRS = {
+    "settings": ("set", "Another setting of the optimizer: betas=0.9,0.99"),
+    "schedule_settings": ("schedule_set", "A setting of the schedule: step_size=3"),
+}
+"""The options that fill dictionaries, pair by pair."""
 
 
 class Fields:
@@ -59,24 +68,25 @@ class Fields:
         """Yield an option for each field."""
         from ..training import RunConfig
 
-        names = {"RunConfig": RunConfig}
-        together = inspect.signature(read_config, locals=names, eval_str=True).parameters
         for field in dataclasses.fields(RunConfig):
             if field.name in self.without:
                 continue
-            if field.name in TOGETHER:
-                parts = set(TOGETHER[field.name]).difference(self.without)
-                yield from (together[name] for name in together if name in parts)
+            if field.name == "settings":
+                for name in [name for name in NAMED if name not in self.without]:
+                    yield _parameter(name, float | None, None, NAMED[name])
+            if field.name in PAIRS:
+                name, about = PAIRS[field.name]
+                yield _parameter(name, list[str], [], about)
                 continue
             default = self.defaults.get(field.name, field.default)
             unset = field.metadata.get("unset") if default is None else None
             about = field.metadata["about"] + (f"  \\[default: {unset}]" if unset else "")
-            yield inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=typer.Option(default, help=about),
-                annotation=field.type,
-            )
+            yield _parameter(field.name, field.type, default, about)
+
+
+def _parameter(name: str, kind: object, default: object, about: str) -> inspect.Parameter:
+    option = typer.Option(default, help=about)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind)
 
 
 def about(field: str) -> str:
@@ -98,33 +108,21 @@ def build(command: Callable[..., None]) -> Any:
     return typer.main.get_command(app)
 
 
-def read_config(
-    *,
-    lr: Annotated[
-        float | None,
-        typer.Option(
-            "--lr", help=f"Learning rate.  \\[default for adam and adamw: {LR}, for a cnn {LR_OF_A_CNN}]"
-        ),
-    ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
-    set_: Annotated[
-        list[str], typer.Option("--set", help="Another setting of the optimizer: betas=0.9,0.99")
-    ] = [],  # noqa: B006
-    schedule_set: Annotated[list[str], typer.Option(help="A setting of the schedule: step_size=3")] = [],  # noqa: B006
-    **fields: Any,
-) -> RunConfig:
+def read_config(fields: dict[str, Any]) -> RunConfig:
     """Return the configuration that options describe; the learning rate suits Adam here if none is given."""
     from ..training import RunConfig
     from ..training.many.space import optimizer_settings
 
+    named = {name: fields.pop(name, None) for name in NAMED}
+    for name, (option, _) in PAIRS.items():
+        fields[name] = _read_pairs(_option(option), fields.pop(option, []))
     optimizer = fields.get("optimizer")
     if optimizer is not None:
-        if lr is None and optimizer in ("adam", "adamw"):
-            lr = LR_OF_A_CNN if fields["model"].startswith("cnn") else LR
-        given = {"lr": lr, "weight_decay": weight_decay}
-        given = {name: value for name, value in given.items() if value is not None}
-        fields["settings"] = optimizer_settings(optimizer, given, _read_pairs("--set", set_))
-    return RunConfig(schedule_settings=_read_pairs("--schedule-set", schedule_set), **fields)
+        if named["lr"] is None and optimizer in ("adam", "adamw"):
+            named["lr"] = LR_OF_A_CNN if fields["model"].startswith("cnn") else LR
+        given = {name: value for name, value in named.items() if value is not None}
+        fields["settings"] = optimizer_settings(optimizer, given, fields["settings"])
+    return RunConfig(**fields)
 
 
 def _read_pairs(option: str, pairs: list[str]) -> dict[str, Any]:
@@ -147,11 +145,11 @@ def train_command(config: RunConfig, threads: int | None = None) -> str:
     words = ["tinygrad-adam", "train"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.name in TOGETHER:
-            *named, other = (name.strip("_") for name in TOGETHER[field.name])
+        if field.name in PAIRS:
+            option = _option(PAIRS[field.name][0])
             for name, each in value.items():
                 text = ",".join(map(repr, each)) if isinstance(each, tuple | list) else repr(each)
-                words += [_option(name), text] if name in named else [_option(other), f"{name}={text}"]
+                words += [_option(name), text] if name in NAMED else [option, f"{name}={text}"]
         elif isinstance(value, bool):
             if value != getattr(usual, field.name):
                 words.append(_option(field.name if value else f"no_{field.name}"))

@@ -66,7 +66,7 @@ def train(
         else:
             say(f"Going on with {run.folder} after epoch {epoch}, step {run.trainer.step:,}.")
     else:
-        run = Run.start(options.read_config(**fields), out, overwrite, film)
+        run = Run.start(options.read_config(fields), out, overwrite, film)
     training, validation = (len(loader.dataset) for loader in run.loaders())
     tested = f"{len(run.data.test_labels):,}"
     say(

@@ -52,7 +52,7 @@ def tune(
     else:
         if trials is not None and "--points" in options.given(context):
             raise OptionError("--points", "they belong to a grid; leave out either --points or --trials")
-        search = Search(options.read_config(**fields), parse_space(space), trials, points)
+        search = Search(options.read_config(fields), parse_space(space), trials, points)
     config, total = search.config, len(search.configs)
     example = Experiment(search.configs[0])  # refuses one that cannot be trained, before the trials do
     kind = "points of a grid" if search.trials is None else "random trials"
