@@ -500,7 +500,7 @@ def test_a_file_is_not_overwritten(fails, tmp_path):
     assert (tmp_path / "mine.gif").read_text() == "mine"
 
 
-def test_the_help_names_all_surfaces(call, monkeypatch):  # noqa: F811
+def test_the_help_names_all_surfaces(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert f" {', '.join(ALL)}. " in call("race", "--help").out
 

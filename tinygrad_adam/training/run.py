@@ -25,11 +25,11 @@ import numpy
 
 from .._version import __version__
 from ..data import DataLoader, ImageData, load_dataset, random_crop, random_flip, split
-from ..tensor import random
 from ..errors import CheckpointError, DeviceError, OptionError
 from ..files.writing import is_partial, write_text
 from ..nn.functional import cross_entropy, softmax
 from ..optim import Optimizer, Schedule, build_optimizer, build_schedule
+from ..tensor import random
 from ..tensor.creation import tensor
 from .callbacks import Callback, Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
