@@ -15,6 +15,7 @@ from .engine.graph import Primitive, primitive
 from .engine.modes import enable_grad, is_grad_enabled, no_grad
 from .engine.rowsparse import RowSparse
 from .files import moved as _moved
+from .engine import viewers as _viewers
 from .ops import *  # noqa: F403
 from .tensor import random
 from .tensor.creation import arange, eye, full, ones, rand, randn, tensor, zeros
@@ -32,22 +33,13 @@ if TYPE_CHECKING:
 
 _moved.find_moved_modules()
 
-# Those who only compute need not wait for what only training, or looking at it, needs.
+# A program that only computes does not wait for the modules that only training, or looking at it, needs.
 _MODULES = ("cuda", "data", "explain", "testing", "training")
-_FUNCTIONS = {
-    "doctor": ".explain.doctor",
-    "draw": ".explain.drawing",
-    "film": ".explain.film",
-    "gradcheck": ".testing.gradcheck",
-    "gradgradcheck": ".testing.gradcheck",
-    "recorded": ".recording.replay",
-    "tracing": ".explain.chain_rule.traces",
-}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name], __name__), name)
+    if f"tg.{name}" in _viewers.VIEWERS:
+        return _viewers.view(f"tg.{name}")
     raise words.missing(__name__, sys.modules[__name__], name)

@@ -12,11 +12,11 @@ from ..backend.convert import known_dtype
 from ..backend.device import asarray, on_device_of, to_device, to_host
 from ..engine import events
 from ..engine.graph import look_at
+from ..engine.viewers import view
 from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
 from ..tensor.tensor import Tensor
 from .parameter import Parameter
 from .state import misfit, require_state, saved_array
-from .summary import summarize
 
 _hook_numbers = itertools.count()
 
@@ -453,7 +453,8 @@ class Module:
         str
             One line a module that has no children, and the total.
         """
-        return summarize(self, inputs)
+        table: str = view("Module.summary")(self, inputs)
+        return table
 
 
 def _register(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:

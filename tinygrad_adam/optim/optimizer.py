@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from ..backend.device import asarray, backend_of, on_device_of, to_host
 from ..backend.overrides import chosen_kernels
-from ..backend.scopes import scope
+from ..backend.scopes import Scope
 from ..engine import events
+from ..engine.viewers import view
 from ..errors import (
     DTypeError,
     GraphError,
@@ -23,9 +24,6 @@ from ..tensor.tensor import Tensor
 from ..values import is_integer, is_number, plain
 from .flat import FlatStorage
 from .settings import Group, Settled
-
-if TYPE_CHECKING:
-    from ..explain.ledger import EntryLedger, LayerLedger
 
 ON_NONFINITE = ("ignore", "skip", "raise")
 
@@ -333,27 +331,16 @@ class Optimizer(Settled):
 
     # --- Explaining a step ---------------------------------------------------------------
 
-    @scope
-    def ledger(self) -> Iterator[None]:
+    def ledger(self) -> Scope[None]:
         """Copy what each step inside the block is made from, so that `explain` can show it.
 
         Values, gradients and moments are copied before a step, which then takes about twice as long; the
         memory is taken once. Only the last step of each parameter is kept, also after the block.
         """
-        from ..explain.ledger import Recorder  # only those who want explanations pay for them
+        block: Scope[None] = view("Optimizer.ledger")(self)
+        return block
 
-        recorder = Recorder(self)
-        self._recorded = recorder.records
-        with events.watch(recorder):
-            yield
-
-    @overload
-    def explain(self, parameter: str) -> LayerLedger: ...
-
-    @overload
-    def explain(self, parameter: str, index: int | tuple[int, ...]) -> EntryLedger: ...
-
-    def explain(self, parameter: str, index: Any = None) -> EntryLedger | LayerLedger:
+    def explain(self, parameter: str, index: int | tuple[int, ...] | None = None) -> Any:
         """Show every quantity of the last step that was taken within `ledger`, formulas included.
 
         Parameters
@@ -391,9 +378,7 @@ class Optimizer(Settled):
         >>> ledger["g"], round(ledger["m"], 6), round(ledger["new_value"], 6)
         (4.0, 0.4, 1.5)
         """
-        from ..explain.ledger import explain
-
-        return explain(self, parameter, index)
+        return view("Optimizer.explain")(self, parameter, index)
 
     # --- State ---------------------------------------------------------------------------
 

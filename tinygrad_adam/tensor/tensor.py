@@ -29,6 +29,7 @@ from ..engine.graph import Variable, look_at, provided
 from ..engine.modes import is_grad_enabled
 from ..engine.rowsparse import RowSparse
 from ..errors import DTypeError, GraphError, ShapeError
+from ..engine.viewers import view
 from ..ops.indexing import raw_index
 from ..typing import Array
 from ..words import answer_attributes
@@ -37,8 +38,6 @@ from .methods import Operand, Operations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ..explain.chain_rule.explanation import Explanation
 
 _hook_numbers = itertools.count()
 
@@ -322,7 +321,7 @@ class Tensor(Operations):
         """
         backward.backward(self, gradient, retain_graph, create_graph)
 
-    def explain(self, gradient: Any = None, largest_first: bool = False) -> Explanation:
+    def explain(self, gradient: Any = None, largest_first: bool = False) -> Any:
         """List what a backward pass from this Tensor does, operation by operation.
 
         For each operation: the formula of its rule as its source has it, the shapes, what it keeps and how
@@ -358,9 +357,7 @@ class Tensor(Operations):
         >>> step.operation, step.inputs[0].formula.text
         ('tanh', 'g * (1 - y * y)')
         """
-        from ..explain.chain_rule.explanation import explain  # only those who look wait for it
-
-        return explain(self, gradient, largest_first, sys._getframe(1))
+        return view("Tensor.explain")(self, gradient, largest_first, sys._getframe(1))
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call `hook` with the gradient of this Tensor in every backward pass.

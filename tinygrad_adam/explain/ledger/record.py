@@ -10,7 +10,8 @@ from typing import Any
 import numpy
 
 from ...backend.device import on_device_of, to_host
-from ...engine.events import Watcher
+from ...backend.scopes import scope
+from ...engine.events import Watcher, watch
 from ...engine.rowsparse import RowSparse
 from ...errors import IndexingError, OptionError, StateError, near_names
 from ...typing import Array
@@ -87,6 +88,15 @@ class Recorder(Watcher):
                     {key: value for key, value in settings.items() if key != "params"},
                     optimizer._grad_scale,
                 )
+
+
+@scope
+def ledger(optimizer: Any) -> Iterator[None]:
+    """Record the steps of an optimizer inside a block; see `Optimizer.ledger`."""
+    recorder = Recorder(optimizer)
+    optimizer._recorded = recorder.records
+    with watch(recorder):
+        yield
 
 
 def _copied(array: Any, place: Any) -> Any:

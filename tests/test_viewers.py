@@ -1,0 +1,29 @@
+"""The table of viewers: every public name in it is served, and nothing below imports what it names."""
+
+import subprocess
+import sys
+
+import pytest
+
+import tinygrad_adam as tg
+from tinygrad_adam.engine.viewers import VIEWERS, view
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+def test_each_view_is_there_and_has_its_public_name(name):
+    kind, _, attribute = name.partition(".")
+    owner = {"tg": tg, "Tensor": tg.Tensor, "Module": tg.nn.Module, "Optimizer": tg.optim.Optimizer}[kind]
+    assert callable(view(name))
+    assert hasattr(owner, attribute)
+    if owner is tg:
+        assert getattr(tg, attribute) is view(name)
+
+
+def test_nothing_that_is_viewed_imports_a_viewer():
+    program = (
+        "import sys, tinygrad_adam.engine.viewers as v;"
+        "served = {f'tinygrad_adam.{place.partition(\":\")[0]}' for place in v.VIEWERS.values()};"
+        "print(sorted(served & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,33 @@
+"""The one table that knows the viewers: explanations, ledgers, films, drawings, recordings, checks.
+
+Tensors, modules and optimizers offer methods that show how they came about, but none of them imports the code
+that does so. They ask `view`, which imports it at the first call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+VIEWERS = {
+    "Tensor.explain": "explain.chain_rule.explanation:explain",
+    "Module.summary": "nn.summary:summarize",
+    "Optimizer.ledger": "explain.ledger.record:ledger",
+    "Optimizer.explain": "explain.ledger.record:explain",
+    "tg.doctor": "explain.doctor:doctor",
+    "tg.draw": "explain.drawing:draw",
+    "tg.film": "explain.film:film",
+    "tg.gradcheck": "testing.gradcheck:gradcheck",
+    "tg.gradgradcheck": "testing.gradcheck:gradgradcheck",
+    "tg.recorded": "recording.replay:recorded",
+    "tg.tracing": "explain.chain_rule.traces:tracing",
+}
+"""By public name: the module within this package, and the name in it."""
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def view(name: str) -> Any:
+    """Import and return the function or class that serves a public name."""
+    module, _, function = VIEWERS[name].partition(":")
+    return getattr(import_module(f"{PACKAGE}.{module}"), function)
