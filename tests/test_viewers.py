@@ -27,3 +27,20 @@ def test_nothing_that_is_viewed_imports_a_viewer():
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_ledger_waits_neither_for_training_nor_for_races():
+    program = (
+        "import sys, tinygrad_adam.explain.ledger.record;"
+        "print([m for m in ('matplotlib', 'tinygrad_adam.training', 'tinygrad_adam.explain.races')"
+        " if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_explain_lists_what_it_offers():
+    assert {"race", "save_race", "take_next_step", "plot_layer", "SURFACES"} <= set(dir(tg.explain))
+    assert all(getattr(tg.explain, name) is not None for name in tg.explain.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'SURFACE'"):
+        tg.explain.SURFACE  # noqa: B018

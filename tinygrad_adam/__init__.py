@@ -25,9 +25,9 @@ from .tensor.tensor import Tensor
 if TYPE_CHECKING:
     from . import cuda, data, explain, testing, training
     from .explain.chain_rule.traces import tracing
-    from .explain.doctor import doctor
-    from .explain.drawing import draw
-    from .explain.film import film
+    from .explain.doctor.doctor import Doctor as doctor  # noqa: N813
+    from .explain.drawing.drawing import draw
+    from .explain.film.film import film
     from .recording.replay import recorded
     from .testing.gradcheck import gradcheck, gradgradcheck
 

@@ -15,7 +15,7 @@ from command_line import PNG  # noqa: E402
 
 import tinygrad_adam as tg  # noqa: E402
 from tinygrad_adam import errors, explain, nn, optim  # noqa: E402
-from tinygrad_adam.explain.ledger import DISTRIBUTED  # noqa: E402
+from tinygrad_adam.explain.ledger.ledgers import DISTRIBUTED  # noqa: E402
 from tinygrad_adam.training import Callback, Run, RunConfig  # noqa: E402
 
 pytestmark = pytest.mark.versions

@@ -13,7 +13,7 @@ import pytest
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.explain.film.recorder import MOST_FRAMES, MOST_PARAMETERS, MOST_STAGES
+from tinygrad_adam.explain.film.camera import MOST_FRAMES, MOST_PARAMETERS, MOST_STAGES
 from tinygrad_adam.explain.film.sampling import view_of_values, view_of_weights
 
 X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)

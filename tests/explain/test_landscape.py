@@ -12,7 +12,7 @@ import tinygrad_adam as tg
 from tinygrad_adam import nn
 from tinygrad_adam.errors import CheckpointError, NonFiniteError, OptionError, StateError
 from tinygrad_adam.explain import around, filter_normalized, of_run, plane, race, through
-from tinygrad_adam.explain.race.landscape import EXAMPLES
+from tinygrad_adam.explain.races.landscape import EXAMPLES
 from tinygrad_adam.nn.functional import cross_entropy
 from tinygrad_adam.training import Run, RunConfig
 

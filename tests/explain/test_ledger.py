@@ -17,7 +17,7 @@ from optim_cases import CLOSED_FORMS, GRADIENTS, KERNELS, LRS, ROWS, THETA, give
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.explain.ledger import ALGORITHMS
+from tinygrad_adam.explain.ledger.algorithms import ALGORITHMS
 
 STATE = {  # by the name of a moment: where the ledger has it after the step
     "velocity": "velocity", "total": "total", "v": "v", "mean": "mean", "moved": "moved", "m": "m",

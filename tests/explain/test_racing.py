@@ -24,9 +24,9 @@ from PIL import Image
 from tinygrad_adam import nn
 from tinygrad_adam.errors import NonFiniteError, OptionError
 from tinygrad_adam.explain import SURFACES, Surface, descend, race, save_race, tune_lr
-from tinygrad_adam.explain.race import files as race_files
-from tinygrad_adam.explain.race.pictures import RacePicture
-from tinygrad_adam.explain.race.trajectories import LONGEST_STEP, RATES, TOLERANCE
+from tinygrad_adam.explain.races import saving
+from tinygrad_adam.explain.races.pictures import RacePicture
+from tinygrad_adam.explain.races.trajectories import LONGEST_STEP, RATES, TOLERANCE
 from tinygrad_adam.training import Entry
 
 pytestmark = pytest.mark.versions
@@ -391,9 +391,9 @@ def test_a_film(short, tmp_path):
 
 @pytest.mark.slow
 def test_a_frame_is_what_a_whole_drawing_would_be(short):
-    frames = list(race_files._draw_frames(RacePicture(short), [1, 4, 9]))
+    frames = list(saving._draw_frames(RacePicture(short), [1, 4, 9]))
     picture = RacePicture(short)
-    picture.figure.set_dpi(race_files.DPI)
+    picture.figure.set_dpi(saving.DPI)
     canvas = FigureCanvasAgg(picture.figure)
     picture.show(9)
     canvas.draw()
@@ -407,10 +407,10 @@ def test_a_frame_is_what_a_whole_drawing_would_be(short):
 
 
 def test_long_races_leave_steps_out():
-    steps = race_files.frame_steps(1000)
-    assert (len(steps), steps[0], steps[-1]) == (race_files.FRAMES, 1, 1000)
+    steps = saving.frame_steps(1000)
+    assert (len(steps), steps[0], steps[-1]) == (saving.FRAMES, 1, 1000)
     assert steps == sorted(set(steps))
-    assert race_files.frame_steps(80) == list(range(1, 81))
+    assert saving.frame_steps(80) == list(range(1, 81))
 
 
 def test_an_error_leaves_the_old_file(short, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from tinygrad_adam import nn, optim
 from tinygrad_adam.data import DataLoader, TensorDataset, moons, random_crop, split
 from tinygrad_adam.errors import DTypeError, OptionError
 from tinygrad_adam.explain.ledger.layer_picture import plot_layer
-from tinygrad_adam.explain.race.pictures import RacePicture
+from tinygrad_adam.explain.races.pictures import RacePicture
 from tinygrad_adam.nn.functional import cross_entropy, mse_loss
 from tinygrad_adam.training import (
     Accuracy,

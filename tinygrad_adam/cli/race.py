@@ -21,7 +21,7 @@ def _surfaces() -> str:
 
 
 def _standard() -> str:
-    from ..explain.race.race import STANDARD
+    from ..explain.races.race import STANDARD
 
     return ", ".join(STANDARD)
 
@@ -64,9 +64,9 @@ def race(
 ) -> None:
     """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
     from ..explain import get_surface, save_race
-    from ..explain.race.files import check_path
-    from ..explain.race.race import STANDARD, read_optimizers, split_names
-    from ..explain.race.race import race as run_race
+    from ..explain.races.saving import check_path
+    from ..explain.races.race import STANDARD, read_optimizers, split_names
+    from ..explain.races.race import race as run_race
 
     others = options.given(context)
     if run is None and "--plane" in others:
@@ -80,7 +80,7 @@ def race(
     if run is None:
         chosen = get_surface(surface)
     else:
-        from ..explain.race.landscape import of_run
+        from ..explain.races.landscape import of_run
         from ..training import Run
 
         chosen = of_run(Run.open(run), plane, seed)

@@ -20,7 +20,7 @@ from . import options
 from .shared import console, described, say
 
 if TYPE_CHECKING:
-    from ..explain.doctor import Finding
+    from ..explain.doctor.finding import Finding
     from ..training import Run
 
 COMPILING = "Compiling kernels for this processor, for a few seconds; later runs find them on disk."
@@ -52,8 +52,8 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     if film is not None:
-        from ..explain.film import check_path
-        from ..explain.film import film as recorded
+        from ..explain.film.film import check_path
+        from ..explain.film.film import film as recorded
 
         check_path(film)  # before there is a folder of the run
     if resume is not None:
@@ -114,7 +114,7 @@ def train(
 @contextlib.contextmanager
 def _watched_by_doctor(run: Run) -> Iterator[None]:
     """Let the doctor watch a run inside the block, and show the findings at its end, also after an error."""
-    from ..explain.doctor import Doctor
+    from ..explain.doctor.doctor import Doctor
 
     doctor = Doctor(tell=None)
     run.trainer.callbacks.append(doctor)

@@ -453,8 +453,7 @@ class Module:
         str
             One line a module that has no children, and the total.
         """
-        table: str = view("Module.summary")(self, inputs)
-        return table
+        return view("Module.summary")(self, inputs)
 
 
 def _register(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:

@@ -337,8 +337,7 @@ class Optimizer(Settled):
         Values, gradients and moments are copied before a step, which then takes about twice as long; the
         memory is taken once. Only the last step of each parameter is kept, also after the block.
         """
-        block: Scope[None] = view("Optimizer.ledger")(self)
-        return block
+        return view("Optimizer.ledger")(self)
 
     def explain(self, parameter: str, index: int | tuple[int, ...] | None = None) -> Any:
         """Show every quantity of the last step that was taken within `ledger`, formulas included.

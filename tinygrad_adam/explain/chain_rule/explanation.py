@@ -16,7 +16,7 @@ from ...engine.events import Watcher, unwatched, watch
 from ...engine.graph import Node, Rule, Variable
 from ...errors import GraphError
 from .formulas import Formula, formula
-from .sources import Line
+from .source_lines import Line
 from .traces import (  # fmt: skip
     Call,
     Constant,

@@ -21,7 +21,7 @@ from ...backend.scopes import scope
 from ...engine.events import Watcher, watch
 from ...engine.graph import Node, Variable
 from ...engine.rowsparse import RowSparse
-from .sources import Line, users_line
+from .source_lines import Line, users_line
 
 
 @dataclass(eq=False)

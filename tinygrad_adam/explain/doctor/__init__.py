@@ -1,6 +1,1 @@
-"""The doctor: watches training steps, and says what is wrong with them, where, and what to do."""
-
-from .finding import Finding
-from .watcher import Doctor
-
-doctor = Doctor
+"""The doctor: it watches training steps and reports faults, each with its place and its remedy."""

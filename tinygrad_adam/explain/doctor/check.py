@@ -13,7 +13,7 @@ from ...engine.rowsparse import RowSparse
 from ...typing import Array
 
 if TYPE_CHECKING:
-    from .watcher import Doctor
+    from .doctor import Doctor
 
 PERSISTENCE = 3
 """Looks in a row in which a symptom must be there. One batch may be odd; three in a row, steps apart, are not

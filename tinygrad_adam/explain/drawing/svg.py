@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from . import layout
 from .faces import Face, call_title
 from .layout import Box, Level
-from .scopes import Scope, Scopes
+from .sections import Scope, Scopes
 
 TITLE, LINE = 7.85, 6.65
 """The widths of a character of 13 and of 11 pixels, of fonts whose characters are all alike."""

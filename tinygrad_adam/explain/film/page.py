@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from ...errors import OptionError
-from .recorder import Recorder
+from .camera import Recorder
 
 
 def page(recorder: Recorder, title: str) -> str:

@@ -10,7 +10,7 @@ import numpy
 
 from ...errors import OptionError, optional
 from ...files.writing import replacing
-from . import DISTRIBUTED, LayerLedger
+from .ledgers import DISTRIBUTED, LayerLedger
 
 BAR, MARK = "#0072b2", "#d55e00"  # of Okabe and Ito
 MAP = "PuOr"  # its ends are told apart without color vision

@@ -16,7 +16,7 @@ from ...engine.rowsparse import RowSparse
 from ...errors import IndexingError, OptionError, StateError, near_names
 from ...typing import Array
 from .algorithms import ALGORITHMS, Step, write
-from .report import EntryLedger, LayerLedger
+from .ledgers import EntryLedger, LayerLedger
 
 
 @dataclass

@@ -11,7 +11,7 @@ from ...engine.events import Watcher, watch
 from ...engine.modes import is_grad_enabled
 from ...engine.rowsparse import RowSparse
 from ...training.callbacks import Callback
-from ..chain_rule.sources import Line, users_line
+from ..chain_rule.source_lines import Line, users_line
 from .check import Check
 from .curves import Curves, Epochs
 from .finding import Finding

@@ -1,0 +1,152 @@
+"""The graph of a result as a picture: operations, values and gradients, folded by module."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ...errors import DTypeError, OptionError, unknown_name
+from ...files.writing import write_text
+from ...tensor.tensor import Tensor
+from ..chain_rule.explanation import Explanation, explain
+from .faces import call_title
+from .layout import arrange, place
+from .sections import Scope, Scopes
+from .svg import render, size_boxes
+
+VISIBLE = 40
+"""How many boxes a picture shows at first, if nobody says how far to unfold it."""
+
+
+class Drawing:
+    """A picture of a graph, made by `draw`.
+
+    A notebook shows it. In a file that a browser opened from the disk, modules fold and unfold by click, or
+    by Enter on the one that has the focus; notebooks do not let pictures run scripts.
+
+    Attributes
+    ----------
+    svg : str
+        The picture, as a file that needs nothing else.
+    explanation : Explanation
+        What it shows.
+    """
+
+    def __init__(self, svg: str, explanation: Explanation) -> None:
+        self.svg = svg
+        self.explanation = explanation
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"<Drawing of {len(self.explanation.steps):,} operations; .save(path) writes it as SVG>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to an SVG file; one that is there already is replaced whole or not at all.
+
+        Raises
+        ------
+        OptionError
+            If the path does not end in ``.svg``, or the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".svg":
+            raise OptionError("draw", "the picture is SVG, so the name must end in .svg", path=Path(path))
+        try:
+            write_text(path, self.svg)
+        except OSError as error:
+            raise OptionError(
+                "draw", f"the picture cannot be written: {error}; nothing was left behind", path=Path(path)
+            ) from error
+
+
+def draw(result: Tensor, unfold: int | str | Sequence[str] | None = None, gradient: Any = None) -> Drawing:
+    """Draw the graph of a Tensor, from what it was computed from down to itself.
+
+    Each operation is a box with its value, if that is one number, or its shape; its gradient, or the norm of
+    it; and the rules of the chain rule. Local variables of the caller give names. Of what was computed inside
+    ``with tracing():`` each module is one box that can be unfolded, and all scalars have their values.
+
+    Parameters
+    ----------
+    result : Tensor
+        A loss, or any other result of operations.
+    unfold : int, str or sequence of str, optional
+        Which modules are shown from within: all that are fewer than so many levels deep, or those of these
+        names and what is around them. By default those that hold other modules, as long as the picture
+        stays readable.
+    gradient : Tensor or array, optional
+        As for `Tensor.explain`.
+
+    Returns
+    -------
+    Drawing
+        A notebook shows it; ``.save("graph.svg")`` writes it.
+
+    Raises
+    ------
+    GraphError
+        If the Tensor has no graph, or one that was freed and not traced.
+    OptionError
+        If there is no such module.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> a, b = (tg.tensor(v, requires_grad=True) for v in (2.0, -3.0))
+    >>> picture = tg.draw(a * b)
+    >>> picture
+    <Drawing of 1 operations; .save(path) writes it as SVG>
+    >>> "data -6   grad 1" in picture.svg
+    True
+    """
+    if not isinstance(result, Tensor):
+        raise DTypeError("draw", "only a Tensor has a graph", got=type(result).__name__)
+    frame = sys._getframe(1)
+    explanation = explain(result, gradient, largest_first=False, frame=frame, where="draw")
+    scopes = Scopes(explanation, _names(frame))
+    held = [scope for scope in scopes.drawn() if scope.call is not None]
+    for scope in _to_open(held, unfold):
+        scopes.box_of(scope).opened = True
+    size_boxes(scopes)
+    for scope in scopes.drawn():
+        arrange(scope.level)
+    place(scopes.whole.level)
+    return Drawing(render(scopes), explanation)
+
+
+def _names(frame: FrameType) -> dict[int, str]:
+    return {
+        id(thing): name
+        for name, thing in list(frame.f_locals.items())
+        if isinstance(thing, Tensor) and not name.startswith("_")
+    }
+
+
+def _to_open(held: Sequence[Scope], unfold: int | str | Sequence[str] | None) -> list[Scope]:
+    """Choose the modules that are unfolded at first."""
+    if unfold is None:
+        opened: list[Scope] = []
+        deepest = max((scope.depth for scope in held), default=-1)
+        for depth in range(deepest + 1):
+            # Modules that hold no other stay folded: their names say what they do.
+            more = [s for s in held if s.depth == depth and any(isinstance(m, Scope) for m in s.members)]
+            if sum(len(scope.members) for scope in (*opened, *more)) > VISIBLE:
+                break
+            opened += more
+        return opened
+    if isinstance(unfold, int):
+        return [scope for scope in held if scope.depth < unfold]
+    chosen: dict[Scope, None] = {}
+    known = {scope: call_title(scope.call) for scope in held if scope.call is not None}
+    for name in [unfold] if isinstance(unfold, str) else unfold:
+        found = [s for s in held if s.call is not None and name in (s.call.path, known[s])]
+        if not found:
+            raise unknown_name("draw", "module", name, known.values())
+        for scope in found:
+            chosen.update((inner, None) for _, inner in scope.path if isinstance(inner, Scope))
+    return list(chosen)

@@ -1,1 +1,0 @@
-"""Races of optimizers over surfaces."""
