@@ -31,7 +31,7 @@ def test_nothing_that_is_viewed_imports_a_viewer():
 
 def test_a_ledger_waits_neither_for_training_nor_for_races():
     program = (
-        "import sys, tinygrad_adam.explain.ledger.record;"
+        "import sys, tinygrad_adam.explain.ledger.ledger;"
         "print([m for m in ('matplotlib', 'tinygrad_adam.training', 'tinygrad_adam.explain.races')"
         " if m in sys.modules])"
     )

@@ -17,7 +17,7 @@ from optim_cases import CLOSED_FORMS, GRADIENTS, KERNELS, LRS, ROWS, THETA, give
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.explain.ledger.algorithms import ALGORITHMS
+from tinygrad_adam.explain.ledger.ledger import lines_of
 
 STATE = {  # by the name of a moment: where the ledger has it after the step
     "velocity": "velocity", "total": "total", "v": "v", "mean": "mean", "moved": "moved", "m": "m",
@@ -296,6 +296,9 @@ EQUIVALENT = {
 """Mutants, by algorithm and description, that show the same numbers, and why."""
 
 
+KINDS = {row.cls.kernel: row.cls for row in ROWS.values()}
+
+
 def told_apart(kernel):
     for name, options in CLOSED_FORMS:
         if ROWS[name].cls.kernel == kernel:
@@ -306,12 +309,12 @@ def told_apart(kernel):
     "kernel",
     [
         pytest.param(kernel, marks=() if kernel in ("sgd", "lion") else pytest.mark.slow)
-        for kernel in ALGORITHMS
+        for kernel in KINDS
         if kernel != "sparse_adam"
     ],
 )
 def test_wrong_lines_are_noticed(kernel):
-    function = ALGORITHMS[kernel]
+    function = lines_of(KINDS[kernel])
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     every_step = partial(test_every_step_of_every_optimizer_is_that_of_its_paper, kernels="reference")
     checks = [

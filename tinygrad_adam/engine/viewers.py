@@ -12,8 +12,8 @@ from typing import Any
 VIEWERS = {
     "Tensor.explain": "explain.chain_rule.explanation:explain",
     "Module.summary": "nn.summary:summarize",
-    "Optimizer.ledger": "explain.ledger.record:ledger",
-    "Optimizer.explain": "explain.ledger.record:explain",
+    "Optimizer.ledger": "explain.ledger.ledger:ledger",
+    "Optimizer.explain": "explain.ledger.ledger:explain_step",
     "tg.doctor": "explain.doctor.doctor:Doctor",
     "tg.draw": "explain.drawing.drawing:draw",
     "tg.film": "explain.film.film:film",

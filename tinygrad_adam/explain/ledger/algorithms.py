@@ -7,135 +7,15 @@ line 5 of Algorithm 1, g 6, m 7, v 8, m_hat 9, v_hat 10 and theta 11.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import numpy
-
+from ...optim.lines import StepLines
 from ...optim.nadam import momentum, momentum_products
+from ...optim.quantity import absolute, clip, maximum, sign, sqrt, square
 from ...optim.radam import rectification
-from .quantity import Lines, Quantity, absolute, clip, maximum, sign, sqrt, square
 
 
-@dataclass(frozen=True)
-class Step:
-    """What an optimizer was given for one parameter, before it changed anything.
-
-    Attributes
-    ----------
-    number : int
-        Which step of the parameter it is, from 1.
-    value, gradient : NumPy scalar or array
-        As they were, the gradient as the optimizer saw it.
-    moments : dict of str to NumPy scalar or array
-        Those of the step before.
-    settings : dict of str to object
-        The hyper-parameters of its group.
-    grad_scale : float
-        What the gradient was divided by.
-    """
-
-    number: int
-    value: Any
-    gradient: Any
-    moments: dict[str, Any]
-    settings: dict[str, Any]
-    grad_scale: float
-
-
-class _Writer(Lines):
-    """The lines of a step, with what all optimizers share."""
-
-    def __init__(self, step: Step) -> None:
-        super().__init__()
-        self.step, self.settings = step, step.settings
-
-    def setting(self, name: str, symbol: str = "") -> Quantity:
-        """Return a hyper-parameter, which needs no line: formulas show its value."""
-        return Quantity(self.settings[name], symbol or name)
-
-    def betas(self) -> list[Quantity]:
-        """Return beta_1 and beta_2."""
-        return [Quantity(beta, f"beta_{i}") for i, beta in enumerate(self.settings["betas"], 1)]
-
-    def before(self, name: str, symbol: str) -> Quantity:
-        """Return a moment of the step before."""
-        return Quantity(self.step.moments[name], f"{symbol}_{{t-1}}")
-
-    def begin(
-        self, count: str = "", gradient: str = "", lr: str = "alpha", decoupled: bool = False
-    ) -> tuple[Quantity, Quantity, Quantity, Quantity]:
-        """Write what the step began with; return the value, t, the learning rate and the gradient."""
-        step, settings = self.step, self.settings
-        theta = self.given("value", "theta_{t-1}", step.value, "value before the step")
-        t = self.given("t", "t", step.number, "number of the step", count)
-        alpha = self.given("lr", lr, settings["lr"], "learning rate")
-        if settings.get("lr_decay"):
-            decayed = alpha / (1 + self.setting("lr_decay") * (t - 1))
-            alpha = self.let("decayed_lr", "alpha_t", decayed, "learning rate of this step")
-        meaning = "gradient, as the optimizer saw it"
-        decay = settings.get("weight_decay") and not settings.get("decoupled_weight_decay", decoupled)
-        if step.grad_scale == 1 and not decay:
-            return theta, t, alpha, self.given("g", "g_t", step.gradient, meaning, gradient)
-        g = self.given("grad", "grad", step.gradient, meaning)
-        if step.grad_scale != 1:
-            scaled = g.value * (1 / step.grad_scale)  # rounded as kernels do
-            g = g / Quantity(step.grad_scale, "grad_scale")
-            g.value = scaled
-        if decay:
-            g = g + self.setting("weight_decay") * theta
-        return theta, t, alpha, self.let("g", "g_t", g, "gradient that the step is made from", gradient)
-
-    def average(self, before: Quantity, value: Quantity, beta: Quantity) -> Quantity:
-        """Return an exponential moving average that takes in a value."""
-        return beta * before + (1 - beta) * value
-
-    def moments(self, g: Quantity, beta1: Quantity, beta2: Quantity, *sources: str) -> list[Quantity]:
-        """Write the two moments of Adam and its relatives."""
-        first, second = sources or ("", "")
-        m = self.average(self.before("m", "m"), g, beta1)
-        v = self.average(self.before("v", "v"), square(g), beta2)
-        return [
-            self.let("m", "m_t", m, "first moment: mean of gradients", first),
-            self.let("v", "v_t", v, "second moment: mean of squared gradients", second),
-        ]
-
-    def corrected(
-        self, symbol: str, moment: Quantity, beta: Quantity, t: Quantity, source: str = ""
-    ) -> Quantity:
-        """Write a moment with its bias corrected."""
-        meaning = f"{'first' if symbol == 'm' else 'second'} moment, its bias corrected"
-        return self.let(f"{symbol}_hat", f"{symbol}_hat_t", moment / (1 - beta**t), meaning, source)
-
-    def root(self, inside: Quantity) -> Quantity:
-        """Write the root that is divided by."""
-        return self.let("root", "root_t", sqrt(inside), "root of the second moment")
-
-    def rate(self, rate: Quantity, meaning: str = "effective learning rate of this entry") -> None:
-        """Write the effective learning rate."""
-        self.let("effective_lr", "rate_t", rate, meaning)
-
-    def signal(self, mean: Quantity, root: Quantity) -> None:
-        """Write the signal-to-noise ratio."""
-        self.let("snr", "snr_t", mean / root, "signal-to-noise ratio, section 2.1 of the Adam paper")
-
-    def decayed(self, theta: Quantity, alpha: Quantity) -> Quantity:
-        """Write decoupled weight decay, if there is any, and return what is left."""
-        if not self.settings["weight_decay"] or not self.settings.get("decoupled_weight_decay", True):
-            return theta
-        left = theta * (1 - alpha * self.setting("weight_decay"))
-        return self.let("decayed_value", "theta'_{t-1}", left, "value after decoupled weight decay")
-
-    def end(self, theta: Quantity, update: Quantity, source: str = "", left: Quantity | None = None) -> None:
-        """Write the update, the new value, and how they compare."""
-        delta = self.let("update", "delta_t", update, "update", source)
-        after = (theta if left is None else left) - delta
-        self.let("new_value", "theta_t", after, "value after the step", source)
-        self.let("ratio", "ratio_t", absolute(delta) / absolute(theta), "ratio of update to value")
-
-
-def adam(w: _Writer) -> None:
-    """Adam and AdamW: Algorithm 1 of Kingma & Ba (2015)."""
+def adam(w: StepLines) -> None:
+    """Algorithm 1 of Kingma & Ba (2015)."""
     s = w.settings
     theta, t, alpha, g = w.begin("5", "6")
     beta1, beta2 = w.betas()
@@ -169,8 +49,8 @@ def adam(w: _Writer) -> None:
     w.end(theta, alpha * (m_hat / divisor), "11", left)
 
 
-def sparse_adam(w: _Writer) -> None:
-    """SparseAdam, on rows that have a gradient: Algorithm 1 of Kingma & Ba (2015), with its epsilon hat."""
+def sparse_adam(w: StepLines) -> None:
+    """Algorithm 1 of Kingma & Ba (2015), with its epsilon hat."""
     theta, t, alpha, g = w.begin("5", "6")
     beta1, beta2 = w.betas()
     m, v = w.moments(g, beta1, beta2, "7", "8")
@@ -182,8 +62,8 @@ def sparse_adam(w: _Writer) -> None:
     w.end(theta, alpha * (m_hat / (root + eps)), "11")
 
 
-def adamax(w: _Writer) -> None:
-    """Adamax: Algorithm 2 of Kingma & Ba (2015), with eps as in PyTorch."""
+def adamax(w: StepLines) -> None:
+    """Algorithm 2 of Kingma & Ba (2015), with eps as in PyTorch."""
     theta, t, alpha, g = w.begin("5", "6")
     beta1, beta2 = w.betas()
     mean = w.average(w.before("m", "m"), g, beta1)
@@ -195,8 +75,8 @@ def adamax(w: _Writer) -> None:
     w.end(theta, alpha * m_hat / u, "9")
 
 
-def nadam(w: _Writer) -> None:
-    """NAdam: Algorithm 2 of Dozat (2016)."""
+def nadam(w: StepLines) -> None:
+    """Algorithm 2 of Dozat (2016)."""
     s = w.settings
     theta, t, alpha, g = w.begin()
     beta1, beta2 = w.betas()
@@ -218,8 +98,8 @@ def nadam(w: _Writer) -> None:
     w.end(theta, alpha * (m_bar / divisor), "", left)
 
 
-def radam(w: _Writer) -> None:
-    """RAdam: Algorithm 2 of Liu et al. (2020)."""
+def radam(w: StepLines) -> None:
+    """Algorithm 2 of Liu et al. (2020)."""
     theta, t, alpha, g = w.begin()
     beta1, beta2 = w.betas()
     m, v = w.moments(g, beta1, beta2)
@@ -239,8 +119,8 @@ def radam(w: _Writer) -> None:
     w.end(theta, alpha * r * sqrt(1 - beta2**t) * (m_hat / (root + w.setting("eps"))), "", left)
 
 
-def adabound(w: _Writer) -> None:
-    """AdaBound and AMSBound: Algorithms 2 and 3 of Luo et al. (2019)."""
+def adabound(w: StepLines) -> None:
+    """Algorithms 2 and 3 of Luo et al. (2019)."""
     theta, t, alpha, g = w.begin()
     beta1, beta2 = w.betas()
     m, v = w.moments(g, beta1, beta2)
@@ -259,8 +139,8 @@ def adabound(w: _Writer) -> None:
     w.end(theta, rate * m)
 
 
-def adabelief(w: _Writer) -> None:
-    """AdaBelief: Algorithm 2 of Zhuang et al. (2020)."""
+def adabelief(w: StepLines) -> None:
+    """Algorithm 2 of Zhuang et al. (2020)."""
     theta, t, alpha, g = w.begin()
     beta1, beta2 = w.betas()
     eps = w.setting("eps")
@@ -277,8 +157,8 @@ def adabelief(w: _Writer) -> None:
     w.end(theta, alpha * (m_hat / (root + eps)), "", left)
 
 
-def lion(w: _Writer) -> None:
-    """Lion: Algorithm 2 of Chen et al. (2023)."""
+def lion(w: StepLines) -> None:
+    """Algorithm 2 of Chen et al. (2023)."""
     theta, _, lr, g = w.begin(lr="lr", decoupled=True)
     beta1, beta2 = w.betas()
     m = w.before("m", "m")
@@ -288,8 +168,8 @@ def lion(w: _Writer) -> None:
     w.let("m", "m_t", w.average(m, g, beta2), "mean of gradients, for the next step")
 
 
-def sgd(w: _Writer) -> None:
-    """SGD, with momentum as Sutskever et al. (2013) write it, in PyTorch's form."""
+def sgd(w: StepLines) -> None:
+    """Momentum as Sutskever et al. (2013) write it, in PyTorch's form."""
     s = w.settings
     theta, _, lr, g = w.begin(lr="lr")
     along = g
@@ -306,8 +186,8 @@ def sgd(w: _Writer) -> None:
     w.end(theta, lr * along, "eq. 4" if s["nesterov"] else "eq. 2" if s["momentum"] else "")
 
 
-def adagrad(w: _Writer) -> None:
-    """Adagrad: equation 1 of Duchi et al. (2011), the diagonal case."""
+def adagrad(w: StepLines) -> None:
+    """Equation 1 of Duchi et al. (2011), the diagonal case."""
     theta, _, alpha, g = w.begin()
     s = w.let("total", "s_t", w.before("total", "s") + square(g), "sum of squared gradients")
     initial = w.setting("initial_accumulator_value", "initial")
@@ -317,8 +197,8 @@ def adagrad(w: _Writer) -> None:
     w.end(theta, alpha * (g / divisor), "eq. 1")
 
 
-def adadelta(w: _Writer) -> None:
-    """Adadelta: Algorithm 1 of Zeiler (2012)."""
+def adadelta(w: StepLines) -> None:
+    """Algorithm 1 of Zeiler (2012)."""
     theta, _, lr, g = w.begin(lr="lr")
     rho, eps = w.setting("rho"), w.setting("eps")
     moved = w.before("moved", "E[dx^2]")
@@ -332,8 +212,8 @@ def adadelta(w: _Writer) -> None:
     w.end(theta, lr * dx)
 
 
-def rmsprop(w: _Writer) -> None:
-    """RMSprop: Hinton's lecture 6.5, slide 29; equations 38 to 41 of Graves (2013)."""
+def rmsprop(w: StepLines) -> None:
+    """Hinton's lecture 6.5, slide 29; equations 38 to 41 of Graves (2013)."""
     s = w.settings
     theta, _, lr, g = w.begin(lr="lr")
     decay = w.setting("alpha")
@@ -352,18 +232,10 @@ def rmsprop(w: _Writer) -> None:
     w.end(theta, lr * d, "eq. 41")
 
 
-ALGORITHMS: dict[str, Callable[[_Writer], None]] = {
+ALGORITHMS: dict[str, Callable[[StepLines], None]] = {
     f.__name__: f
     for f in (
         adam, sparse_adam, adamax, nadam, radam, adabound, adabelief, lion, sgd, adagrad, adadelta, rmsprop
     )
 }  # fmt: skip
-"""By the name of an optimizer's kernel: what writes the lines of its step."""
-
-
-def write(kernel: str, step: Step) -> Lines:
-    """Return the lines of a step of the optimizer that has this kernel."""
-    lines = _Writer(step)
-    with numpy.errstate(all="ignore"):  # what is not finite is shown as such
-        ALGORITHMS[kernel](lines)
-    return lines
+"""The lines of the optimizers that do not declare them, by the name of their kernel."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy
 
 from ...errors import unknown_name
-from .quantity import Line, shown
+from ...optim.lines import Line
+from ...optim.quantity import shown
 
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "greatest": 1.0}
 """The columns of a distribution."""
