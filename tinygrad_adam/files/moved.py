@@ -15,12 +15,12 @@ _PACKAGE = __name__.partition(".")[0]
 MOVED = {
     "backend.diagnosis": "backend.cuda.diagnosis",
     "chain_rule": "explain.chain_rule.explanation",
-    "optim.ledger": "explain.ledger",
+    "optim.ledger": "explain.ledger.ledgers",
     "primitive": "engine.graph",
     "rowsparse": "engine.rowsparse",
     "traces": "explain.chain_rule.traces",
     "watching": "engine.events",
-    **{f"explain.{name}": f"explain.race.{name}" for name in ("landscape", "surfaces", "trajectories")},
+    **{f"explain.{name}": f"explain.races.{name}" for name in ("landscape", "surfaces", "trajectories")},
     **{f"explain.{name}": f"explain.ledger.{name}" for name in ("layer_picture", "next_step")},
     **{
         f"training.{name}": f"training.many.{name}"
