@@ -10,12 +10,12 @@ from .backend.convert import default_dtype, get_default_dtype
 from .backend.device import device
 from .backend.overrides import use_kernels
 from .backend.threads import get_num_threads, set_num_threads
+from .engine import viewers as _viewers
 from .engine.backward import grad
 from .engine.graph import Primitive, primitive
 from .engine.modes import enable_grad, is_grad_enabled, no_grad
 from .engine.rowsparse import RowSparse
 from .files import moved as _moved
-from .engine import viewers as _viewers
 from .ops import *  # noqa: F403
 from .tensor import random
 from .tensor.creation import arange, eye, full, ones, rand, randn, tensor, zeros

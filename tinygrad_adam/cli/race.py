@@ -64,9 +64,9 @@ def race(
 ) -> None:
     """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
     from ..explain import get_surface, save_race
-    from ..explain.races.saving import check_path
     from ..explain.races.race import STANDARD, read_optimizers, split_names
     from ..explain.races.race import race as run_race
+    from ..explain.races.saving import check_path
 
     others = options.given(context)
     if run is None and "--plane" in others:

@@ -28,8 +28,8 @@ from ..engine import backward, events
 from ..engine.graph import Variable, look_at, provided
 from ..engine.modes import is_grad_enabled
 from ..engine.rowsparse import RowSparse
-from ..errors import DTypeError, GraphError, ShapeError
 from ..engine.viewers import view
+from ..errors import DTypeError, GraphError, ShapeError
 from ..ops.indexing import raw_index
 from ..typing import Array
 from ..words import answer_attributes
