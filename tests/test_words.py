@@ -70,6 +70,11 @@ CALLS = {
     "composed operation": (lambda: tg.squeeze(X, dim=0), "squeeze: dim= .*`axis=`"),
     "loss": (lambda: F.cross_entropy(X, LABELS, reduce=True), "cross_entropy: reduce= .*reduction"),
     "missing argument": (lambda: F.cross_entropy(X), "cross_entropy: missing 1 required .*'target'"),
+    "missing argument of a wrapped loss": (lambda: F.mse_loss(X), "mse_loss: missing 1 required .*'target'"),
+    "layer as a function": (lambda: F.linear(X, X, dim=1), "linear: dim= .*`axis=`"),
+    "missing weight": (lambda: F.linear(X), "linear: missing 1 required .*'weight'"),
+    "list for a Tensor": (lambda: F.linear(X, X, [1.0, 2.0]), "linear: takes Tensors or arrays"),
+    "step of an optimizer": (lambda: OPT.step(closure=1), "step: there is no keyword 'closure'"),
     "creation": (lambda: tg.zeros(2, dim=1), "zeros: dim="),
     "layer": (lambda: nn.Dropout(rate=0.5), "Dropout: rate= .*`p=`"),
     "layer without settings": (lambda: nn.ReLU(inplace=True), "ReLU: inplace= .*new Tensor"),
@@ -85,6 +90,12 @@ CALLS = {
 def test_wherever_the_keyword_is_used(call, message):
     with pytest.raises(errors.DTypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("function", [F.linear, F.cross_entropy, OPT.step, OPT.zero_grad])
+def test_each_step_of_training_runs_without_a_wrapper(function):
+    assert not hasattr(function, "__wrapped__")
+    assert "words" not in inspect.signature(function).parameters
 
 
 def test_an_error_inside_a_call_stays_what_it_is():

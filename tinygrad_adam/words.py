@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 from .errors import DTypeError, UnknownNameError, near_names
@@ -278,13 +279,13 @@ def _sentence(here: str) -> str:
     return "another package's word; here it is " + here
 
 
-def answer(operation: str, keywords: Any, signature: str) -> None:
-    """Raise for a keyword that an operation does not have, with an answer if another package has it.
+def answer(operation: str, keywords: Iterable[str], signature: str) -> None:
+    """Refuse the first of some unknown keywords, with the word here if another package has it.
 
     Raises
     ------
     DTypeError
-        It names the keyword, and what the operation takes.
+        With the keyword, and the arguments that the operation takes. Without keywords nothing is raised.
     """
     for word in keywords:
         here = _ANSWERS.get(("keyword", word))
@@ -292,43 +293,9 @@ def answer(operation: str, keywords: Any, signature: str) -> None:
         raise DTypeError(operation, problem, takes=signature)
 
 
-def answering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function refuse arguments that it does not take with an error of the package's own."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            # Only the call itself failed if no frame lies below this one.
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise
-            raise _refusal(function, error, args, kwargs) from None
-        except AttributeError as error:
-            if error.name not in _OF_ARRAYS or hasattr(error.obj, "shape"):
-                raise
-            raise DTypeError(
-                function.__name__, "takes Tensors or arrays; make one with tg.tensor()", got=repr(error.obj)
-            ) from error
-
-    return call
-
-
-_OF_ARRAYS = ("shape", "ndim", "dtype", "size")
-"""What Tensors and arrays have, and a list that was given in their place lacks."""
-
-
-def _refusal(
-    function: Callable[..., Any], error: TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Exception:
-    operation = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
-    signature = inspect.signature(function)
-    shown = without_types(signature)
-    try:
-        answer(operation, [word for word in kwargs if word not in signature.parameters], shown)
-    except DTypeError as refusal:
-        return refusal
-    return DTypeError(operation, str(error).partition("() ")[2], takes=shown)
+def refuse_words(function: Callable[..., object], words: Iterable[str]) -> None:
+    """Refuse the keywords that a function gathered in its own ``**words``; see `answer_calls`."""
+    answer(function.__name__, words, without_types(inspect.signature(function)))
 
 
 def without_types(signature: inspect.Signature) -> str:
@@ -341,21 +308,83 @@ def without_types(signature: inspect.Signature) -> str:
     return str(inspect.Signature(parameters))
 
 
-def answer_calls(*things: Any) -> None:
+def answer_calls(*things: ModuleType | type) -> None:
     """Let namespaces and classes of this package answer calls with other packages' keywords.
 
-    Of a namespace, its functions and the constructors of its classes; of a class, its public methods.
+    This covers the functions of a namespace, the constructors of its classes, and the public methods of a
+    class. A wrapper answers for most of them. A function on the path of every training step declares
+    ``**words: Never`` instead and passes them to `refuse_words`, so that a right call needs no wrapper.
     """
     for thing in things:
         for name, member in list(vars(thing).items()):
-            ours = (getattr(member, "__module__", None) or "").partition(".")[0] == __package__
-            if not ours or name.startswith("_") or name == "forward":
+            module = getattr(member, "__module__", None) or ""
+            if module.partition(".")[0] != __package__ or name.startswith("_") or name == "forward":
                 continue
-            if inspect.isfunction(member) and inspect.isclass(thing):
-                setattr(thing, name, answering(member))
-            elif inspect.isfunction(member) and f"{member.__module__}.".startswith(f"{thing.__name__}."):
-                answers = answering(member)
-                answers.__module__ = thing.__name__  # where pickle finds it, for other processes
+            if inspect.isclass(member) and inspect.ismodule(thing) and "__init__" in vars(member):
+                setattr(member, "__init__", _answering(vars(member)["__init__"]))  # noqa: B010
+            elif inspect.isfunction(member) and (
+                inspect.isclass(thing) or f"{module}.".startswith(f"{thing.__name__}.")
+            ):
+                if "words" in inspect.signature(member).parameters:
+                    _hide_words(member)
+                    continue
+                answers = _answering(member)
+                if inspect.ismodule(thing):
+                    answers.__module__ = thing.__name__  # where pickle finds it, for other processes
                 setattr(thing, name, answers)
-            elif inspect.isclass(member) and inspect.ismodule(thing) and "__init__" in vars(member):
-                setattr(member, "__init__", answering(vars(member)["__init__"]))  # noqa: B010
+
+
+def _answering(function: FunctionType) -> Callable[..., object]:
+    """Make a function refuse arguments that it does not take with an error of the package's own."""
+
+    @functools.wraps(function)
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            # Only the call itself failed if no frame lies below this one.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            operation = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+            signature = inspect.signature(function)
+            shown = without_types(signature)
+            problem = str(error).partition("() ")[2]
+        except AttributeError as error:
+            if error.name not in _OF_ARRAYS or hasattr(error.obj, "shape"):
+                raise
+            raise DTypeError(
+                function.__name__, "takes Tensors or arrays; make one with tg.tensor()", got=repr(error.obj)
+            ) from error
+        answer(operation, (word for word in kwargs if word not in signature.parameters), shown)
+        raise DTypeError(operation, problem, takes=shown)
+
+    return call
+
+
+_OF_ARRAYS = ("shape", "ndim", "dtype", "size")
+"""The attributes that Tensors and arrays have, and that a list in their place lacks."""
+
+
+def _hide_words(function: FunctionType) -> None:
+    """Show a function's signature without its ``**words``, and let it answer for arguments left out."""
+    signature = inspect.signature(function)
+    shown = [p for p in signature.parameters.values() if p.name != "words"]
+    setattr(function, "__signature__", signature.replace(parameters=shown))  # noqa: B010
+    required = [p.name for p in shown if p.default is p.empty and p.name != "self"]
+    if required:
+        left_out = tuple(_LeftOut(function, name) for name in required)
+        function.__defaults__ = left_out + (function.__defaults__ or ())
+
+
+class _LeftOut:
+    """Stands for a required argument that was left out: the first look at it raises the refusal."""
+
+    def __init__(self, function: FunctionType, name: str) -> None:
+        self._function, self._name = function, name
+
+    def __getattr__(self, attribute: str) -> NoReturn:
+        raise DTypeError(
+            self._function.__name__,
+            f"missing 1 required positional argument: {self._name!r}",
+            takes=without_types(inspect.signature(self._function)),
+        )

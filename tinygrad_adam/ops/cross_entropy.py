@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Never
 
 from ..backend.device import CPU, backend_of, on_device_of
 from ..backend.overrides import chosen_kernels
 from ..engine.graph import aside, primitive, relying_on
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..kernels.reference import row_weights
+from ..words import refuse_words
 from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
 from .indexing import _add_at
@@ -98,6 +99,7 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    **words: Never,
 ) -> Any:
     """Cross-entropy of the softmax of `logits`, computed in one pass.
 
@@ -142,6 +144,8 @@ def cross_entropy(
     >>> tg.cross_entropy(tg.tensor([[0.0, 0.0]]), [1])
     tensor(0.6931472)
     """
+    if words:
+        refuse_words(cross_entropy, words)
     check_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise OptionError(

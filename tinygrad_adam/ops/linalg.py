@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Never
 
 from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
 from ..engine.graph import Variable, aside, primitive
 from ..errors import DTypeError, ShapeError
 from ..values import integer
+from ..words import refuse_words
 from .activation import choose_activation, relu_vjp
 from .arithmetic import multiply
 from .indexing import getitem
@@ -156,7 +157,7 @@ def _linear_relu(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     return kernels.linear(x, weight, bias, relu=True)
 
 
-def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None) -> Any:
+def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, **words: Never) -> Any:
     """Affine map ``x @ weight.T + bias`` of the last axis.
 
     Parameters
@@ -183,27 +184,28 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None)
     OptionError
         If there is no such activation.
     """
+    if words:
+        refuse_words(linear, words)
     operation = _linear if choose_activation("linear", activation) is None else _linear_relu
     try:
         x_shape, weight_shape = x.shape, weight.shape
+        bias_shape = weight_shape[:1] if bias is None else bias.shape
     except AttributeError as error:
         raise DTypeError(
-            "linear", "x must be a Tensor or an array, as tg.tensor(x)", x=type(x).__name__
+            "linear", "takes Tensors or arrays; make one with tg.tensor()", got=repr(error.obj)
         ) from error
     if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
         raise ShapeError(
             "linear", "x.shape[-1] must equal weight.shape[1]", x=tuple(x_shape), weight=tuple(weight_shape)
         )
-    if bias is None:
-        return operation(x, weight)
-    if bias.shape != weight_shape[:1]:
+    if bias_shape != weight_shape[:1]:
         raise ShapeError(
             "linear",
             "bias must have shape weight.shape[:1]",
-            bias=tuple(bias.shape),
+            bias=tuple(bias_shape),
             weight=tuple(weight_shape),
         )
-    return operation(x, weight, bias)
+    return operation(x, weight) if bias is None else operation(x, weight, bias)
 
 
 def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> Any:

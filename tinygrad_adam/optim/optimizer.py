@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Never
 
 from ..backend.device import asarray, backend_of, on_device_of, to_host
 from ..backend.overrides import chosen_kernels
@@ -22,6 +22,7 @@ from ..errors import (
 from ..nn.state import misfit, require_state, saved_array
 from ..tensor.tensor import Tensor
 from ..values import is_integer, is_number, plain
+from ..words import refuse_words
 from .flat import FlatStorage
 from .settings import Group, Settled
 
@@ -215,14 +216,16 @@ class Optimizer(Settled):
         for name in names:
             self._require(settings, name, "True or False", isinstance(settings[name], bool))
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, **words: Never) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
+        if words:
+            refuse_words(self.zero_grad, words)
         for group in self.param_groups:
             group["params"][0]._changing("zero_grad")
             for p in group["params"]:
                 p._grad = None
 
-    def step(self, grad_scale: float = 1.0) -> None:
+    def step(self, grad_scale: float = 1.0, **words: Never) -> None:
         """Take one step along the gradients.
 
         A parameter that got no gradient since `zero_grad` is left as it is, moments and all.
@@ -245,6 +248,8 @@ class Optimizer(Settled):
         OptionError
             If `grad_scale` is not a positive number.
         """
+        if words:
+            refuse_words(self.step, words)
         if grad_scale != 1.0:
             grad_scale = self._require_scale(grad_scale)
         self._gather()
