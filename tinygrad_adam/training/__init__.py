@@ -3,12 +3,12 @@
 import sys
 
 from .. import words
-from .callbacks import Callback, Checkpoints, EarlyStopping
+from .callbacks import Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import RunConfig
 from .display import PlainDisplay, RichDisplay, choose_display
 from .history import History
-from .loop import Trainer
+from .loop import Callback, Trainer
 from .many.comparison import Entry, Result, compare
 from .many.curves import plot_comparison
 from .many.heatmap import plot_search

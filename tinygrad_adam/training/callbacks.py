@@ -1,61 +1,17 @@
-"""What happens around training: early stopping, checkpoints. Derive from `Callback` for more."""
+"""Callbacks that stop early and that write checkpoints. Derive from `Callback` for more."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy
-
-from ..backend.device import to_host
 from ..errors import NonFiniteError, OptionError
-from ..values import integer, is_number
-
-if TYPE_CHECKING:
-    from .loop import Trainer
-
-
-class Callback:
-    """Base of all callbacks; override what is needed.
-
-    A callback with a state that a resumed run needs gives `state_dict` and `load_state_dict`.
-    """
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Before the first step."""
-
-    def on_epoch_start(self, trainer: Trainer) -> None:
-        """Before the first batch of an epoch."""
-
-    def on_step_end(self, trainer: Trainer) -> None:
-        """After each optimizer step."""
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """After an epoch and its validation; the newest row is ``trainer.history.rows[-1]``."""
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last step, also when training was interrupted or failed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs, as JSON can hold it."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-
-
-def monitored(where: str, row: dict[str, float], monitor: str) -> float:
-    """Return a quantity of an epoch, or say which ones there are."""
-    if monitor not in row:
-        raise OptionError(
-            where,
-            "no such quantity to monitor; those of validation data need validation= in fit",
-            monitor=monitor,
-            known=", ".join(row),
-        )
-    return row[monitor]
+from ..values import integer, number_in
+from .evaluation import all_finite
+from .history import monitored_value
+from .loop import Callback, Trainer
 
 
 class _Monitor(Callback):
@@ -66,7 +22,7 @@ class _Monitor(Callback):
     monitor : str
         A name in the rows of the history.
     mode : {"min", "max"}
-        What is better.
+        The better direction.
     """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "min") -> None:
@@ -80,11 +36,11 @@ class _Monitor(Callback):
         return math.inf if self.mode == "min" else -math.inf
 
     def improved(self, trainer: Trainer, margin: float | None = None) -> bool:
-        """Tell whether the last epoch was the best so far, by more than `margin`, and remember it if so.
+        """Return whether the last epoch was the best so far, by more than `margin`, and remember it if so.
 
         Without a margin, the later of equals is the better: it has learned longer.
         """
-        value = monitored(type(self).__name__, trainer.history.rows[-1], self.monitor)
+        value = monitored_value(type(self).__name__, trainer.history.rows[-1], self.monitor)
         gain = self.best - value if self.mode == "min" else value - self.best
         better = gain >= 0 if margin is None else gain > margin
         if better:
@@ -108,19 +64,17 @@ class EarlyStopping(_Monitor):
     patience : int
         The epochs without improvement after which to stop.
     min_delta : float
-        How much is an improvement.
+        The least improvement that counts.
     mode : {"min", "max"}
-        What is better.
+        The better direction.
     """
 
     def __init__(
         self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "min"
     ) -> None:
         super().__init__(monitor, mode)
-        if not is_number(min_delta) or min_delta < 0:
-            raise OptionError("EarlyStopping", "min_delta must be a number >= 0", min_delta=repr(min_delta))
         self.patience = integer("EarlyStopping", "patience", patience, 1)
-        self.min_delta = float(min_delta)
+        self.min_delta = number_in("EarlyStopping", "min_delta", min_delta, 0)
         self.waited = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:  # noqa: D102
@@ -153,12 +107,14 @@ class Checkpoints(_Monitor):
     Parameters
     ----------
     folder : path
-        Where to; made if it does not exist.
+        The folder to write to; made if it does not exist.
     monitor : str
-        The quantity that says what is best.
+        The quantity by which epochs are compared.
     mode : {"min", "max"}
-        What is better.
+        The better direction.
     """
+
+    comes_last = True
 
     def __init__(self, folder: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "min") -> None:
         super().__init__(monitor, mode)
@@ -190,12 +146,12 @@ def _require_finite(trainer: Trainer) -> None:
     """Refuse parameters that training has made NaN or infinite; a buffer may be, as a mask of -inf is."""
     names = {id(p): name for name, p in trainer.model.named_parameters()}
     for p in trainer._parameters():
-        if not numpy.isfinite(to_host(p._data)).all():
+        if not all_finite([p]):
             raise NonFiniteError(
                 "training",
                 "a weight became NaN or infinite though the loss was finite; lower the learning rate, or "
                 "look for a gradient that is not finite, as of sqrt(0). Older checkpoints stay as they are",
-                weight=names.get(id(p), "one that is not of the model"),
+                weight=names.get(id(p), "one outside the model"),
                 epoch=trainer.epoch,
                 step=trainer.step,
             )

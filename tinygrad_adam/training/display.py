@@ -6,12 +6,9 @@ import importlib.util
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .callbacks import Callback
-
-if TYPE_CHECKING:
-    from .loop import Trainer
+from .loop import Callback, Trainer
 
 REFRESH = 0.1
 """Seconds between two losses on the live bar, which is drawn ten times a second."""

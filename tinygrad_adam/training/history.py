@@ -1,4 +1,4 @@
-"""What was measured in each epoch, and a picture of it."""
+"""The numbers of each epoch, and a picture of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import optional
+from ..errors import OptionError, optional
 from ..files.writing import save_figure
 from ..values import plain_number
 
@@ -83,3 +83,15 @@ class History:
         if path is not None:
             save_figure(figure, path)
         return figure
+
+
+def monitored_value(where: str, row: dict[str, float], monitor: str) -> float:
+    """Return a quantity of an epoch, or refuse a name that its row lacks."""
+    if monitor not in row:
+        raise OptionError(
+            where,
+            "no such quantity to monitor; those of validation data need validation= in fit",
+            monitor=monitor,
+            known=", ".join(row),
+        )
+    return row[monitor]

@@ -10,7 +10,7 @@ from ...backend.device import device_of, is_array, on_device_of
 from ...engine.events import Watcher, watch
 from ...engine.modes import is_grad_enabled
 from ...engine.rowsparse import RowSparse
-from ...training.callbacks import Callback
+from ...training.loop import Callback
 from ..chain_rule.source_lines import Line, users_line
 from .check import Check
 from .curves import Curves, Epochs

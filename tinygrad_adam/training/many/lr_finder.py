@@ -21,8 +21,8 @@ from ...tensor import random
 from ...tensor.tensor import Tensor
 from ...values import integer, is_number
 from ..batches import pair, training_loader
+from ..evaluation import modes_put_back, train_what_trains
 from ..loop import Trainer
-from ..modes import modes_put_back, train_what_trains
 
 WINDOW = 11
 """How many neighboring losses a straight line is fitted to."""
@@ -218,7 +218,7 @@ def _losses(trainer: Trainer, loader: DataLoader) -> Iterator[Tensor]:
             x, target = pair("lr_find", batch)
             output = trainer.model(x)
             loss = trainer._loss_of(output, target)
-            if not math.isnan(loss.item()) or not trainer._has_no_label(output, target):
+            if not trainer._no_label_counts(loss, output, target):
                 found = True
                 yield loss
     raise OptionError("lr_find", "no batch has a loss: none has a label that counts")

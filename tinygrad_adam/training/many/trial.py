@@ -21,9 +21,8 @@ from typing import Any, TypeVar
 from ...backend.threads import get_num_threads, num_threads, set_num_threads
 from ...errors import NonFiniteError, OptionError, TinygradAdamError
 from ...tensor import random
-from ..callbacks import Callback
 from ..config import RunConfig
-from ..loop import Trainer
+from ..loop import Callback, Trainer
 from ..run import Experiment
 
 Key = TypeVar("Key")
