@@ -18,7 +18,8 @@ from tinygrad_adam import nn
 from tinygrad_adam.errors import CheckpointError, OptionError
 from tinygrad_adam.files import writing as files
 from tinygrad_adam.files.arrays import FOREIGN, load_tensors, save_tensors
-from tinygrad_adam.files.writing import check_writable, is_partial, replacing, save_figure, write_text
+from tinygrad_adam.files.figures import save_figure
+from tinygrad_adam.files.writing import check_writable, is_partial, replacing, write_text
 from tinygrad_adam.training import History, Trainer, load_checkpoint, save_checkpoint
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and pipes of POSIX")

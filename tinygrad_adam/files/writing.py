@@ -10,9 +10,6 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from ..errors import OptionError
 
 
 @contextlib.contextmanager
@@ -124,30 +121,6 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all, as `replacing` does."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Save a figure of matplotlib whole or not at all, in the format of its ending; PNG if it has none.
-
-    Raises
-    ------
-    OptionError
-        If matplotlib does not write such files.
-    OSError
-        If the file cannot be written.
-    """
-    target = Path(path)
-    if not target.suffix:
-        target = target.with_name(f"{target.name}.png")
-    known = figure.canvas.get_supported_filetypes()
-    ending = target.suffix[1:].lower()
-    if ending not in known:
-        raise OptionError(
-            f"saving {target}", "a picture's name ends in .png, .svg or .pdf, or in another ending of these",
-            known=", ".join(sorted(known)),
-        )  # fmt: skip
-    with replacing(target) as partial:
-        figure.savefig(partial, format=ending, dpi=130)
 
 
 def _make_like(path: Path, before: os.stat_result) -> None:

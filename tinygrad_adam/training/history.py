@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import OptionError, optional
-from ..files.writing import save_figure
+from ..errors import OptionError
+from ..files.figures import new_figure, save_figure, tidy
 from ..values import plain_number
 
 
@@ -58,14 +58,12 @@ class History:
         -------
         matplotlib.figure.Figure
         """
-        with optional("History.plot", "cli"):
-            from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator
-
         shown = {name.removeprefix("val_"): None for row in self.rows for name in row}
         for other in ("epoch", "step", "lr", "seconds"):
             shown.pop(other, None)
-        figure = Figure(figsize=(4.6 * max(1, len(shown)), 3.4), layout="constrained")
+        figure = new_figure("History.plot", 4.6 * max(1, len(shown)), 3.4)
+        from matplotlib.ticker import MaxNLocator
+
         panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
         for panel, name in zip(panels, shown, strict=False):
             for key, label, style in ((name, "training", "o-"), (f"val_{name}", "validation", "s--")):
@@ -77,8 +75,7 @@ class History:
                 panel.set_yscale("log")
             panel.set(xlabel="epoch", ylabel=name, title=name)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-            panel.grid(alpha=0.25)
-            panel.spines[["top", "right"]].set_visible(False)
+            tidy(panel)
             panel.legend(frameon=False)
         if path is not None:
             save_figure(figure, path)

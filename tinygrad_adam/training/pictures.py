@@ -1,51 +1,47 @@
-"""Pictures of what a classifier of images answers."""
+"""A picture of a classifier's predictions."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy
 
-from ..errors import optional
-from ..files.writing import save_figure
+from ..files.figures import new_figure, save_figure
+from ..typing import Array
 
 
 def plot_predictions(
-    images: Any,
-    labels: Any,
-    probabilities: Any,
+    images: Array,
+    labels: Array,
+    probabilities: Array,
     classes: tuple[str, ...],
     path: str | os.PathLike[str],
     columns: int = 10,
     rows: int = 4,
 ) -> None:
-    """Draw images with what the model takes them for, its mistakes first shown last.
+    """Draw test images with the predicted classes; the last row holds the most confident mistakes.
 
     Parameters
     ----------
     images : numpy.ndarray, shape (n, height, width) or (n, height, width, 3)
         Gray images or color images, in [0, 1].
     labels : numpy.ndarray, shape (n,)
-        What they are.
+        The numbers of their classes.
     probabilities : numpy.ndarray, shape (n, classes)
-        What the model answers.
+        The model's predictions.
     classes : tuple of str
         The names of the classes.
     path : path
         Where to save the picture.
     columns, rows : int
-        The size of the grid. The last row holds the mistakes made with the most confidence.
+        The size of the grid.
     """
-    with optional("plot_predictions", "cli"):
-        from matplotlib.figure import Figure
-
+    figure = new_figure("plot_predictions", columns * 0.95, rows * 1.25 + 0.5)
     answers = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     wrong = numpy.flatnonzero(answers != labels)
     worst = wrong[numpy.argsort(-confidence[wrong])][:columns]
     first = numpy.arange(min(len(images), columns * (rows - 1)))
-    figure = Figure(figsize=(columns * 0.95, rows * 1.25 + 0.5), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     right, mistaken = "#1b6e4a", "#b3261e"
     for panel in panels.flat:

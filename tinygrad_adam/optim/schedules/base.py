@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import OptionError, StateError, optional
-from ...files.writing import save_figure
+from ...errors import OptionError, StateError
+from ...files.figures import new_figure, save_figure, tidy
 from ...nn.state import require_state
 from ...values import is_integer, is_number
 from ..optimizer import Optimizer
@@ -167,19 +167,16 @@ class Schedule(Settled):
         """
         rows = self.preview(steps)
 
-        with optional(f"{self._name}.plot", "cli"):
-            from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator
+        figure = new_figure(f"{self._name}.plot", 6.4, 3.2)
+        from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         panel = figure.subplots()
         for i, lrs in enumerate(zip(*rows, strict=True)):
             panel.plot(range(len(rows)), lrs, drawstyle="steps-post", linewidth=1.6, label=f"group {i}")
         panel.set(xlabel="step of the schedule", ylabel="learning rate", title=self._name)
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel)
         if len(rows[0]) > 1:
             panel.legend(frameon=False)
         if path is not None:

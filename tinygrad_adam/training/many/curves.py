@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy
 
-from ...errors import OptionError, optional
-from ...files.writing import save_figure
-from ..config import RunConfig
+from ...errors import OptionError
+from ...files.figures import new_figure, save_figure, tidy
+from ..run import RunConfig
 from .comparison import Result
 
-# The colors of Okabe and Ito, which people who see colors otherwise tell apart; without yellow, which is too
+# The colors of Okabe and Ito, which readers with color blindness can tell apart; without yellow, which is too
 # light for a line. A second and third round of them is dashed and dotted.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 STYLES = ("-", "--", ":")
@@ -52,9 +52,9 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
     Parameters
     ----------
     config : RunConfig
-        What every training did.
+        The configuration of every training.
     results : sequence of Result
-        What `compare` returned; those that never ended well are left out.
+        The results of `compare`; those that never ended well are left out.
     path : path
         Where to save the picture.
 
@@ -63,14 +63,12 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
     OptionError
         If no training ended well.
     """
-    with optional("plot_comparison", "cli"):
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import LogLocator
+    figure = new_figure("plot_comparison", 11.5, 7)
+    from matplotlib.ticker import LogLocator
 
     drawn = [result for result in results if result.ended]
     if not drawn:
         raise OptionError("compare", "no training ended well; there is nothing to draw")
-    figure = Figure(figsize=(11.5, 7), layout="constrained")
     panels = figure.subplots(2, 2, sharey="row")
     for number, result in enumerate(drawn):
         color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
@@ -92,9 +90,8 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
     for panel, label in zip(panels[1], ("steps", "seconds of training"), strict=True):
         panel.set_xlabel(label)
     for panel in panels.flat:
-        panel.grid(alpha=0.25)
+        tidy(panel)
         panel.set_xlim(0, None)
-        panel.spines[["top", "right"]].set_visible(False)
     seeds = max(len(result.outcomes) for result in results)
     figure.suptitle(
         f"{config.model} on {config.data}, batches of {config.batch_size}: "

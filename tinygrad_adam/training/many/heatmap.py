@@ -1,17 +1,21 @@
-"""A picture of what a search found: validation accuracy over one hyper-parameter or two."""
+"""A picture of a search: validation accuracy over one hyper-parameter or two."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from ...errors import OptionError, optional
-from ...files.writing import save_figure
+from ...errors import OptionError
+from ...files.figures import new_figure, save_figure, tidy
 from .curves import accuracy_axis, errors
 from .search import Search, Trial, rank_trials
 from .space import Range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BAD, BEST = "#8c8c8c", "#d55e00"
 
@@ -19,15 +23,15 @@ BAD, BEST = "#8c8c8c", "#d55e00"
 def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str]) -> None:
     """Draw the validation accuracy of all trials over the first two hyper-parameters of the space.
 
-    A grid gives a table of cells, each the best over the other hyper-parameters; a random search points, the
-    best on top. With one hyper-parameter it is a curve. Trials that did not end well are crosses.
+    A grid gives a table of cells, each the best over the other hyper-parameters; a random search gives
+    points, the best on top. With one hyper-parameter it is a curve. Trials that did not end well are crosses.
 
     Parameters
     ----------
     search : Search
-        What was searched.
+        The search.
     trials : list of Trial
-        What was found.
+        Its trials.
     path : path
         Where to save the picture.
 
@@ -36,37 +40,35 @@ def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str
     OptionError
         If there is no trial.
     """
-    with optional("plot_search", "cli"):
-        from matplotlib.figure import Figure
-
+    figure = new_figure("plot_search", 6.8, 4.6)
     if not trials:
         raise OptionError("search", "there is no trial to draw")
-    names = list(search.space)[:2]
-    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
-    if len(names) == 1:
-        _curve(figure, search, trials, names[0])
-    elif search.trials is None:
-        _cells(figure, search, trials, *names)
-    else:
-        _points(figure, search, trials, *names)
-    ended = [trial for trial in trials if trial.status == "ok"]
+    good = [trial for trial in trials if trial.status == "ok"]
+    bad = [trial for trial in trials if trial.status != "ok"]
+    in_cells = len(search.space) > 1 and search.trials is None
+    axes = [_Axis(search, trials, name, as_list=in_cells) for name in list(search.space)[:2]]
+    panel = figure.subplots()
+    for axis, which in zip(axes, "xy", strict=False):
+        axis.label(panel, which)
+    draw = _draw_cells if in_cells else _draw_points if len(axes) > 1 else _draw_curve
+    draw(figure, panel, good, bad, *axes)
     title = f"{search.config.optimizer}, {search.config.model} on {search.config.data}, "
     title += f"{search.config.epochs} epochs: {len(trials)} trials"
-    if len(ended) < len(trials):
-        title += f", {len(trials) - len(ended)} of them (x) did not end well"
-    if len(search.space) > 2 and search.trials is None:
+    if bad:
+        title += f", {len(bad)} of them (x) did not end well"
+    if in_cells and len(search.space) > 2:
         title += f"\neach cell is the best over {', '.join(list(search.space)[2:])}"
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
 
 class _Axis:
-    """Where values lie on an axis: ranges on their scale, listed values side by side."""
+    """The places of values on an axis: ranges on their scale, listed values side by side."""
 
-    def __init__(self, search: Search, trials: list[Trial], name: str) -> None:
+    def __init__(self, search: Search, trials: list[Trial], name: str, as_list: bool) -> None:
         self.name = name
         values = search.space[name]
-        self.range = values if isinstance(values, Range) else None
+        self.range = values if isinstance(values, Range) and not as_list else None
         found = {repr(trial.settings[name]): trial.settings[name] for trial in trials}
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found.values())
         self.values = sorted(found.values()) if numbers else list(found.values())
@@ -78,7 +80,7 @@ class _Axis:
             return self.values.index(value)
         return 1 - value if self.mirrored else value
 
-    def label(self, panel: Any, which: str) -> None:
+    def label(self, panel: Axes, which: str) -> None:
         axis = getattr(panel, f"{which}axis")
         axis.set_label_text(self.name)
         if self.range is None:
@@ -107,82 +109,71 @@ def _error(trial: Trial) -> float:
 
 
 def _colors(found: Any) -> dict[str, Any]:
-    """Return how errors become colors: light is good, on a scale that shows differences among the best."""
+    """Return the mapping from errors to colors: light is good, and the best are told apart."""
     from matplotlib.colors import LogNorm
 
     low, high = numpy.nanmin(found), numpy.nanmax(found)
     return {"cmap": "viridis_r", "norm": LogNorm(low, max(high, 1.1 * low))}
 
 
-def _cells(figure: Any, search: Search, trials: list[Trial], x: str, y: str) -> None:
+def _draw_cells(
+    figure: Figure, panel: Axes, good: list[Trial], bad: list[Trial], across: _Axis, up: _Axis
+) -> None:
     from matplotlib.patches import Rectangle
 
-    across, up = _Axis(search, trials, x), _Axis(search, trials, y)
-    across.range = up.range = None  # a grid's values lie side by side
     table = numpy.full((len(up.values), len(across.values)), numpy.nan)
-    for trial in trials:
+    for trial in good:
         place = int(up(trial)), int(across(trial))
         table[place] = numpy.fmin(table[place], _error(trial))
     figure.set_size_inches(2.6 + 0.75 * max(5, table.shape[1]), 1.8 + 0.5 * max(4, table.shape[0]))
-    panel = figure.subplots()
-    across.label(panel, "x")
-    up.label(panel, "y")
     for row, column in zip(*numpy.isnan(table).nonzero(), strict=True):
         panel.text(column, row, "x", ha="center", va="center", color=BAD, fontsize=14)
-    if numpy.isnan(table).all():
+    if not good:
         return
-    image = panel.imshow(table, origin="lower", aspect="auto", **_colors(table))
+    colors = _colors(table)
+    image = panel.imshow(table, origin="lower", aspect="auto", **colors)
     for row, column in zip(*(~numpy.isnan(table)).nonzero(), strict=True):
-        color = "w" if image.norm(table[row, column]) > 0.45 else "k"
+        color = "w" if colors["norm"](table[row, column]) > 0.45 else "k"
         text = f"{100 - table[row, column]:.1f}"
         panel.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
-    winner = rank_trials(trials)[0]
+    winner = rank_trials(good)[0]
     corner = across(winner) - 0.5, up(winner) - 0.5
     panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=BEST, linewidth=3, clip_on=False))
     panel.spines[:].set_visible(False)
     accuracy_axis(figure.colorbar(image).ax.yaxis)
 
 
-def _points(figure: Any, search: Search, trials: list[Trial], x: str, y: str) -> None:
-    across, up = _Axis(search, trials, x), _Axis(search, trials, y)
-    panel = figure.subplots()
-    across.label(panel, "x")
-    up.label(panel, "y")
-    good = sorted((trial for trial in trials if trial.status == "ok"), key=_error, reverse=True)
-    bad = [trial for trial in trials if trial.status != "ok"]
+def _draw_points(
+    figure: Figure, panel: Axes, good: list[Trial], bad: list[Trial], across: _Axis, up: _Axis
+) -> None:
+    tidy(panel)
+    panel.set_axisbelow(True)
     panel.scatter([across(t) for t in bad], [up(t) for t in bad], marker="x", c=BAD, s=60)
     if good:
+        good = sorted(good, key=_error, reverse=True)
         found = [_error(t) for t in good]
         dots = panel.scatter(
             [across(t) for t in good], [up(t) for t in good],
             c=found, s=90, edgecolors="#404040", linewidths=0.6, **_colors(found),
         )  # fmt: skip
-        winner = rank_trials(trials)[0]
+        winner = rank_trials(good)[0]
         place = across(winner), up(winner)
         panel.scatter(*place, s=240, facecolors="none", edgecolors=BEST, linewidths=2)
         panel.annotate(f"{winner.val_accuracy:.1%}", place, (12, 10), textcoords="offset points", fontsize=9)
         accuracy_axis(figure.colorbar(dots).ax.yaxis)
-    panel.grid(alpha=0.25)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
 
 
-def _curve(figure: Any, search: Search, trials: list[Trial], name: str) -> None:
-    axis = _Axis(search, trials, name)
-    panel = figure.subplots()
-    axis.label(panel, "x")
-    good = sorted((trial for trial in trials if trial.status == "ok"), key=axis)
-    bad = [trial for trial in trials if trial.status != "ok"]
+def _draw_curve(figure: Figure, panel: Axes, good: list[Trial], bad: list[Trial], axis: _Axis) -> None:
+    tidy(panel)
+    good = sorted(good, key=axis)
     found = [_error(t) for t in good]
     panel.plot([axis(t) for t in good], found, "o-", color="#0072b2", markersize=5)
     panel.plot([axis(t) for t in bad], [max(found, default=90)] * len(bad), "x", color=BAD, markersize=8)
     if good:
-        winner = rank_trials(trials)[0]
+        winner = rank_trials(good)[0]
         place = axis(winner), _error(winner)
         panel.plot(*place, "o", color=BEST, markersize=9)
-        text = f"{name}={winner.settings[name]}: {winner.val_accuracy:.1%}"
+        text = f"{axis.name}={winner.settings[axis.name]}: {winner.val_accuracy:.1%}"
         panel.annotate(text, place, (0, 9), textcoords="offset points", ha="center", fontsize=9)
     panel.margins(y=0.15)
     accuracy_axis(panel.yaxis)
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)

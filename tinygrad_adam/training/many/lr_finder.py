@@ -1,4 +1,4 @@
-"""The learning rate range test: raise it batch by batch, and see where the loss falls fastest."""
+"""The learning rate range test: raise the rate batch by batch, and see where the loss falls fastest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy
 
 from ...data import DataLoader, TensorDataset
 from ...engine.events import unwatched
-from ...errors import OptionError, optional
-from ...files.writing import save_figure
+from ...errors import OptionError
+from ...files.figures import new_figure, save_figure, tidy
 from ...optim import clip_grad_norm_
 from ...tensor import random
 from ...tensor.tensor import Tensor
@@ -25,23 +25,23 @@ from ..evaluation import modes_put_back, train_what_trains
 from ..loop import Trainer
 
 WINDOW = 11
-"""How many neighboring losses a straight line is fitted to."""
+"""The number of neighboring losses that a straight line is fitted to."""
 DIVERGED = 4.0
-"""The sweep ends when the smoothed loss is so many times its lowest; the factor is fastai's."""
+"""The sweep ends when the smoothed loss is this many times its lowest; the factor is fastai's."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep over learning rates measured.
+    """The measurements of a sweep over learning rates.
 
     Attributes
     ----------
     lrs, losses : numpy.ndarray, shape (steps,)
         The learning rate of each step, and the loss of its batch before it.
     middles, smoothed, slopes : numpy.ndarray, shape (steps - WINDOW + 1,)
-        Of each stretch of `WINDOW` steps: the learning rate in its middle, and height there and slope, over
-        the logarithm of the learning rate to base 10, of the straight line that fits its losses best. A
-        running average would lag behind, and make all suggestions too high.
+        For each stretch of `WINDOW` steps: the learning rate in its middle, and the height there and the
+        slope, over the logarithm of the learning rate to base 10, of the straight line that fits its losses
+        best. A running average would lag behind, and make all suggestions too high.
     diverged : bool
         Whether the sweep ended before its last learning rate.
     """
@@ -67,7 +67,7 @@ class Sweep:
 
     @property
     def steepest(self) -> float | None:
-        """Where the loss falls fastest on the way to its minimum; None if it never falls."""
+        """The learning rate where the loss falls fastest on its way down; None if it never falls."""
         lowest = int(self.smoothed.argmin())
         if lowest == 0:
             return None
@@ -93,10 +93,7 @@ class Sweep:
         -------
         matplotlib.figure.Figure
         """
-        with optional("Sweep.plot", "cli"):
-            from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 4), layout="constrained")
+        figure = new_figure("Sweep.plot", 6.4, 4)
         panel = figure.subplots()
         panel.plot(self.lrs, self.losses, ".", color="#8c8c8c", markersize=4, label="a batch")
         panel.plot(self.middles, self.smoothed, color="#0072b2", linewidth=2, label=f"mean of {WINDOW}")
@@ -113,8 +110,7 @@ class Sweep:
         panel.set_ylim(0, 1.25 * float(self.smoothed[: int(self.smoothed.argmin()) + 1].max()))
         panel.set(xlabel="learning rate", ylabel="loss")
         panel.set_title("The loss" + (" diverges" if self.diverged else "") + " as the learning rate rises")
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel)
         panel.legend(frameon=False, fontsize=9)
         if path is not None:
             save_figure(figure, path)
@@ -141,7 +137,7 @@ def lr_find(
     low, high : float
         The first and the last learning rate.
     steps : int
-        How many steps to take at most: the sweep ends when the loss is not finite or, smoothed, four times
+        The number of steps at most: the sweep ends when the loss is not finite or, smoothed, four times
         its lowest.
 
     Returns
