@@ -73,7 +73,7 @@ CALLS = {
     "missing argument of a wrapped loss": (lambda: F.mse_loss(X), "mse_loss: missing 1 required .*'target'"),
     "layer as a function": (lambda: F.linear(X, X, dim=1), "linear: dim= .*`axis=`"),
     "missing weight": (lambda: F.linear(X), "linear: missing 1 required .*'weight'"),
-    "list for a Tensor": (lambda: F.linear(X, X, [1.0, 2.0]), "linear: takes Tensors or arrays"),
+    "list for a Tensor": (lambda: F.linear(X, X, [1.0, 2.0]), "linear: bias must be a Tensor or an array"),
     "step of an optimizer": (lambda: OPT.step(closure=1), "step: there is no keyword 'closure'"),
     "creation": (lambda: tg.zeros(2, dim=1), "zeros: dim="),
     "layer": (lambda: nn.Dropout(rate=0.5), "Dropout: rate= .*`p=`"),

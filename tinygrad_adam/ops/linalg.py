@@ -191,8 +191,11 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
         x_shape, weight_shape = x.shape, weight.shape
         bias_shape = weight_shape[:1] if bias is None else bias.shape
     except AttributeError as error:
+        name = "weight" if error.obj is weight else "bias" if error.obj is bias else "x"
         raise DTypeError(
-            "linear", "takes Tensors or arrays; make one with tg.tensor()", got=repr(error.obj)
+            "linear",
+            f"{name} must be a Tensor or an array, as tg.tensor({name})",
+            **{name: type(error.obj).__name__},
         ) from error
     if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
         raise ShapeError(

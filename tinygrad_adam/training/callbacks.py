@@ -114,7 +114,7 @@ class Checkpoints(_Monitor):
         The better direction.
     """
 
-    comes_last = True
+    _comes_last = True
 
     def __init__(self, folder: str | os.PathLike[str], monitor: str = "val_loss", mode: str = "min") -> None:
         super().__init__(monitor, mode)

@@ -23,7 +23,7 @@ from .evaluation import AGAIN, Evaluator, all_finite, modes_put_back, train_what
 from .history import History, monitored_value
 from .interrupt import on_interrupt
 from .metrics import Metric
-from .refusals import check_arguments, not_finite_loss
+from .refusals import check_arguments, not_finite_loss, refuse
 
 LOOK_EVERY = 64
 """The number of batches on a GPU after which their losses are read: reading one waits for the GPU."""
@@ -33,14 +33,9 @@ class Callback:
     """Base of all callbacks; override the events that you need.
 
     A callback with a state that a resumed run needs overrides `state_dict` and `load_state_dict`.
-
-    Attributes
-    ----------
-    comes_last : bool
-        Whether it is called after the others, as `Checkpoints` is: they hold the state that others leave.
     """
 
-    comes_last: ClassVar[bool] = False
+    _comes_last: ClassVar[bool] = False  # after the others, as `Checkpoints`, which hold the state they leave
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step."""
@@ -151,19 +146,20 @@ class Trainer(Evaluator):
         callbacks: Sequence[Callback] = (),
     ) -> None:
         check_arguments(model, optimizer, loss, metrics, schedule, schedule_per, max_grad_norm)
-        if not isinstance(callbacks, Sequence) or not all(isinstance(each, Callback) for each in callbacks):
-            raise OptionError(
-                "Trainer",
-                "callbacks must be a list of instances of classes derived from Callback: [EarlyStopping()]",
-                callbacks=repr(callbacks),
-            )
+        if not isinstance(callbacks, Sequence):
+            refuse("callbacks must be a list: [EarlyStopping()]", callbacks=callbacks)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                refuse(
+                    "each callback must be an instance of a class derived from Callback", callback=callback
+                )
         super().__init__(model, loss, metrics or {})
         self.optimizer = optimizer
         self.schedule, self.schedule_per = schedule, schedule_per
         self.schedule_monitor = schedule_monitor
         self.max_grad_norm = None if max_grad_norm is None else float(max_grad_norm)
         self.accumulate = integer("Trainer", "accumulate", accumulate, 1)
-        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback._comes_last)
         self.epoch = self.step = self.batch = self.epochs = self.batches_per_epoch = 0
         self.history = History()
         self.interrupted = False

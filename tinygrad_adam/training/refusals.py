@@ -28,28 +28,28 @@ def check_arguments(
 ) -> None:
     """Refuse arguments of a Trainer that would fail far inside, and say what to write instead."""
     if not isinstance(model, Module):
-        _refuse("model must be a Module, such as nn.Sequential(...)", model=model)
+        refuse("model must be a Module, such as nn.Sequential(...)", model=model)
     if not isinstance(optimizer, Optimizer):
-        _refuse("optimizer must be one of optim: optim.Adam(model.named_parameters())", optimizer=optimizer)
+        refuse("optimizer must be one of optim: optim.Adam(model.named_parameters())", optimizer=optimizer)
     known = {id(p) for p in model.parameters()}
     if not any(id(p) in known for group in optimizer.param_groups for p in group["params"]):
-        _refuse("the optimizer has no parameter of this model; make it from model.named_parameters()")
+        refuse("the optimizer has no parameter of this model; make it from model.named_parameters()")
     if isinstance(loss, type):
-        _refuse(f"loss is a class; write {loss.__name__}()", loss=loss)
+        refuse(f"loss is a class; write {loss.__name__}()", loss=loss)
     if not callable(loss):
-        _refuse("loss must be callable, such as nn.functional.cross_entropy or nn.MSELoss()", loss=loss)
+        refuse("loss must be callable, such as nn.functional.cross_entropy or nn.MSELoss()", loss=loss)
     if not isinstance(metrics, dict | None):
-        _refuse("metrics must be a dict with their names: {'accuracy': Accuracy()}", metrics=metrics)
+        refuse("metrics must be a dict with their names: {'accuracy': Accuracy()}", metrics=metrics)
     for name, metric in (metrics or {}).items():
         _check_metric(name, metric)
     if not isinstance(schedule, Schedule | None):
-        _refuse("schedule must be one of optim: optim.StepLR(optimizer, 10)", schedule=schedule)
+        refuse("schedule must be one of optim: optim.StepLR(optimizer, 10)", schedule=schedule)
     if schedule is not None and schedule.optimizer is not optimizer:
-        _refuse("the schedule belongs to another optimizer; make it from this one")
+        refuse("the schedule belongs to another optimizer; make it from this one")
     if schedule_per not in ("epoch", "step"):
-        _refuse("schedule_per must be 'epoch' or 'step'", schedule_per=schedule_per)
+        refuse("schedule_per must be 'epoch' or 'step'", schedule_per=schedule_per)
     if schedule_per == "step" and isinstance(schedule, ReduceLROnPlateau):
-        _refuse("ReduceLROnPlateau watches a quantity of an epoch; use schedule_per='epoch'")
+        refuse("ReduceLROnPlateau watches a quantity of an epoch; use schedule_per='epoch'")
     # Infinity only measures.
     if max_grad_norm not in (None, math.inf) and not (is_number(max_grad_norm) and max_grad_norm > 0):
         raise OptionError("Trainer", "max_grad_norm must be positive", max_grad_norm=repr(max_grad_norm))
@@ -57,22 +57,23 @@ def check_arguments(
 
 def _check_metric(name: object, metric: object) -> None:
     if isinstance(metric, type):
-        _refuse(f"a metric is a class; write {metric.__name__}()", **{str(name): metric})
+        refuse(f"a metric is a class; write {metric.__name__}()", **{str(name): metric})
     if not all(callable(getattr(metric, method, None)) for method in METHODS):
-        _refuse(
+        refuse(
             "a metric must be a Metric, such as Accuracy(); for one of your own derive from Metric, and "
             "let scores(output, target) return a number for each sample",
             **{str(name): metric},
         )
     if not isinstance(name, str) or name in OWN_COLUMNS or name.startswith("val_"):
-        _refuse(
+        refuse(
             f"a metric's name must not begin with val_, or be {', '.join(OWN_COLUMNS)}: the history has "
             "these already",
             **{str(name): metric},
         )
 
 
-def _refuse(problem: str, **got: object) -> NoReturn:
+def refuse(problem: str, **got: object) -> NoReturn:
+    """Refuse an argument of a Trainer, and show its type."""
     kinds = {name: value if isinstance(value, str | type) else type(value) for name, value in got.items()}
     raise OptionError("Trainer", problem, **kinds)
 
