@@ -35,9 +35,9 @@ from tinygrad_adam.data import (
     spirals,
     split,
 )
-from tinygrad_adam.data.datasets import mnist, read_idx
+from tinygrad_adam.data.datasets import mnist
 from tinygrad_adam.data.datasets.fetch import RemoteFile, fetch
-from tinygrad_adam.data.datasets.idx import parse_idx
+from tinygrad_adam.data.datasets.idx import parse_idx, read_idx
 from tinygrad_adam.errors import DataError, DTypeError, IndexingError, OptionError, ShapeError, StateError
 
 pytestmark = pytest.mark.versions

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from ..backend.device import backend_of, get_backend, require_no_mask, to_device
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..tensor.creation import tensor
-from ..values import integer
-from ._options import check_real
+from ..values import integer, number_in
 
 Arrays = tuple[NDArray[Any], ...]
 
 
 class Dataset(Protocol):
-    """What a `DataLoader` needs: a length, and the rows of an index array as a tuple of arrays."""
+    """The data of a `DataLoader`: a length, and the rows of an index array as a tuple of arrays."""
 
     def __len__(self) -> int: ...
 
@@ -27,7 +26,7 @@ class Dataset(Protocol):
 
 
 class AugmentedDataset(Dataset, Protocol):
-    """A dataset that a `DataLoader` asks by `batch` instead, where its `augment` is not None."""
+    """A dataset that a `DataLoader` reads by `batch`, where its `augment` is not None."""
 
     augment: Callable[..., Arrays] | None
 
@@ -42,8 +41,8 @@ class TensorDataset:
     Parameters
     ----------
     *arrays : array_like, shape (n, ...)
-        NumPy arrays, Tensors, or what `tinygrad_adam.tensor` takes. They are brought to the host (`to` moves
-        them); those that are not C-contiguous are copied once, so that every batch is a plain gather.
+        NumPy arrays, Tensors, or anything else that `tinygrad_adam.tensor` takes. They are brought to the
+        host (`to` moves them), and copied once if not C-contiguous, so that every batch is a plain gather.
     transform : callable, optional
         ``transform(*arrays) -> tuple of arrays``, applied to the rows that are asked for. It always sees
         a batch: an example that is asked for by its number comes as a batch of one. If its attribute
@@ -105,7 +104,7 @@ class TensorDataset:
         Raises
         ------
         OptionError
-            If it is a GPU, and there is an `augment`: that is made for arrays of the host.
+            If it is a GPU, and there is an `augment`, which works on arrays of the host.
         DeviceError
             If this machine has no such device, or not enough memory on it.
         """
@@ -164,7 +163,7 @@ class TensorDataset:
         try:
             with backend.current("TensorDataset"):
                 if backend.device != "cpu" and not isinstance(rows, slice):
-                    # Checked here, for a GPU would wrap what is out of range.
+                    # Checked here: a GPU would wrap an index out of range.
                     rows = backend.xp.asarray(np.arange(len(self))[rows])
                 return tuple(array[rows] for array in self.arrays)
         except IndexError as error:
@@ -187,15 +186,15 @@ def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDat
     ----------
     dataset : TensorDataset
     fraction : float
-        The part of the examples that goes to the first, between 0 and 1, both excluded.
+        The share of the examples in the first dataset, between 0 and 1, both excluded.
     seed : int
         The same seed gives the same split.
 
     Returns
     -------
     first, second : TensorDataset
-        Copies of the rows, with the transform of `dataset`. The first is to learn from, the second to measure
-        on: only the first keeps `augment`.
+        Copies of the rows, with the transform of `dataset`. The first is for training, the second for
+        measuring: only the first keeps `augment`.
 
     Raises
     ------
@@ -211,7 +210,7 @@ def split(dataset: SomeDataset, fraction: float, seed: int = 0) -> tuple[SomeDat
     (8, 2)
     """
     seed = integer("split", "seed", seed, 0)
-    check_real("split", "fraction", fraction)
+    fraction = number_in("split", "fraction", fraction, 0)
     n = len(dataset)
     cut = round(fraction * n)
     if not 0 < cut < n:

@@ -1,4 +1,4 @@
-"""Images kept as bytes: a batch of them becomes floats when it is asked for, changed at random if wanted."""
+"""Images kept as bytes: only a batch becomes floats, changed at random on request."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Augmentation = Callable[[np.random.Generator, NDArray[Any]], NDArray[Any]]
 class ImageDataset(TensorDataset):
     """Images of one byte a pixel and channel, with a label each.
 
-    The images stay as they are, a quarter of what they would take as float32; only the rows of a batch
-    become floats, in one pass.
+    The images stay as they are, a quarter of their size in float32; only the rows of a batch become floats,
+    in one pass.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def random_flip() -> Augmentation:
 
 
 def check_images(where: str, images: Any) -> None:
-    """Refuse what is not a uint8 array of gray images or of color images, channels first."""
+    """Refuse all but uint8 arrays of gray images or of color images, channels first."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         found = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
         raise DTypeError(where, "images must be an array of uint8", images=found)

@@ -32,9 +32,9 @@ class DataLoader:
     Parameters
     ----------
     dataset : Dataset
-        A `TensorDataset`, or anything that gives its length and the rows of an index array. One that has
-        an `augment` other than None is asked by ``dataset.batch(rows, generator)``, with a generator that is
-        a pure function of `seed`, the epoch's number and the batch's: a run that was stopped and goes on,
+        A `TensorDataset`, or anything that gives its length and the rows of an index array. If its `augment`
+        is not None, it is read by ``dataset.batch(rows, generator)``, with a generator that is a pure
+        function of `seed`, the epoch's number and the batch's: a run that was stopped and goes on,
         and a loader that prefetches, get the same random changes.
     batch_size : int
         Examples in a batch; the last one of an epoch may have fewer.
@@ -55,7 +55,7 @@ class DataLoader:
     OptionError
         If an option is outside its domain; on iteration, if an epoch would have no batch at all.
     DTypeError
-        On iteration, if the dataset returns something else than a tuple of arrays.
+        On iteration, if the dataset returns anything but a tuple of arrays.
     DeviceError
         If this machine has no such device.
 
@@ -175,12 +175,8 @@ class DataLoader:
         return {"epoch": self._epoch, "batch": self._batch, "seed": self.seed, **self._division()}
 
     def _division(self) -> dict[str, int]:
-        """Return everything besides the seed that says which examples a batch of an epoch has."""
-        return {
-            "batch_size": self.batch_size,
-            "shuffle": int(self.shuffle),
-            "examples": len(self.dataset),
-        }
+        """Return the settings that, with the seed, determine the examples of each batch."""
+        return {"batch_size": self.batch_size, "shuffle": int(self.shuffle), "examples": len(self.dataset)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position: the next loop gives what was left of that epoch, the one after it the next epoch.
@@ -188,13 +184,13 @@ class DataLoader:
         Parameters
         ----------
         state : mapping of str to int
-            What `state_dict` returned. In the middle of an epoch it must be of a loader with the same
+            A state that `state_dict` returned; in the middle of an epoch, of a loader with the same
             `batch_size`, `shuffle` and number of examples.
 
         Raises
         ------
         StateError
-            If the state is not one of a loader, or is in the middle of an epoch of other batches.
+            If it is not the state of a loader, or is in the middle of an epoch of other batches.
         """
         self._check_state(state)
         self._epoch, self._batch, self.seed = (int(state[name]) for name in ("epoch", "batch", "seed"))

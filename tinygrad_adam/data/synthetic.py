@@ -1,4 +1,4 @@
-"""Points in the plane that show what a small network can separate."""
+"""Points in the plane, in classes that a small network can separate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..values import integer
-from ._options import check_real
+from ..values import integer, number_in
 
 Points = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -39,7 +38,7 @@ def spirals(n: int, classes: int = 3, noise: float = 0.1, seed: int = 0) -> Poin
         If an option is outside its domain.
     """
     rng, y = _start("spirals", n, classes, seed)
-    check_real("spirals", "noise", noise)
+    noise = number_in("spirals", "noise", noise, 0)
     radius = rng.uniform(0, 1, n)
     angle = 4 * radius + 2 * np.pi * y / classes
     return _scatter(rng, radius * np.cos(angle), radius * np.sin(angle), y, noise)
@@ -70,7 +69,7 @@ def moons(n: int, noise: float = 0.1, seed: int = 0) -> Points:
         If an option is outside its domain.
     """
     rng, y = _start("moons", n, 2, seed)
-    check_real("moons", "noise", noise)
+    noise = number_in("moons", "noise", noise, 0)
     angle = rng.uniform(0, np.pi, n)
     side = 1 - 2 * y
     return _scatter(rng, side * np.cos(angle) + y, side * np.sin(angle) + 0.5 * y, y, noise)
@@ -102,7 +101,7 @@ def blobs(n: int, classes: int = 3, spread: float = 0.25, seed: int = 0) -> Poin
         If an option is outside its domain.
     """
     rng, y = _start("blobs", n, classes, seed)
-    check_real("blobs", "spread", spread)
+    spread = number_in("blobs", "spread", spread, 0)
     angle = 2 * np.pi * y / classes
     return _scatter(rng, np.cos(angle), np.sin(angle), y, spread)
 

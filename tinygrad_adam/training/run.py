@@ -31,10 +31,10 @@ from ..nn.functional import cross_entropy, softmax
 from ..optim import Optimizer, Schedule, build_optimizer, build_schedule
 from ..tensor import random
 from ..tensor.creation import tensor
-from .callbacks import Callback, Checkpoints, EarlyStopping
+from .callbacks import Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .config import RunConfig
-from .loop import Trainer
+from .loop import Callback, Trainer
 from .metrics import Accuracy
 from .models import build_model, read_spec
 from .pictures import plot_predictions

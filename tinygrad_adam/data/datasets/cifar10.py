@@ -39,11 +39,10 @@ WRONG = "is not the published one; replace or remove it"
 def load_cifar10() -> ImageData:
     """Load CIFAR-10, 60,000 pictures of animals and vehicles: 50,000 to train, 10,000 to test.
 
-    Looked for in ``$TINYGRAD_ADAM_DATA/cifar10`` and in the user's cache are the six files
-    ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, and the archive
-    ``cifar-10-binary.tar.gz`` that they come in; the archive is downloaded to the cache otherwise (170.1 MB;
-    needs the extra ``cli``). It is read where it is and never unpacked. The MD5 of the archive and of each
-    file in it is checked every time.
+    The six files ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, or the archive
+    ``cifar-10-binary.tar.gz`` that holds them, are looked up in ``$TINYGRAD_ADAM_DATA/cifar10`` and in the
+    user's cache; otherwise the archive is downloaded to the cache (170.1 MB; needs the extra ``cli``). It is
+    read in place and never unpacked. The MD5 of the archive and of each file in it is checked every time.
 
     Returns
     -------

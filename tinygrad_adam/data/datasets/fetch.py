@@ -1,7 +1,7 @@
-"""Files that are found on this machine or downloaded, and are never used unverified.
+"""Files that are found on this machine or downloaded, and never used unverified.
 
-A file is looked for in three places: the folder that the environment variable ``TINYGRAD_ADAM_DATA`` names,
-the user's cache, and the mirrors. Wherever it comes from, its checksum must be right.
+A file is looked up in three places: the folder in the environment variable ``TINYGRAD_ADAM_DATA``, the
+user's cache, and the mirrors. From any of them, its checksum must be right.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _resume(part: Path, url: str, output: str, _: object) -> None:
     """Download `url` to `output` for pooch, going on with `part` where there is one.
 
     Several processes may write one part at once: they put the same bytes in the same places, none truncates
-    before its end, and each copies from the file that it opened, whoever unlinks the name.
+    before its end, and each copies from the file that it opened, even after another unlinks the name.
     """
     import requests
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""What every image loader returns."""
+"""The images that every loader of a data set returns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ImageData:
     scale : float
         The largest value that a pixel can have.
     credit : str
-        Who made the data, to be cited.
+        The makers of the data, for citations.
     license : str
 
     Raises
@@ -53,7 +53,7 @@ class ImageData:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels, height and width of an image: what a network sees of it."""
+        """Channels, height and width of an image, as a network takes it."""
         return (1, *self.train_images.shape[1:])[-3:]
 
     def dataset(self, split: Literal["train", "test"], augment: Sequence[Augmentation] = ()) -> ImageDataset:
@@ -68,7 +68,7 @@ class ImageData:
         Returns
         -------
         ImageDataset
-            It gives what `arrays` gives, images not flattened.
+            The same values as `arrays` returns, images not flattened.
 
         Raises
         ------

@@ -55,14 +55,11 @@ def load_mnist() -> ImageData:
     Y. LeCun, L. Bottou, Y. Bengio & P. Haffner (1998), Gradient-based learning applied to document
     recognition, Proceedings of the IEEE 86(11). Licensed under CC BY-SA 3.0.
     """
-    return ImageData(
-        name="mnist",
-        **{
-            part: read_idx(fetch(RemoteFile("mnist", file, MNIST_SHA256[part], MNIST_MIRRORS)))
-            for part, file in FILES.items()
-        },
+    return _load(
+        "mnist",
+        MNIST_SHA256,
+        MNIST_MIRRORS,
         classes=tuple("0123456789"),
-        scale=255.0,
         credit="Y. LeCun, C. Cortes & C. J. C. Burges, The MNIST database of handwritten digits",
         license="CC BY-SA 3.0",
     )
@@ -89,28 +86,32 @@ def load_fashion_mnist() -> ImageData:
     H. Xiao, K. Rasul & R. Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking machine
     learning algorithms, arXiv:1708.07747. Licensed under MIT.
     """
-    return ImageData(
-        name="fashion-mnist",
-        **{
-            part: read_idx(fetch(RemoteFile("fashion-mnist", file, FASHION_SHA256[part], FASHION_MIRRORS)))
-            for part, file in FILES.items()
-        },
+    return _load(
+        "fashion-mnist",
+        FASHION_SHA256,
+        FASHION_MIRRORS,
         classes=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
+            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
             "Ankle boot",
         ),
-        scale=255.0,
         credit=(
             "H. Xiao, K. Rasul & R. Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking "
             "machine learning algorithms, arXiv:1708.07747"
         ),
         license="MIT",
-    )
+    )  # fmt: skip
+
+
+def _load(
+    name: str,
+    checksums: dict[str, str],
+    mirrors: tuple[str, ...],
+    classes: tuple[str, ...],
+    credit: str,
+    license: str,
+) -> ImageData:
+    arrays = {
+        part: read_idx(fetch(RemoteFile(name, file, checksums[part], mirrors)))
+        for part, file in FILES.items()
+    }
+    return ImageData(name, **arrays, classes=classes, scale=255.0, credit=credit, license=license)

@@ -14,7 +14,7 @@ from .mnist import load_fashion_mnist, load_mnist
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What there is to know about a data set before it is loaded.
+    """Facts about a data set before it is loaded.
 
     Attributes
     ----------
@@ -25,12 +25,12 @@ class DatasetInfo:
     shape : tuple of int
         Of an image: height and width, or channels, height and width.
     classes : int
-        How many there are.
+        Their number.
     source : str
-        Where the data comes from.
+        The address of the data.
     license : str
     size : str
-        How much there is to fetch.
+        The size of its files.
     """
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -16,11 +15,11 @@ from typing import Any
 import numpy
 
 from ..._version import __version__
-from ...errors import OptionError, StateError, unknown_name
+from ...errors import OptionError, unknown_name
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value
-from ..config import RunConfig
-from .results import append_result, begin_results, differences, read_results, readable
+from ..run import RunConfig
+from .results import append_result, begin_results, check_same, read_results, readable
 from .space import optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
 
@@ -41,9 +40,9 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "adabound": ("adabound", {"lr": 0.01}),
     "lion": ("lion", {"lr": 5e-4}),
 }
-"""What each label stands for. The learning rates are those of 1, 2 and 5 times powers of ten that left the
-lowest validation loss after 12 epochs of the digits with mlp:256,256, a constant rate and two seeds: a fair
-start for small networks. Others may need another for each optimizer."""
+"""The optimizer and settings of each label. The learning rates are 1, 2 or 5 times a power of ten, whichever
+left the lowest validation loss after 12 epochs of the digits with mlp:256,256, a constant rate and two seeds:
+a fair start for small networks. Other networks may need another rate for each optimizer."""
 
 STANDARD = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "nadam")
 
@@ -55,7 +54,7 @@ class Entry:
     Attributes
     ----------
     label : str
-        What it is called in the table and the picture.
+        Its name in the table and the picture.
     optimizer : str
         A name in `tinygrad_adam.optim.OPTIMIZERS`.
     settings : dict
@@ -79,12 +78,12 @@ class Entry:
             The name is a key of `RECIPES` or of `OPTIMIZERS`; the settings replace those of the recipe, and
             "beta1" and "beta2" stand for the parts of "betas". The text is the label.
         where : str
-            Who asks, for messages.
+            The function that asks; its errors begin with it.
 
         Raises
         ------
         OptionError
-            If the name or a setting is not known, with the nearest that is, or a value is out of its domain.
+            If the name or a setting is not known, with the nearest known one, or a value is out of domain.
 
         Examples
         --------
@@ -117,7 +116,7 @@ class Entry:
 
 @dataclass
 class Result:
-    """What one optimizer came to, over the seeds.
+    """The outcomes of one optimizer, over the seeds.
 
     Attributes
     ----------
@@ -152,8 +151,8 @@ class Result:
     def seconds(self) -> numpy.ndarray[Any, Any]:
         """Return the seconds from the start to the end of each epoch, shape (epochs,).
 
-        They are the medians over the seeds, epoch by epoch, added up: what else the machine did during one
-        training does not count. An epoch includes its validation.
+        They are the medians over the seeds, epoch by epoch, added up, so that other work of the machine
+        during one training does not count. An epoch includes its validation.
         """
         return numpy.cumsum(numpy.median(self.curve("seconds"), axis=0)) if self.ended else numpy.zeros(0)
 
@@ -168,8 +167,8 @@ class Result:
         Returns
         -------
         mean, deviation : float
-            Of the trainings that ended well; NaN if none did. The deviation is that of a sample (divided by
-            one less than their number), NaN for one.
+            Of the trainings that ended well; NaN if none did. The deviation is the one of a sample (divided
+            by one less than their number), NaN for one training.
         """
         if name.startswith("test_"):
             values = [outcome.test[name.removeprefix("test_")] for outcome in self.ended]
@@ -181,7 +180,7 @@ class Result:
         )
 
     def note(self) -> str:
-        """Tell what did not end well, in a few words."""
+        """Return how many trainings did not end well, and how they ended; nothing if all ended well."""
         count = len(self.outcomes)
         bad = [outcome for outcome in self.outcomes.values() if outcome.status != "ok"]
         kinds = sorted({outcome.status for outcome in bad})
@@ -215,31 +214,31 @@ def compare(
     Parameters
     ----------
     config : RunConfig
-        What every training does; its optimizer, settings and seed are replaced.
+        The configuration of every training; its optimizer, settings and seed are replaced.
     entries : sequence of Entry
         The optimizers.
     seeds : sequence of int
         Each optimizer is trained once with each.
     executor : concurrent.futures.Executor, optional
-        Where; by default one process a core, with one thread each. Seconds can be compared if each training
-        has a core of its own.
+        Where to train; by default one process a core, with one thread each. Seconds can be compared if each
+        training has a core of its own.
     report : callable, optional
         Called with entry, seed and outcome of each training as it ends.
     path : path, optional
-        A file that keeps each training as soon as it ends; made if it does not exist. Those that it holds are
-        not done again, unless they failed; `read_comparison` tells what it is of.
+        A file that keeps each training as soon as it ends; made if it does not exist. Trainings in it are not
+        repeated, unless they failed; `read_comparison` returns their configuration.
 
     Returns
     -------
     list of Result
-        The highest mean validation accuracy first; those that never ended well are last.
+        The highest mean validation accuracy first; optimizers that never ended well are last.
 
     Raises
     ------
     OptionError
         If there is no optimizer or seed, or two labels are the same.
     StateError
-        If the file is of another comparison.
+        If the file belongs to another comparison.
     CheckpointError
         If it is not a results file, or damaged.
     TinygradAdamError
@@ -251,7 +250,7 @@ def compare(
     if path is not None:
         for label, seed, outcome in _finished(Path(path), config, entries, seeds):
             results[label].outcomes[seed] = outcome
-    # Seed by seed: what a machine does meanwhile falls on all optimizers alike.
+    # Seed by seed: other work of the machine meanwhile slows all optimizers alike.
     jobs = {
         (entry.label, seed): dataclasses.replace(
             config, optimizer=entry.optimizer, settings=entry.settings, seed=seed
@@ -271,20 +270,19 @@ def compare(
                 if report is not None:
                     report(results[label].entry, seed, outcome)
     return sorted(
-        results.values(),
-        key=lambda result: -result.last("val_accuracy")[0] if result.ended else math.inf,
+        results.values(), key=lambda result: -result.last("val_accuracy")[0] if result.ended else math.inf
     )
 
 
 def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry], list[int], int]:
-    """Return configuration, optimizers and seeds of the comparison that a file is of, and how much is done.
+    """Return configuration, optimizers and seeds of the comparison in a file, and how many are done.
 
     Returns
     -------
     config, entries, seeds
-        What `compare` was given.
+        The arguments of `compare`.
     done : int
-        How many trainings need not be done again.
+        The number of trainings that need not be done again.
 
     Raises
     ------
@@ -300,7 +298,7 @@ def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry
 
 
 def _entry(label: str, optimizer: str, settings: dict[str, Any]) -> Entry:
-    """Return what was saved; JSON makes lists of tuples."""
+    """Return a saved entry; JSON makes lists of tuples."""
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     return Entry(label, optimizer, frozen)
 
@@ -318,14 +316,7 @@ def _finished(
     if begin_results(path, {"comparison": here}):
         return []
     there, lines = _read(path)
-    differing = differences(*({**json.loads(json.dumps(one)), "version": ""} for one in (there, here)))
-    if differing:
-        raise StateError(
-            "compare",
-            "the results file is of another comparison; name a new one",
-            file=path,
-            differing=differing,
-        )
+    check_same("compare", "comparison", path, there, here)
     return lines
 
 
@@ -346,12 +337,12 @@ def _training(header: dict[str, Any], line: dict[str, Any]) -> tuple[str, int, O
 def table(results: Sequence[Result]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return columns and rows of a table: mean and standard deviation over the seeds at the end.
 
-    The last column, if any, tells which trainings did not end well.
+    The last column, if any, counts the trainings that did not end well.
 
     Parameters
     ----------
     results : sequence of Result
-        What `compare` returned.
+        The results of `compare`.
     """
     columns = (
         "optimizer",
@@ -383,12 +374,12 @@ def _mean_and_deviation(values: tuple[float, float], form: str) -> str:
 
 
 def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return everything that was measured, as JSON can hold it: None for numbers that are not finite.
+    """Return all measurements as JSON can hold them: None for numbers that are not finite.
 
     Parameters
     ----------
     results : sequence of Result
-        What `compare` returned.
+        The results of `compare`.
     """
     return [
         {

@@ -10,7 +10,7 @@ import numpy
 
 from ...errors import OptionError
 from ...files.figures import new_figure, save_figure, tidy
-from ..run import RunConfig
+from ..config import RunConfig
 from .comparison import Result
 
 # The colors of Okabe and Ito, which readers with color blindness can tell apart; without yellow, which is too

@@ -1,8 +1,8 @@
 """Files of results that a killed process goes on from, in JSON Lines.
 
-The first line says what the results are of, each line below it is a result. A result is one write of a whole
-line, and on the disk before the next. Whatever ends the process, all lines but perhaps a last one without its
-end are whole; that one is cut off, and its training repeated.
+The first line describes the trainings, each line below it is the result of one. A result is one write of a
+whole line, and on the disk before the next. However the process ends, all lines are whole, except perhaps a
+last one without its end; that one is cut off, and its training repeated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...errors import CheckpointError, DeviceError
+from ...errors import CheckpointError, DeviceError, StateError
 
 Row = TypeVar("Row")
 
@@ -52,7 +52,7 @@ def _write(file: FileIO, record: dict[str, Any]) -> None:
 
 @contextmanager
 def readable(path: Path, kind: str, line: Callable[[], int] = lambda: 1) -> Iterator[None]:
-    """Turn what a damaged file raises inside a ``with`` block into a `CheckpointError` with its line."""
+    """Turn the errors of a damaged file inside a ``with`` block into a `CheckpointError` with its line."""
     try:
         yield
     except DeviceError:
@@ -75,11 +75,11 @@ def read_results(
     path : Path
         The file.
     kind : str
-        What the results are of: the one key of the first line.
+        The kind of the results, "search" or "comparison": the one key of the first line.
     names : set of str
-        What the header says at least.
+        The entries that the header must have.
     row : callable
-        Makes a result of the header and a line.
+        Makes a result from the header and a line.
 
     Raises
     ------
@@ -110,7 +110,41 @@ def read_results(
     return header, rows
 
 
-def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Say in which entries two dictionaries differ."""
-    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    return "; ".join(f"{name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
+def check_same(where: str, kind: str, path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse a file whose header differs, in other entries than the version.
+
+    Parameters
+    ----------
+    where : str
+        The function that goes on with the file.
+    kind : str
+        The kind of the results.
+    path : Path
+        The file.
+    there, here : dict
+        The header of the file, and the one that would be written now.
+
+    Raises
+    ------
+    StateError
+        With the entries that differ.
+    """
+    here = json.loads(json.dumps(here))
+    differing = _differences(*({**header, "version": None} for header in (there, here)))
+    if differing:
+        raise StateError(
+            where,
+            f"the results file is of another {kind}; go on with that one as it was, or name a new file",
+            file=path,
+            differing=differing,
+        )
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    names = [name for name in here if there.get(name) != here[name]]
+    return "; ".join(
+        f"{name}: {_differences(there[name], here[name])}"
+        if name == "config"
+        else f"{name}: {there.get(name)!r} there, {here[name]!r} here"
+        for name in names
+    )

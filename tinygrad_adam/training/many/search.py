@@ -1,4 +1,4 @@
-"""Tuning: many trainings with different hyper-parameters, kept in a file that a killed search goes on from.
+"""Tuning: many trainings with different hyper-parameters, in a file that a killed search goes on from.
 
 The file is JSON Lines. Its first line names the search, each line below it is a trial::
 
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ..._version import __version__
-from ...errors import OptionError, StateError
+from ...errors import OptionError
 from ...values import integer, plain
-from ..config import RunConfig
-from .results import append_result, begin_results, differences, read_results, readable
+from ..run import RunConfig
+from .results import append_result, begin_results, check_same, read_results, readable
 from .space import Range, Space, draw, grid, optimizer_settings
 from .trial import Outcome, as_they_finish, process_pool, run_trial
 
@@ -38,7 +38,7 @@ class Trial:
     trial : int
         Its number, from 0.
     settings : dict
-        The hyper-parameters that were tried.
+        The hyper-parameters of this training.
     status : {"ok", "diverged", "failed"}
         "diverged" if the loss became NaN or infinite, "failed" if it ended with another error.
     epoch : int or None
@@ -46,9 +46,9 @@ class Trial:
     val_accuracy, val_loss, loss : float or None
         Of that epoch.
     seconds : float
-        Of the epochs that were complete.
+        The time of the epochs that were complete.
     error : str
-        What went wrong.
+        The message, if the trial did not end well.
     """
 
     trial: int
@@ -63,7 +63,7 @@ class Trial:
 
     @classmethod
     def of(cls, number: int, settings: dict[str, Any], outcome: Outcome) -> Trial:
-        """Sum up what a training came to."""
+        """Sum up the outcome of a training."""
         seconds = round(sum(row["seconds"] for row in outcome.rows), 3)
         if outcome.status != "ok":
             return cls(number, settings, outcome.status, seconds=seconds, error=outcome.error)
@@ -77,18 +77,18 @@ class Search:
     Parameters
     ----------
     config : RunConfig
-        What every trial does; its optimizer's settings hold where they are not searched.
+        The configuration of every trial; its optimizer's settings hold where they are not searched.
     space : mapping of str to Range or sequence
-        What is searched: hyper-parameters of the optimizer, and "beta1" and "beta2" for those with betas.
+        The hyper-parameters to search, with "beta1" and "beta2" for the parts of betas.
     trials : int, optional
-        How many are drawn at random; None for a grid.
+        The number of trials drawn at random; None for a grid.
     points : int
-        How many values of each range a grid has.
+        The number of values that a grid takes from each range.
 
     Attributes
     ----------
     configs : list of RunConfig
-        What each trial does.
+        The configuration of each trial.
     settings : list of dict
         The hyper-parameters of each trial.
 
@@ -131,12 +131,12 @@ class Search:
         self.configs = [self.config_of(settings) for settings in self.settings]
 
     def config_of(self, settings: Mapping[str, Any]) -> RunConfig:
-        """Return what a run with these hyper-parameters does."""
+        """Return the configuration of a run with these hyper-parameters."""
         together = optimizer_settings(self.config.optimizer, self.config.settings, settings)
         return dataclasses.replace(self.config, settings=together)
 
     def header(self) -> dict[str, Any]:
-        """Return what the first line of a results file says."""
+        """Return the first line of a results file."""
         space = {
             name: {"low": values.low, "high": values.high} if isinstance(values, Range) else list(values)
             for name, values in self.space.items()
@@ -151,7 +151,7 @@ class Search:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], trials: int | None = None) -> Search:
-        """Make the search that a results file was made by.
+        """Make the search again that wrote a results file.
 
         Parameters
         ----------
@@ -191,19 +191,19 @@ class Search:
         path : path
             The results file; made if it does not exist.
         executor : concurrent.futures.Executor, optional
-            Where trials are run; by default one process a core, with one thread each.
+            Where to run the trials; by default one process a core, with one thread each.
         report : callable, optional
             Called with each new trial.
 
         Returns
         -------
         list of Trial
-            All that the file holds, in the order of their numbers.
+            All trials of the file, in the order of their numbers.
 
         Raises
         ------
         StateError
-            If the file is of another search.
+            If the file belongs to another search.
         CheckpointError
             If it is not a results file, or damaged.
         """
@@ -229,27 +229,15 @@ class Search:
         """Return the trials in the file, and make it ready for more."""
         if begin_results(path, {"search": self.header()}):
             return []
-        header, trials = _read(path)
-        mine = json.loads(json.dumps(self.header()))
-        differing = [name for name in ("config", "space", "points") if header[name] != mine[name]]
-        if (header["trials"] is None) != (self.trials is None):
-            differing.append("trials")
-        if differing:
-            raise StateError(
-                "search",
-                "the results file is of another search; go on with that one as it was, or name a new file",
-                file=path,
-                **{
-                    name: f"{header[name]} there, {mine[name]} here" if name != "config" else
-                    differences(header[name], mine[name])
-                    for name in differing
-                },
-            )  # fmt: skip
+        there, trials = _read(path)
+        if there["trials"] is not None and self.trials is not None:
+            there["trials"] = self.trials  # a random search may draw more than before
+        check_same("search", "search", path, there, self.header())
         return trials
 
 
 def rank_trials(trials: list[Trial]) -> list[Trial]:
-    """Return the trials that ended well: the highest validation accuracy first, of equals the lowest loss.
+    """Return the trials that ended well: the highest validation accuracy first, then the lowest loss.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a search tries: hyper-parameters with their values or ranges, as a grid or at random."""
+"""The space of a search: hyper-parameters with their values or ranges, as a grid or at random."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SCALES = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "final_lr"), "log"),
     **dict.fromkeys(("beta1", "beta2", "momentum", "rho", "alpha"), "one minus log"),
 }
-"""How ranges are divided: "log" makes equal ratios, "one minus log" equal ratios of 1 - value, as what counts
-in an average is how long it remembers, 1 / (1 - beta). All others are divided evenly."""
+"""The scales of ranges: "log" makes equal ratios, "one minus log" equal ratios of 1 - value, since an average
+with `beta` remembers for about 1 / (1 - beta) steps. All others are divided evenly."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,21 @@ class Range:
     def __post_init__(self) -> None:
         for end in ("low", "high"):
             object.__setattr__(self, end, plain(getattr(self, end)))  # JSON holds no numbers of NumPy
+        problem = ""
         if not -math.inf < self.low < self.high < math.inf:
-            raise OptionError(
-                "search space", "a range goes from a lower number to a higher one, as in lr=1e-4..1e-1",
-                **{self.name: f"{self.low}..{self.high}"},
-            )  # fmt: skip
-        if self.scale == "log" and self.low <= 0:
-            raise OptionError(
-                "search space",
+            problem = "a range goes from a lower number to a higher one, as in lr=1e-4..1e-1"
+        elif self.scale == "log" and self.low <= 0:
+            problem = (
                 f"a range of {self.name} is divided on a logarithmic scale, so both ends must be positive; "
-                f"to try 0 as well, list the values: {self.name}=0,1e-3,1e-2",
-                **{self.name: f"{self.low}..{self.high}"},
+                f"to try 0 as well, list the values: {self.name}=0,1e-3,1e-2"
             )
-        if self.scale == "one minus log" and self.high >= 1:
-            raise OptionError(
-                "search space",
+        elif self.scale == "one minus log" and self.high >= 1:
+            problem = (
                 f"a range of {self.name} is divided on a logarithmic scale of 1 - {self.name}, so both ends "
-                f"must be below 1, as in {self.name}=0.9..0.999",
-                **{self.name: f"{self.low}..{self.high}"},
+                f"must be below 1, as in {self.name}=0.9..0.999"
             )
+        if problem:
+            raise OptionError("search space", problem, **{self.name: f"{self.low}..{self.high}"})
 
     @property
     def scale(self) -> str:
@@ -74,7 +70,7 @@ class Range:
         return SCALES.get(self.name, "linear")
 
     def at(self, share: float) -> float:
-        """Return the number at a share of the way, from 0 to 1 on the scale, to four significant digits."""
+        """Return the number at a share, from 0 to 1, of the way on the scale, to four significant digits."""
         if self.scale == "log":
             value = math.exp((1 - share) * math.log(self.low) + share * math.log(self.high))
         elif self.scale == "one minus log":
@@ -128,9 +124,9 @@ def grid(space: Space, points: int = 5) -> list[dict[str, Any]]:
     Parameters
     ----------
     space : mapping of str to Range or sequence
-        What to try of each hyper-parameter.
+        The values to try of each hyper-parameter.
     points : int
-        How many values of each range.
+        The number of values from each range.
 
     Examples
     --------
@@ -154,9 +150,9 @@ def draw(space: Space, trials: int, seed: int = 0) -> list[dict[str, Any]]:
     Parameters
     ----------
     space : mapping of str to Range or sequence
-        What to draw from; numbers of a range evenly on its scale.
+        The values to draw from; numbers of a range are drawn evenly on its scale.
     trials : int
-        How many.
+        The number of draws.
     seed : int
         Fixes the draws.
 
@@ -182,14 +178,14 @@ def draw(space: Space, trials: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def optimizer_settings(optimizer: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Put hyper-parameters together as the optimizer takes them, and let it check them.
+    """Put hyper-parameters together in the form that the optimizer takes, and let it check them.
 
     Parameters
     ----------
     optimizer : str
         A name in `OPTIMIZERS`.
     *changes : mapping of str to value
-        Hyper-parameters, the later ones replacing those before; "beta1" and "beta2" replace one of "betas".
+        Hyper-parameters, later ones replacing earlier ones; "beta1" and "beta2" replace one of "betas".
 
     Raises
     ------

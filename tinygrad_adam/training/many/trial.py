@@ -1,4 +1,4 @@
-"""One training of many: what it came to, without a folder, and many of them side by side."""
+"""One training of many: its outcome, without a folder, and many of them side by side."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 _threads = 1
-"""How many threads compute a trial here: one, so that its numbers are the same in any process and thread; in
-the workers of `process_pool` as many as it was asked for."""
+"""The number of threads that compute a trial here: one, so that its numbers are the same in any process and
+thread; in the workers of `process_pool` the number that was asked for."""
 
 DEATHS = 3
-"""So many processes may die before the first job is done; then all will."""
+"""The number of processes that may die before the first job is done; after more, all would die."""
 DIED = "a worker process died; it may have run out of memory: try fewer --workers"
 
 
 @dataclass
 class Outcome:
-    """What a training came to.
+    """The outcome of a training.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class Outcome:
     rows : list of dict
         The epochs that are complete, as in `History`.
     test : dict of str to float
-        Loss and accuracy on the test images with the last weights, where they were asked for.
+        Loss and accuracy on the test images with the last weights, if asked for.
     error : str
-        What went wrong.
+        The message, if it did not end well.
     """
 
     status: str
@@ -60,7 +60,7 @@ class Outcome:
 
     @classmethod
     def of_a_death(cls, problem: str) -> Outcome:
-        """Return that of a training whose process died."""
+        """Return the outcome of a training whose process died."""
         return cls("failed", error=problem)
 
     @property
@@ -70,17 +70,17 @@ class Outcome:
 
 
 def run_trial(config: RunConfig, warm: bool = False, test: bool = False) -> Outcome:
-    """Train as `config` says and as a `Run` would, step by step the same, but leave no file.
+    """Train as a `Run` with this configuration would, step by step the same, but leave no file.
 
     It can be called in any process or thread, and gives the same numbers in each: it computes with one thread
-    wherever it runs, but in the workers of a `process_pool` that was asked for more.
+    wherever it runs, except in the workers of a `process_pool` with more.
 
     Parameters
     ----------
     config : RunConfig
-        What to do.
+        The configuration.
     warm : bool
-        Whether to take a step with a model of the same kind first, so that what is done once in a process
+        Whether to take a step with a model of the same kind first, so that work done once in a process
         (compiling, reserving memory) does not count in the seconds.
     test : bool
         Whether to measure on the test images at the end.
@@ -88,7 +88,7 @@ def run_trial(config: RunConfig, warm: bool = False, test: bool = False) -> Outc
     Returns
     -------
     Outcome
-        Errors included, but for Ctrl-C: what goes wrong in one training must not end the others.
+        Errors included, except Ctrl-C: an error of one training must not end the others.
     """
     rows: list[dict[str, float]] = []
     try:
@@ -124,14 +124,14 @@ def _fit(experiment: Experiment) -> None:
 
 
 class Workers(ProcessPoolExecutor):
-    """The processes of `process_pool`: when one of them dies, there can be new ones.
+    """The processes of `process_pool`, which can be replaced when one of them dies.
 
     Parameters
     ----------
     count : int
-        How many.
+        The number of processes.
     threads : int
-        How many threads each of them computes with.
+        The number of threads that each computes with.
     lifeline : Connection
         They end when its other end is closed.
     """
@@ -160,19 +160,19 @@ def as_they_finish(
 ) -> Iterator[tuple[Key, Result]]:
     """Call a function with each job, in parallel, and yield the results as they come.
 
-    When a process of a `process_pool` dies, others take its place. The jobs that were under way are done
-    again, one at a time, which shows of which one it died.
+    When a process of a `process_pool` dies, new ones take their place. The jobs that were under way are
+    repeated, one at a time, which shows the job that killed it.
 
     Parameters
     ----------
     executor : concurrent.futures.Executor
-        Any: processes, threads, a cluster's, or one that works at once.
+        Any one: of processes, of threads, of a cluster, or one that works at once.
     function : callable
         Called with a job and the settings.
     jobs : mapping
-        What to work on, by name or number.
+        The jobs, by name or number.
     died : callable, optional
-        Makes the result of a job that a process died of twice, from a text. Without it, that is an error.
+        Makes the result of a job that killed a process twice, from a text. Without it, this is an error.
     **settings
         More arguments of `function`.
 
@@ -232,7 +232,7 @@ def as_they_finish(
 
 
 def _room(pool: Executor, suspects: Collection[Any]) -> float:
-    """Return how many jobs may be under way: one if it is a suspect, of processes of ours one each."""
+    """Return how many jobs may be under way: one if it is a suspect, else one for each of our processes."""
     if suspects:
         return 1
     return pool.count if isinstance(pool, Workers) else math.inf
@@ -256,9 +256,9 @@ def process_pool(workers: int | None = None, threads: int = 1) -> Iterator[Worke
     Parameters
     ----------
     workers : int, optional
-        How many; by default as many as keep the threads of this process busy.
+        The number of processes; by default as many as keep the threads of this process busy.
     threads : int
-        How many threads each of them computes with. One is best for small models: as many trainings side by
+        The number of threads that each computes with. One is best for small models: as many trainings side by
         side as there are cores.
 
     Raises
