@@ -1,6 +1,6 @@
 """The one exception tree, and the shape that every message has.
 
-A message names the operation, says what must hold, and shows the caller's values::
+A message names the operation, states the rule, and shows the caller's values::
 
     ShapeError: linear: x.shape[-1] must equal weight.shape[1]
       x       (32, 64)
@@ -24,7 +24,7 @@ class TinygradAdamError(Exception):
     where : str
         The operation, class or file that refuses.
     problem : str
-        What must hold, and what to do about it.
+        The rule, and the remedy.
     **values
         The caller's values, shown one a line below the message.
     """
@@ -41,11 +41,11 @@ class ShapeError(TinygradAdamError, ValueError):
 
 
 class DTypeError(TinygradAdamError, TypeError):
-    """A data type or kind of object that the operation does not take."""
+    """A data type or kind of object that the operation does not accept."""
 
 
 class DeviceError(TinygradAdamError, ValueError):
-    """A device that is unknown, absent, or not the one the other arrays live on."""
+    """A device that is unknown, absent, or not the device of the other arrays."""
 
 
 class IndexingError(TinygradAdamError, IndexError):
@@ -57,19 +57,19 @@ class GraphError(TinygradAdamError, RuntimeError):
 
 
 class UnknownNameError(TinygradAdamError, AttributeError):
-    """An attribute that another package has under this name."""
+    """An attribute of another package, which has another name here."""
 
 
 class OptionError(TinygradAdamError, ValueError):
-    """A hyper-parameter or option outside its domain, or a name that is not known."""
+    """A hyper-parameter or option outside its domain, or an unknown name."""
 
 
 class StateError(TinygradAdamError, ValueError):
-    """A state that does not fit the module or the optimizer it is loaded into."""
+    """A state that does not fit the module or the optimizer that loads it."""
 
 
 class CheckpointError(TinygradAdamError, ValueError):
-    """A file that is damaged, truncated, or not one of ours."""
+    """A file that is damaged, truncated, or of another format."""
 
 
 class DataError(TinygradAdamError, ValueError):
@@ -86,12 +86,12 @@ class GradcheckError(TinygradAdamError, AssertionError):
 
 @contextmanager
 def optional(where: str, extra: str) -> Iterator[None]:
-    """Say how to install the package that is imported inside the ``with`` block, if it is missing.
+    """Refuse a missing package that is imported inside the ``with`` block, and say how to install it.
 
     Parameters
     ----------
     where : str
-        What needs it.
+        The function that needs it.
     extra : str
         The extra of this package that brings it.
     """
@@ -118,7 +118,7 @@ def unknown_name(where: str, kind: str, name: object, known: Iterable[str]) -> O
 
 
 def near_names(name: object, known: Iterable[str]) -> list[str]:
-    """Return the known names that are like `name`: those of the same letters first, then the most alike.
+    """Return the known names that resemble `name`: first those of the same letters, then by likeness.
 
     Examples
     --------

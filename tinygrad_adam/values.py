@@ -1,4 +1,4 @@
-"""Values of hyper-parameters: numbers of Python's and NumPy's kinds, and text from a command line."""
+"""Values of hyper-parameters: numbers of Python and NumPy, and text from a command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import OptionError
 
 
 def is_integer(value: object, least: float = -math.inf) -> TypeGuard[int]:
-    """Tell whether `value` is an integer of Python or NumPy, no truth value, and at least `least`.
+    """Return whether `value` is an integer of Python or NumPy, not a bool, and at least `least`.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def is_integer(value: object, least: float = -math.inf) -> TypeGuard[int]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether `value` is a finite real number of Python or NumPy, and no truth value.
+    """Return whether `value` is a finite real number of Python or NumPy, and not a bool.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def integer(where: str, name: str, value: object, least: float = -math.inf) -> i
     Parameters
     ----------
     where : str
-        The operation, class or function that takes it; the error begins with it.
+        The operation, class or function that takes it; an error begins with it.
     name : str
         The parameter.
     value : object
@@ -54,7 +54,7 @@ def integer(where: str, name: str, value: object, least: float = -math.inf) -> i
     Raises
     ------
     OptionError
-        If it is no such integer.
+        If it is not such an integer.
     """
     if is_integer(value, least):
         return int(value)
@@ -68,7 +68,7 @@ def number_in(where: str, name: str, value: object, low: float, high: float = ma
     Raises
     ------
     OptionError
-        If it is no such number.
+        If it is not such a number.
     """
     if is_number(value) and low <= value < high:
         return float(value)
@@ -77,11 +77,10 @@ def number_in(where: str, name: str, value: object, low: float, high: float = ma
 
 
 def plain(value: Any) -> Any:
-    """Return numbers and truth values of NumPy as Python's, also in a list, tuple or dict; all else as it is.
+    """Return numbers and bools of NumPy as Python's, also in a list, tuple or dict; other values unchanged.
 
-    A list or dict without numbers of NumPy is returned itself.
-
-    Python's are what a checkpoint can hold, and they never change the dtype of an array.
+    A list or dict without numbers of NumPy is returned itself. Python's numbers fit in a checkpoint, and they
+    never change the dtype of an array.
 
     Examples
     --------
@@ -105,7 +104,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_number(value: object) -> Any:
-    """Return `plain` of a number of NumPy; `json.dumps` calls this for everything that it does not know."""
+    """Return `plain` of a number of NumPy; `json.dumps` calls this for values of unknown types."""
     number = plain(value)
     if number is value:
         raise TypeError(f"{type(value).__name__} is no number")
@@ -113,7 +112,7 @@ def plain_number(value: object) -> Any:
 
 
 def read_value(where: str, text: str, pair: str, example: str) -> Any:
-    """Read a number, a truth value, None, a word, or several of them with commas.
+    """Read a number, a bool, None, a word, or several of them with commas.
 
     Parameters
     ----------
@@ -122,9 +121,9 @@ def read_value(where: str, text: str, pair: str, example: str) -> Any:
     text : str
         The value.
     pair : str
-        All that was written, with the name; for the message.
+        The whole text, with the name, for the message.
     example : str
-        How it is meant.
+        The right form, for the message.
 
     Raises
     ------

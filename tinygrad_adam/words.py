@@ -1,4 +1,4 @@
-"""Words of other packages, and the words here that mean the same.
+"""Words of other packages, and the words here with the same meaning.
 
 One table answers a word wherever it is used: as an attribute of a Tensor, a model or an optimizer, as a
 keyword argument, or as a name in one of the package's namespaces. The cheat sheet shows the same table.
@@ -21,11 +21,12 @@ class Word(NamedTuple):
     Attributes
     ----------
     owner : str
-        Where it is used: "Tensor", "Module", "Optimizer", "Trainer", a namespace such as "nn", or "keyword".
+        The place of its use: "Tensor", "Module", "Optimizer", "Trainer", a namespace such as "nn", or
+        "keyword".
     word : str
         The word, without its owner.
     here : str
-        What to write here, or why there is nothing to write.
+        The code to write here, or the reason to write nothing.
     """
 
     owner: str
@@ -246,7 +247,7 @@ def missing(owner: str, thing: Any, name: str) -> AttributeError:
 
 
 class _Answer:
-    """A class attribute that is not there: reading it raises the answer, and instances may have their own.
+    """A class attribute that raises the answer when it is read; an instance may have its own attribute.
 
     A ``__getattr__`` would do the same, and make each reading of every other attribute slower.
     """
@@ -259,7 +260,7 @@ class _Answer:
 
 
 def answer_attributes(owner: str, kind: Any) -> None:
-    """Let the instances of a class answer other packages' attributes, and not list them in `dir`."""
+    """Make the instances of a class answer attributes of other packages, and leave these out of `dir`."""
     for word in TABLE:
         if word.owner == owner:
             setattr(kind, word.word, _Answer(owner, word.word))
@@ -299,7 +300,7 @@ def refuse_words(function: Callable[..., object], words: Iterable[str]) -> None:
 
 
 def without_types(signature: inspect.Signature) -> str:
-    """Write a signature as a caller thinks of it: names and defaults."""
+    """Return a signature with names and defaults only."""
     parameters = [
         p.replace(annotation=inspect.Parameter.empty)
         for p in signature.parameters.values()
@@ -309,7 +310,7 @@ def without_types(signature: inspect.Signature) -> str:
 
 
 def answer_calls(*things: ModuleType | type) -> None:
-    """Let namespaces and classes of this package answer calls with other packages' keywords.
+    """Make namespaces and classes of this package answer calls with keywords of other packages.
 
     This covers the functions of a namespace, the constructors of its classes, and the public methods of a
     class. A wrapper answers for most of them. A function on the path of every training step declares

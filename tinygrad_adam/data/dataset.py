@@ -31,7 +31,7 @@ class AugmentedDataset(Dataset, Protocol):
     augment: Callable[..., Arrays] | None
 
     def batch(self, rows: NDArray[np.intp], generator: np.random.Generator, /) -> Arrays:
-        """Return the rows of an index array, changed at random by what `generator` draws."""
+        """Return the rows of an index array, changed at random with numbers from `generator`."""
         ...
 
 
@@ -44,8 +44,8 @@ class TensorDataset:
         NumPy arrays, Tensors, or anything else that `tinygrad_adam.tensor` takes. They are brought to the
         host (`to` moves them), and copied once if not C-contiguous, so that every batch is a plain gather.
     transform : callable, optional
-        ``transform(*arrays) -> tuple of arrays``, applied to the rows that are asked for. It always sees
-        a batch: an example that is asked for by its number comes as a batch of one. If its attribute
+        ``transform(*arrays) -> tuple of arrays``, applied to the rows of an index. It always gets a batch: a
+        single example comes as a batch of one. If its attribute
         `on_any_device` is true, a `DataLoader` for a GPU applies it there, to arrays of the GPU.
     augment : callable, optional
         ``augment(generator, *arrays) -> tuple of arrays``, random changes to the rows of a batch that a

@@ -45,8 +45,9 @@ class DataLoader:
     seed : int
         Fixes the orders of all epochs and the random changes of all batches.
     prefetch : int
-        How many batches a background thread gathers ahead, the dataset's augment and transform included; 0
-        for no thread. Leaving the loop ends the thread. A `TensorDataset` on a GPU needs none and gets none.
+        The number of batches that a background thread gathers ahead, the dataset's augment and transform
+        included; 0 for no thread. Leaving the loop ends the thread. A `TensorDataset` on a GPU needs none and
+        gets none.
     device : str
         Where the Tensors live. A GPU is given each batch while it computes with the one before.
 
@@ -165,7 +166,7 @@ class DataLoader:
 
         `batch_size`, `shuffle` and the number of examples come with it: where they differ, the same position
         in the middle of an epoch means other examples. After the last batch the epoch still counts as running
-        until its loop ends, so a run that is restored there still does what it does at the end of an epoch.
+        until its loop ends, so a run that is restored there still finishes the epoch.
 
         Returns
         -------
@@ -179,7 +180,7 @@ class DataLoader:
         return {"batch_size": self.batch_size, "shuffle": int(self.shuffle), "examples": len(self.dataset)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position: the next loop gives what was left of that epoch, the one after it the next epoch.
+        """Go to a position: the next loop gives the rest of that epoch, the one after it the next epoch.
 
         Parameters
         ----------
@@ -247,7 +248,7 @@ class DataLoader:
         return make
 
     def _gather(self, make: Callable[[int], Arrays], numbers: Iterable[int]) -> Generator[Arrays, None, None]:
-        # A thread has the GPU's default stream, so what it gathered there might not be there yet for ours.
+        # A thread uses the GPU's default stream, so its rows might not be ready yet for our stream.
         held = self.dataset.arrays if isinstance(self.dataset, TensorDataset) else ()
         on_gpu = any(device_of(array) != "cpu" for array in held)
         if self.prefetch == 0 or on_gpu:
@@ -273,18 +274,16 @@ def _rows(dataset: Dataset, rows: NDArray[np.intp]) -> Any:
         return dataset[rows]
     except TypeError as error:
         if not isinstance(error, TinygradAdamError):  # NumPy's, of a dataset that gives one row
-            error.add_note(
-                "A DataLoader asks its dataset for a batch at once: dataset[array of row numbers]."
-            )
+            error.add_note("A DataLoader reads a whole batch at once: dataset[array of row numbers].")
         raise
 
 
-def _arrays(asked: str, returned: Any) -> Arrays:
+def _arrays(call: str, returned: Any) -> Arrays:
     """Refuse a bare array, whose examples would pass for the arrays of a batch, and a dictionary."""
     if isinstance(returned, tuple | list):
         return tuple(returned)
     raise DTypeError(
         "DataLoader",
-        f"{asked} must return a tuple of arrays, the rows of each: write return x, y, or return (x,) for one",
+        f"{call} must return a tuple of arrays, the rows of each: write return x, y, or return (x,) for one",
         returned=type(returned).__name__,
     )

@@ -25,9 +25,9 @@ FOREIGN = {
     ".json": "JSON",
     ".zip": "archives",
 }
-"""Endings that promise another format than those written here, and what they are of."""
+"""Endings of formats that are not written here, with their owners."""
 READ = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
-"""The numbers of safetensors that NumPy has as well."""
+"""The number types of safetensors that NumPy has too."""
 
 
 def save_tensors(
@@ -38,17 +38,17 @@ def save_tensors(
     Parameters
     ----------
     path : path
-        Where to write. ``.npz`` makes an archive as `numpy.savez` does, anything else that is not the ending
-        of another format a safetensors file. The folder is made if it does not exist.
+        The file to write. ``.npz`` makes an archive as `numpy.savez` does; another ending, unless it belongs
+        to another format, makes a safetensors file. The folder is made if it does not exist.
     tensors : dict of str to numpy.ndarray
-        What to write.
+        The arrays by name.
     metadata : dict of str to str, optional
-        Text to keep in the header, which ``.npz`` has no place for.
+        Text for the header; ``.npz`` has none.
 
     Raises
     ------
     CheckpointError
-        If the ending is that of another format, or the file cannot be written, say because the disk is full;
+        If the ending belongs to another format, or the file cannot be written, say because the disk is full;
         an old file stays as it was.
     """
     from safetensors import SafetensorError
@@ -82,7 +82,7 @@ def save_tensors(
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Read all arrays and the metadata of a safetensors file, or the arrays of an ``.npz``.
 
-    Which of them it is, its first bytes tell, not its name.
+    The format is recognized by the first bytes, not by the name.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
         raise CheckpointError(where, "there is no such file") from error
     except OSError as error:
         raise CheckpointError(where, f"it cannot be read: {error}") from error
-    except Exception as error:  # what damaged files raise is of many kinds
+    except Exception as error:  # damaged files raise errors of many kinds
         raise CheckpointError(
             where,
             f"not a whole safetensors or .npz file ({error}); it may be truncated, damaged or of another "
@@ -139,7 +139,7 @@ def _load_safetensors(where: str, path: Path) -> tuple[dict[str, Any], dict[str,
 
 
 def _save_npz(path: Path, tensors: dict[str, Any]) -> None:
-    """Write what `numpy.savez` would, which could not take an array named "file"."""
+    """Write an archive as `numpy.savez` does, which cannot take an array named "file"."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in tensors.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:

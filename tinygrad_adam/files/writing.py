@@ -14,16 +14,16 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary file to write to, inside a ``with`` block, which then becomes `path`.
+    """Yield a temporary file that becomes `path` at the end of the ``with`` block.
 
     If anything fails, a file that was there before stays as it was, and nothing half-written is left. A
     symbolic link stays, and the file that it names is written. A file that was there before keeps its
-    permissions, and its owner where the system allows that; a new one gets those that ``open`` would give it.
+    permissions, and its owner where the system allows it; a new one gets the same as from ``open``.
 
     Parameters
     ----------
     path : path
-        Where the file is to be. The folder is made if it does not exist.
+        The file to write. Its folder is made if it does not exist.
 
     Yields
     ------
@@ -40,7 +40,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, so that the last step is a rename within one file system. The kernel takes the umask
-    # off the mode; nobody who could not read the old file can read the new one while it grows.
+    # off the mode; a user without access to the old file has none to the new one while it grows.
     partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) & 0o666 | 0o600
     handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
@@ -50,7 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
-        _make_like(partial, before or usual)  # those who write by a rename of their own have changed it
+        _make_like(partial, before or usual)  # a writer that renames a file of its own has changed it
         os.replace(partial, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -58,7 +58,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def is_partial(name: str, files: Iterable[str]) -> bool:
-    """Tell whether a file is what a process that was killed left behind when it wrote one of `files`.
+    """Return whether a file was left behind by a process that was killed while it wrote one of `files`.
 
     Examples
     --------
@@ -69,11 +69,11 @@ def is_partial(name: str, files: Iterable[str]) -> bool:
     ours = any(re.fullmatch(rf"\.{stem}\.[a-z0-9_]{{8}}{suffix}", name) for stem, suffix in ends)
     return (
         ours or re.fullmatch(r"\.tmp[A-Za-z0-9]{6}", name) is not None
-    )  # that of safetensors, inside of ours
+    )  # safetensors makes it inside of ours
 
 
 def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return the `os.stat` of a file, or refuse a path that is no file: a folder, a device, a pipe, nothing.
+    """Return the `os.stat` of a file, or refuse a path to a folder, a device, a pipe or nothing.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
 
 
 def check_writable(path: str | os.PathLike[str]) -> os.stat_result | None:
-    """Refuse a path that `replacing` could not write to, as far as can be told before; nothing is made.
+    """Refuse a path that `replacing` could not write to, as far as it can be known; make nothing.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def check_writable(path: str | os.PathLike[str]) -> os.stat_result | None:
         before = check_regular(path)
     except FileNotFoundError:
         before = None
-    if before is not None and not os.access(path, os.W_OK):  # the rename at the end would not ask
+    if before is not None and not os.access(path, os.W_OK):  # the rename at the end would not check
         raise PermissionError(errno.EACCES, "the file is write-protected", os.fspath(path))
     folder = Path(os.path.realpath(path)).parent
     while not folder.exists():
@@ -124,7 +124,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def _make_like(path: Path, before: os.stat_result) -> None:
-    """Give a file the owner, group and permissions that another one has or had."""
+    """Give a file the owner, group and permissions of another, past or present."""
     new = os.stat(path)
     if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
         with contextlib.suppress(OSError):  # only root may give files away

@@ -10,16 +10,16 @@ from ..errors import OptionError
 from ..nn import Module
 
 AT_ONCE = 512
-"""How many examples of an array are evaluated at once; it changes memory and speed, but no result."""
+"""The number of examples of an array to evaluate at once; it changes memory and speed, but no result."""
 
 
 def batches_of(where: str, data: Any, model: Module, targets: bool = True) -> Iterable[Any]:
-    """Return what yields the batches of `data`.
+    """Return an iterable over the batches of `data`.
 
     Parameters
     ----------
     where : str
-        The method that takes it.
+        The method that takes it; an error begins with it.
     data : DataLoader, TensorDataset, arrays, or iterable of batches
         Arrays are a pair of inputs and targets, or inputs alone where no `targets` are needed.
     model : Module
@@ -30,7 +30,7 @@ def batches_of(where: str, data: Any, model: Module, targets: bool = True) -> It
     Raises
     ------
     OptionError
-        If it is nothing of that kind.
+        If it is of another kind.
     """
     dataset = _dataset(where, data, targets)
     if dataset is not None:
@@ -56,7 +56,7 @@ def training_loader(where: str, data: Any, model: Module) -> DataLoader:
 
 
 def pair(where: str, batch: Any) -> tuple[Any, Any]:
-    """Return input and target of a batch, and refuse what only unpacks into two."""
+    """Return input and target of a batch, and refuse an array that only unpacks into two."""
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
     got = (

@@ -1,11 +1,11 @@
 """Checkpoints: one safetensors file each, from which a run goes on as if it had not stopped.
 
-On the same machine with the same number of threads it goes on with the same bits; elsewhere, roundings of
-matrix products and convolutions may differ.
+On the same machine with the same number of threads it goes on bit for bit; elsewhere, roundings of matrix
+products and convolutions may differ.
 
 Arrays are stored under ``model/<parameter>`` and ``optimizer/<moment>/<parameter>``; everything
 else (steps, hyper-parameters, schedule, random state, position in the data) is JSON in the
-header. Nothing is pickled, so reading a file runs no code. A checksum tells of bytes that changed
+header. Nothing is pickled, so reading a file runs no code. A checksum reveals bytes that changed
 since.
 """
 
@@ -53,7 +53,7 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file cannot be written, or `extra` holds what JSON cannot.
+        If the file cannot be written, or `extra` holds values that JSON cannot.
     """
     tensors = {f"model/{name}": array for name, array in model.state_dict().items()}
     header: dict[str, Any] = {
@@ -73,7 +73,7 @@ def save_checkpoint(
     try:
         text = json.dumps(header, default=plain_number)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"saving {path}", f"only what JSON can hold can be saved: {error}") from error
+        raise CheckpointError(f"saving {path}", f"extra must hold only values of JSON: {error}") from error
     save_tensors(path, tensors, {"tinygrad_adam": text, "crc32": checksum(tensors, text)})
 
 
@@ -114,9 +114,9 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged or no checkpoint, or holds no optimizer where one is asked for.
+        If the file is missing, damaged or no checkpoint, or holds no optimizer but `optimizer` is given.
     StateError
-        If model or optimizer are of another kind.
+        If the model or the optimizer is of another kind.
     """
     parts = [model] if optimizer is None else [model, optimizer]
     with all_or_nothing(path, *parts):
@@ -146,7 +146,7 @@ def all_or_nothing(path: str | os.PathLike[str], *parts: Any) -> Iterator[None]:
 def restore(
     path: str | os.PathLike[str], model: Module, optimizer: Optimizer | None, restore_random: bool = True
 ) -> dict[str, Any]:
-    """Do what `load_checkpoint` does, but leave things half changed if it fails."""
+    """Load a checkpoint as `load_checkpoint` does, but leave things half changed if it fails."""
     tensors, metadata = load_tensors(path)
     header = _header(path, metadata)
     if metadata.get("crc32") != checksum(tensors, metadata["tinygrad_adam"]):

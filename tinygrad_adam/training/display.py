@@ -15,7 +15,7 @@ REFRESH = 0.1
 
 
 def summary_line(row: dict[str, float], epochs: int) -> str:
-    """Return one epoch in a line; what was measured on the validation data stands in parentheses."""
+    """Return one epoch in a line; values of the validation data stand in parentheses."""
     parts = [f"epoch {row['epoch']:>{len(str(epochs))}.0f}/{epochs}"]
     for name, value in row.items():
         if name in ("epoch", "step", "lr", "seconds") or name.startswith("val_"):

@@ -15,12 +15,13 @@ from ..values import plain_number
 class History:
     """Rows of numbers, one an epoch.
 
-    Names that begin with ``val_`` are of the validation data; their namesakes of the training data.
+    Names that begin with ``val_`` stand for the validation data, the same names without it for the training
+    data.
 
     Parameters
     ----------
     rows : list of dict, optional
-        Epochs that are known already.
+        The epochs so far.
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None) -> None:

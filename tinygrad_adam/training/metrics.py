@@ -1,4 +1,4 @@
-"""Measures of how good predictions are, summed up over the batches of an epoch."""
+"""Metrics: measures of the quality of predictions, averaged over the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Metric:
         Parameters
         ----------
         output, target : array
-            The model's outputs for a batch, and what they should be: NumPy arrays, or those of the GPU's
-            library, which NumPy's functions take as well. To read a value of these would make the GPU wait.
+            The model's outputs for a batch, and their targets: NumPy arrays, or arrays of the GPU's library,
+            which NumPy's functions take as well. Reading a value of the latter would make the GPU wait.
         """
         raise NotImplementedError
 
@@ -63,7 +63,7 @@ class Metric:
 
     @property
     def total(self) -> float:
-        """The sum over all samples so far; of those on a GPU, reading it waits."""
+        """The sum over all samples so far; on a GPU, reading it waits."""
         return self._sum.value
 
     @property
@@ -72,7 +72,7 @@ class Metric:
         return self.total / self.count if self.count else float("nan")
 
     def state_dict(self) -> dict[str, float]:
-        """Return the sums, which a resumed epoch goes on from."""
+        """Return the sums, from which a resumed epoch goes on."""
         return {"total": self.total, "count": self.count}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
@@ -81,7 +81,7 @@ class Metric:
 
 
 class Accuracy(Metric):
-    """Share of samples whose label is among the `top` highest outputs; of equal ones the first count.
+    """Share of samples whose label is among the `top` highest outputs; among equals the first count.
 
     A sample whose outputs are NaN has no highest one: it scores 0.
 
@@ -93,9 +93,9 @@ class Accuracy(Metric):
     Raises
     ------
     ShapeError
-        If the outputs are not of one shape with the labels but for a last axis of two classes or more. A
-        decision between 0 and 1 by a single output is another metric: derive one from `Metric`, whose
-        `scores` are ``(output > 0) == target``.
+        If the outputs do not have the shape of the labels and a last axis of at least two classes. A decision
+        between 0 and 1 by a single output is another metric: derive one from `Metric`, whose `scores` are
+        ``(output > 0) == target``.
 
     Examples
     --------
@@ -114,7 +114,7 @@ class Accuracy(Metric):
         if not output.shape or output.shape[-1] == 1:
             raise ShapeError(
                 "Accuracy",
-                "the last axis of the outputs must be that of at least two classes; for a decision between 0 "
+                "the last axis of the outputs must hold at least two classes; for a decision between 0 "
                 "and 1 derive a metric from Metric, whose scores are (output > 0) == target",
                 output=output.shape,
             )

@@ -55,8 +55,7 @@ def folders(name: str) -> list[Path]:
 def fetch(file: RemoteFile) -> Path:
     """Return the path of a verified copy of `file`, downloading it if there is none.
 
-    A download that is cut off leaves a ``.part`` file, and the next one goes on with it, whichever mirror it
-    asks.
+    A download that is cut off leaves a ``.part`` file, and the next one continues it, from any mirror.
 
     Parameters
     ----------
@@ -120,7 +119,7 @@ def _download(file: RemoteFile, path: Path) -> None:
     for mirror in file.mirrors:
         url = mirror + file.name
         try:
-            # Verifies what `resume` brings, and only then moves it to its place.
+            # Verifies the file of `resume`, and only then moves it to its place.
             pooch.retrieve(
                 url, f"{file.algorithm}:{file.checksum}", file.name, path.parent, downloader=resume
             )

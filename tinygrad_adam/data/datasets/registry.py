@@ -47,47 +47,24 @@ DATASETS = {
     info.name: info
     for info in (
         DatasetInfo(
-            name="digits",
-            loader=load_digits,
-            description="5,620 handwritten digits, small enough to train on in seconds",
-            shape=(8, 8),
-            classes=10,
-            source="https://doi.org/10.24432/C50P49",
-            license="CC BY 4.0",
-            size="0.1 MB, ships with the package",
+            "digits", load_digits, "5,620 handwritten digits, small enough to train on in seconds", (8, 8),
+            10, "https://doi.org/10.24432/C50P49", "CC BY 4.0", "0.1 MB, ships with the package",
         ),
         DatasetInfo(
-            name="mnist",
-            loader=load_mnist,
-            description="70,000 handwritten digits, the classic",
-            shape=(28, 28),
-            classes=10,
-            source="http://yann.lecun.com/exdb/mnist/",
-            license="CC BY-SA 3.0",
-            size="11.6 MB, fetched once",
+            "mnist", load_mnist, "70,000 handwritten digits, the classic", (28, 28), 10,
+            "http://yann.lecun.com/exdb/mnist/", "CC BY-SA 3.0", "11.6 MB, fetched once",
         ),
         DatasetInfo(
-            name="fashion-mnist",
-            loader=load_fashion_mnist,
-            description="70,000 pictures of clothes, in the form of MNIST but harder",
-            shape=(28, 28),
-            classes=10,
-            source="https://github.com/zalandoresearch/fashion-mnist",
-            license="MIT",
-            size="30.9 MB, fetched once",
+            "fashion-mnist", load_fashion_mnist,
+            "70,000 pictures of clothes, in the form of MNIST but harder", (28, 28), 10,
+            "https://github.com/zalandoresearch/fashion-mnist", "MIT", "30.9 MB, fetched once",
         ),
         DatasetInfo(
-            name="cifar10",
-            loader=load_cifar10,
-            description="60,000 small color pictures of animals and vehicles",
-            shape=(3, 32, 32),
-            classes=10,
-            source="https://www.cs.toronto.edu/~kriz/cifar.html",
-            license="none stated",
-            size="170.1 MB, fetched once",
+            "cifar10", load_cifar10, "60,000 small color pictures of animals and vehicles", (3, 32, 32), 10,
+            "https://www.cs.toronto.edu/~kriz/cifar.html", "none stated", "170.1 MB, fetched once",
         ),
     )
-}
+}  # fmt: skip
 
 
 def load_dataset(name: str) -> ImageData:

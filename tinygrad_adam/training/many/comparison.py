@@ -75,7 +75,7 @@ class Entry:
         Parameters
         ----------
         text : str
-            The name is a key of `RECIPES` or of `OPTIMIZERS`; the settings replace those of the recipe, and
+            The name is a key of `RECIPES` or of `OPTIMIZERS`; the settings override the recipe, and
             "beta1" and "beta2" stand for the parts of "betas". The text is the label.
         where : str
             The function that asks; its errors begin with it.

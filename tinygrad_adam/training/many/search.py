@@ -121,7 +121,8 @@ class Search:
         }
         if not self.space or not all(self.space.values()):
             raise OptionError(
-                "search", "the search space is empty; name what to try, as in lr=1e-4..1e-1 or beta1=0.8,0.9"
+                "search",
+                "the search space is empty; name what to try, as in lr=1e-4..1e-1 or beta1=0.8,0.9",
             )
         if self.trials is None:
             drawn = grid(self.space, self.points)
@@ -247,7 +248,7 @@ def rank_trials(trials: list[Trial]) -> list[Trial]:
     good = [trial for trial in trials if trial.status == "ok"]
     if not good:
         raise OptionError(
-            "search", "no trial ended well; try lower learning rates, or see what went wrong",
+            "search", "no trial ended well; try lower learning rates, or look at the errors",
             **{f"trial {trial.trial}": trial.error.splitlines()[0] for trial in trials[:3]},
         )  # fmt: skip
     return sorted(good, key=lambda trial: (-(trial.val_accuracy or 0), trial.val_loss, trial.trial))
@@ -267,5 +268,5 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Trial]]:
 def _trial(header: dict[str, Any], line: dict[str, Any]) -> Trial:
     trial = Trial(**line)
     if set(trial.settings) != set(header["space"]):
-        raise ValueError("other hyper-parameters than those of the search")
+        raise ValueError("its hyper-parameters are not the ones of the search")
     return trial
