@@ -219,7 +219,7 @@ TABLE = _table()
 _ANSWERS = {(word.owner, word.word): word.here for word in TABLE}
 
 
-def missing(owner: str, thing: Any, name: str) -> AttributeError:
+def missing(owner: str, thing: object, name: str) -> AttributeError:
     """Return the error for an attribute that `thing` lacks, with an answer if another package has it.
 
     Parameters
@@ -255,7 +255,7 @@ class _Answer:
     def __init__(self, owner: str, word: str) -> None:
         self.owner, self.word = owner, word
 
-    def __get__(self, thing: Any, kind: type) -> NoReturn:
+    def __get__(self, thing: object, kind: type) -> NoReturn:
         raise missing(self.owner, thing, self.word)
 
 
@@ -266,7 +266,7 @@ def answer_attributes(owner: str, kind: Any) -> None:
             setattr(kind, word.word, _Answer(owner, word.word))
     listed = kind.__dir__
 
-    def own(self: Any) -> list[str]:
+    def own(self: object) -> list[str]:
         return [
             name for name in listed(self) if type(inspect.getattr_static(self, name, None)) is not _Answer
         ]

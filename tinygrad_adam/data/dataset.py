@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..backend.device import backend_of, get_backend, require_no_mask, to_device
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..tensor.creation import tensor
+from ..typing import TensorLike
 from ..values import integer, number_in
 
 Arrays = tuple[NDArray[Any], ...]
@@ -71,7 +72,7 @@ class TensorDataset:
 
     def __init__(
         self,
-        *arrays: Any,
+        *arrays: TensorLike,
         transform: Callable[..., Arrays] | None = None,
         augment: Callable[..., Arrays] | None = None,
     ) -> None:
@@ -230,7 +231,7 @@ def _tuple(name: str, returned: Arrays) -> Arrays:
     return returned
 
 
-def _on_host(value: Any) -> NDArray[Any]:
+def _on_host(value: TensorLike) -> NDArray[Any]:
     require_no_mask("TensorDataset", value)
     if isinstance(value, np.ndarray):
         return value

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..backend.device import backend_of
 from ..errors import DTypeError, OptionError, ShapeError
+from ..typing import Array
 from ..values import integer, is_number
 from .dataset import Arrays, TensorDataset
 
@@ -144,7 +145,7 @@ def random_flip() -> Augmentation:
     return _flip
 
 
-def check_images(where: str, images: Any) -> None:
+def check_images(where: str, images: object) -> None:
     """Refuse all but uint8 arrays of gray images or of color images, channels first."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         found = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
@@ -160,7 +161,7 @@ class _ToFloats:
     scale: float
     on_any_device = True
 
-    def __call__(self, images: Any, labels: Any) -> Arrays:
+    def __call__(self, images: Array, labels: Array) -> Arrays:
         xp = backend_of((images,)).xp
         return xp.divide(images, np.float32(self.scale), dtype=np.float32), labels
 

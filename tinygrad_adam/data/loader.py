@@ -278,7 +278,7 @@ def _rows(dataset: Dataset, rows: NDArray[np.intp]) -> Any:
         raise
 
 
-def _arrays(call: str, returned: Any) -> Arrays:
+def _arrays(call: str, returned: object) -> Arrays:
     """Refuse a bare array, whose examples would pass for the arrays of a batch, and a dictionary."""
     if isinstance(returned, tuple | list):
         return tuple(returned)

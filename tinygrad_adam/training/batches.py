@@ -8,12 +8,13 @@ from typing import Any
 from ..data import DataLoader, TensorDataset
 from ..errors import OptionError
 from ..nn import Module
+from ..typing import Array
 
 AT_ONCE = 512
 """The number of examples of an array to evaluate at once; it changes memory and speed, but no result."""
 
 
-def batches_of(where: str, data: Any, model: Module, targets: bool = True) -> Iterable[Any]:
+def batches_of(where: str, data: object, model: Module, targets: bool = True) -> Iterable[Any]:
     """Return an iterable over the batches of `data`.
 
     Parameters
@@ -40,7 +41,7 @@ def batches_of(where: str, data: Any, model: Module, targets: bool = True) -> It
     return data
 
 
-def training_loader(where: str, data: Any, model: Module) -> DataLoader:
+def training_loader(where: str, data: object, model: Module) -> DataLoader:
     """Return the loader to train from: `data` itself, or one that shuffles arrays in batches of 32."""
     if isinstance(data, DataLoader):
         return data
@@ -55,7 +56,7 @@ def training_loader(where: str, data: Any, model: Module) -> DataLoader:
     return DataLoader(dataset, shuffle=True, device=_device(model))
 
 
-def pair(where: str, batch: Any) -> tuple[Any, Any]:
+def pair(where: str, batch: object) -> tuple[Any, Any]:
     """Return input and target of a batch, and refuse an array that only unpacks into two."""
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
@@ -67,7 +68,7 @@ def pair(where: str, batch: Any) -> tuple[Any, Any]:
     )
 
 
-def _dataset(where: str, data: Any, targets: bool) -> TensorDataset | None:
+def _dataset(where: str, data: object, targets: bool) -> TensorDataset | None:
     """Return arrays as a data set, None if `data` is something else."""
     if isinstance(data, TensorDataset):
         return data
@@ -90,11 +91,11 @@ def _accepted(targets: bool) -> str:
     return "one array of inputs, a DataLoader, or an iterable of batches"
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return hasattr(value, "__array__")
 
 
-def _form(array: Any) -> str:
+def _form(array: Array) -> str:
     return f"{type(array).__name__} {tuple(array.shape)}"
 
 

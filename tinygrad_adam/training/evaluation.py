@@ -17,6 +17,7 @@ from ..engine.modes import enable_grad, no_grad
 from ..errors import GraphError, OptionError, TinygradAdamError
 from ..nn import Module
 from ..tensor.tensor import Tensor
+from ..typing import TensorLike
 from ..words import answer_calls
 from .batches import batches_of, pair
 from .metrics import Metric
@@ -125,7 +126,7 @@ class Evaluator:
             raise OptionError("Trainer.predict", f"there were no batches; {AGAIN}")
         return numpy.concatenate([to_host(output._data) for output in outputs])
 
-    def _loss_of(self, output: Any, target: Any) -> Tensor:
+    def _loss_of(self, output: object, target: TensorLike) -> Tensor:
         loss = self.loss(output, target)
         if isinstance(loss, Tensor) and loss._data.size == 1:
             return loss
@@ -136,7 +137,7 @@ class Evaluator:
             returned=f"Tensor {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__,
         )
 
-    def _no_label_counts(self, loss: Tensor, output: Any, target: Any) -> bool:
+    def _no_label_counts(self, loss: Tensor, output: object, target: TensorLike) -> bool:
         """Return whether a loss is NaN only because no label of the batch counts: its gradient is 0."""
         leaves: list[Tensor] = []
         apart = _detached(output, leaves) if math.isnan(loss.item()) else None
@@ -154,7 +155,7 @@ class Evaluator:
         return bool(gradients) and not any(gradient.any() for gradient in gradients)
 
 
-def _detached(output: Any, leaves: list[Tensor]) -> Any:
+def _detached(output: Any, leaves: list[Tensor]) -> object:
     """Return outputs cut off from the model's graph, and add the floats among them to `leaves`."""
     if isinstance(output, dict):
         return {name: _detached(value, leaves) for name, value in output.items()}

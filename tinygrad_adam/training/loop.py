@@ -16,6 +16,7 @@ from ..errors import NonFiniteError, OptionError, StateError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
 from ..tensor.tensor import Tensor
+from ..typing import Array, TensorLike
 from ..values import integer
 from .batches import batches_of, pair, training_loader
 from .checkpoint import all_or_nothing, restore, save_checkpoint
@@ -164,9 +165,9 @@ class Trainer(Evaluator):
         self.history = History()
         self.interrupted = False
         self.stop_reason: str | None = None
-        self._last_loss: Any = math.nan
+        self._last_loss: Array = math.nan
         self._loss_sum, self._sample_count, self._seconds = 0.0, 0, 0.0
-        self._unread: list[tuple[Any, int]] = []  # losses on a GPU that are not in the sum yet, with examples
+        self._unread: list[tuple[Array, int]] = []  # losses still on a GPU, with examples
         self._gathered = self._counted = 0  # batches since the last step, and their examples with a loss
         self._place: Any = None  # the state of the loader, but for the batch
         self._loaded = False  # whether the place is from a file, so that the next fit goes on from it
@@ -339,7 +340,7 @@ class Trainer(Evaluator):
         self.step += 1
         return True
 
-    def _note(self, loss: Tensor, examples: int, output: Any, target: Any) -> bool:
+    def _note(self, loss: Tensor, examples: int, output: object, target: TensorLike) -> bool:
         """Add a loss to the sum, on a GPU later; refuse one that is not finite, return whether it counts."""
         if loss.device != "cpu":
             self._last_loss = loss._data

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 
 from ..backend.device import asarray, backend_of, device_of, on_device_of
 from ..engine.graph import look_at
 from ..errors import ShapeError
 from ..tensor.tensor import Tensor
+from ..typing import Array, TensorLike
 from ..values import integer
 from .running import RunningSum
 
@@ -19,7 +18,7 @@ def _same_shape(where: str, output: tuple[int, ...], target: tuple[int, ...]) ->
         raise ShapeError(where, "there must be one target for each output", output=output, target=target)
 
 
-def _difference(where: str, output: Any, target: Any) -> Any:
+def _difference(where: str, output: Array, target: Array) -> Array:
     """Return ``output - target`` in floats: unsigned integers would wrap around, truth values refuse."""
     _same_shape(where, output.shape, target.shape)
     dtype = numpy.result_type(output.dtype, target.dtype, numpy.float32)
@@ -40,7 +39,7 @@ class Metric:
         self._sum = RunningSum()
         self.count = 0
 
-    def scores(self, output: Any, target: Any) -> Any:
+    def scores(self, output: Array, target: Array) -> Array:
         """Return one number for each sample.
 
         Parameters
@@ -51,7 +50,7 @@ class Metric:
         """
         raise NotImplementedError
 
-    def update(self, output: Tensor, target: Any) -> None:
+    def update(self, output: TensorLike, target: TensorLike) -> None:
         """Count a batch."""
         where = f"{type(self).__name__}.update"
         outputs = look_at(output, where) if isinstance(output, Tensor) else numpy.asarray(output)
@@ -110,7 +109,7 @@ class Accuracy(Metric):
         self.top = integer("Accuracy", "top", top, least=1)
         super().__init__()
 
-    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+    def scores(self, output: Array, target: Array) -> Array:  # noqa: D102
         if not output.shape or output.shape[-1] == 1:
             raise ShapeError(
                 "Accuracy",
@@ -135,12 +134,12 @@ class Accuracy(Metric):
 class MeanSquaredError(Metric):
     """Mean of the squared differences."""
 
-    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+    def scores(self, output: Array, target: Array) -> Array:  # noqa: D102
         return numpy.square(_difference("MeanSquaredError", output, target))
 
 
 class MeanAbsoluteError(Metric):
     """Mean of the absolute differences."""
 
-    def scores(self, output: Any, target: Any) -> Any:  # noqa: D102
+    def scores(self, output: Array, target: Array) -> Array:  # noqa: D102
         return numpy.abs(_difference("MeanAbsoluteError", output, target))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy
 
 from ...errors import OptionError
 from ...files.figures import new_figure, save_figure, tidy
-from ..config import RunConfig
+from ...typing import Array
+from ..run import RunConfig
 from .comparison import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 # The colors of Okabe and Ito, which readers with color blindness can tell apart; without yellow, which is too
 # light for a line. A second and third round of them is dashed and dotted.
@@ -20,12 +24,12 @@ STYLES = ("-", "--", ":")
 ERROR_TICKS = (90, 80, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
 
 
-def errors(accuracies: Any) -> Any:
+def errors(accuracies: Array) -> Array:
     """Return error rates in percent, at least 0.05, for an axis that `accuracy_axis` labels."""
     return numpy.maximum(100 * (1 - numpy.asarray(accuracies)), ERROR_TICKS[-1])
 
 
-def accuracy_axis(axis: Any) -> None:
+def accuracy_axis(axis: Axis) -> None:
     """Label an axis of `errors` with accuracies, on a logarithmic scale of the error, the best on top.
 
     Parameters

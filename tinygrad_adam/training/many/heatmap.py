@@ -9,6 +9,7 @@ import numpy
 
 from ...errors import OptionError
 from ...files.figures import new_figure, save_figure, tidy
+from ...typing import Array
 from .curves import accuracy_axis, errors
 from .search import Search, Trial, rank_trials
 from .space import Range
@@ -108,7 +109,7 @@ def _error(trial: Trial) -> float:
     return float("nan") if trial.val_accuracy is None else float(errors(trial.val_accuracy))
 
 
-def _colors(found: Any) -> dict[str, Any]:
+def _colors(found: Array) -> dict[str, Any]:
     """Return the mapping from errors to colors: light is good, and the best are told apart."""
     from matplotlib.colors import LogNorm
 
