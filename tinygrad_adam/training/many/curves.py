@@ -11,7 +11,7 @@ import numpy
 from ...errors import OptionError
 from ...files.figures import new_figure, save_figure, tidy
 from ...typing import Array
-from ..run import RunConfig
+from ..config import RunConfig
 from .comparison import Result
 
 if TYPE_CHECKING:
