@@ -1,122 +1,126 @@
-"""Activation functions as modules."""
+"""Activation functions as layers; each has the settings of its function."""
 
 from __future__ import annotations
 
+from .. import ops
 from ..tensor.tensor import Tensor
-from . import functional as F
-from .module import Module
+from .function_layer import FunctionLayer
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
-class ReLU(Module):
-    """``max(x, 0)``, element by element."""
-
+class _Activation(FunctionLayer):
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.relu(x)
+        """Apply the function to `x` of any shape; the result has the same shape."""
+        return self._function(x, **self._settings())
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
 
 
-class Tanh(Module):
-    """Hyperbolic tangent, element by element."""
+class ReLU(_Activation, function=ops.relu):
+    """``max(x, 0)``, element by element: range [0, inf), gradient 0 at the kink.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.tanh(x)
-
-
-class Sigmoid(Module):
-    """Logistic function ``1 / (1 + exp(-x))``, element by element."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.sigmoid(x)
+    The usual choice between the layers of a network. Behind a `Linear` or `Conv2d` of a `Sequential` it
+    takes no pass over memory of its own.
+    """
 
 
-class SiLU(Module):
-    """``x * sigmoid(x)``, element by element."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.silu(x)
+class Tanh(_Activation, function=ops.tanh):
+    """Hyperbolic tangent, element by element: range (-1, 1), slope 1 at 0, saturates on both sides."""
 
 
-class Softplus(Module):
-    """``log(1 + exp(x))``, element by element."""
+class Sigmoid(_Activation, function=ops.sigmoid):
+    """Logistic function ``1 / (1 + exp(-x))``, element by element: range (0, 1), slope 1/4 at 0.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.softplus(x)
+    It makes probabilities of logits. `BCEWithLogitsLoss` takes the logits themselves.
+    """
 
 
-class LeakyReLU(Module):
-    """``x`` where positive, ``negative_slope * x`` elsewhere, element by element."""
+class SiLU(_Activation, function=ops.silu):
+    """``x * sigmoid(x)``, element by element, also called swish: smooth, with a minimum of -0.278."""
+
+
+class Softplus(_Activation, function=ops.softplus):
+    """``log(1 + exp(x))``, element by element: a smooth ReLU, positive everywhere, log(2) at 0."""
+
+
+class LeakyReLU(_Activation, function=ops.leaky_relu):
+    """``x`` where positive, ``negative_slope * x`` elsewhere, element by element.
+
+    Parameters
+    ----------
+    negative_slope : float
+        The slope on the negative side, also the gradient at 0; with 0 this is `ReLU`.
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
         self.negative_slope = negative_slope
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.leaky_relu(x, negative_slope=self.negative_slope)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"negative_slope={self.negative_slope!r}"
+class ELU(_Activation, function=ops.elu):
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere, element by element: range (-alpha, inf).
 
-
-class ELU(Module):
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere, element by element."""
+    Parameters
+    ----------
+    alpha : float
+        The negative of the value that large negative inputs approach, and the gradient at 0.
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.elu(x, alpha=self.alpha)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"alpha={self.alpha!r}"
+class GELU(_Activation, function=ops.gelu):
+    """Gaussian error linear unit: ``x`` times the standard normal distribution function of `x`.
 
-
-class GELU(Module):
-    """Gaussian error linear unit, exact or by its ``"tanh"`` approximation."""
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        The exact function, or the approximation by a hyperbolic tangent that BERT and GPT-2 use.
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.gelu(x, approximate=self.approximate)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"approximate={self.approximate!r}"
+class Softmax(_Activation, function=ops.softmax):
+    """Exponentials divided by their sum along an axis: probabilities, which sum to 1.
 
-
-class Softmax(Module):
-    """Exponentials divided by their sum along `axis`."""
-
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.softmax(x, axis=self.axis)
-
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"axis={self.axis!r}"
-
-
-class LogSoftmax(Module):
-    """Logarithm of the softmax along `axis`."""
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    """
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
         self.axis = axis
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the function to `x` of any shape."""
-        return F.log_softmax(x, axis=self.axis)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"axis={self.axis!r}"
+class LogSoftmax(_Activation, function=ops.log_softmax):
+    """Logarithm of the softmax along an axis, which `NLLLoss` takes; very small probabilities stay finite.
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis

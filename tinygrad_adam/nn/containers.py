@@ -12,6 +12,8 @@ from .convolution import Conv2d
 from .linear import Linear
 from .module import Module
 
+__all__ = ["ModuleList", "Sequential"]
+
 
 class ModuleList(Module, MutableSequence[Module]):
     """List of modules, whose parameters are those of the whole.

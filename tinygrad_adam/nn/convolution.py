@@ -3,66 +3,69 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from .. import ops
 from ..errors import ShapeError
 from ..ops.windows import Padding, Pair, pair
 from ..tensor.creation import zeros
 from ..tensor.tensor import Tensor
+from ..typing import TensorLike
 from ..values import plain
-from . import functional as F
 from . import init
-from .linear import sizes
-from .module import Module
-from .parameter import Parameter
+from .function_layer import FunctionLayer
+from .parameter import Parameter, sizes
+
+__all__ = ["Conv1d", "Conv2d", "ConvTranspose2d"]
 
 
-class _Convolution(Module):
-    """What the convolutional layers share: filters, a bias, and a line that shows the settings."""
+class _Convolution(FunctionLayer):
+    """The filters and the bias of a convolutional layer, and its settings, those of its function."""
+
+    _transposed = False
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        weight_shape: tuple[int, ...],
-        fan_in: int,
+        kernel: tuple[int, ...],
         bias: bool,
-        settings: dict[str, Any],
-        defaults: dict[str, Any],
+        groups: int,
+        **settings: Padding,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        settings = {name: plain(value) for name, value in settings.items()}
-        self.settings = settings
-        self._shown = {name: value for name, value in settings.items() if value != defaults[name]}
-        self.weight = Parameter(init.fan_in_uniform_(zeros(weight_shape), fan_in))
-        self.bias = Parameter(init.fan_in_uniform_(zeros(out_channels), fan_in)) if bias else None
+        name = type(self).__name__
+        self.in_channels, self.out_channels, groups = sizes(
+            name, in_channels=in_channels, out_channels=out_channels, groups=groups
+        )
+        if self.in_channels % groups or self.out_channels % groups:
+            raise ShapeError(
+                name, "groups must divide in_channels and out_channels",
+                in_channels=in_channels, out_channels=out_channels, groups=groups,
+            )  # fmt: skip
+        self.settings = {name: plain(value) for name, value in settings.items()} | {"groups": groups}
+        first, second = self.out_channels, self.in_channels
+        if self._transposed:
+            first, second = second, first
+        shape = (first, second // groups, *kernel)
+        fan_in = math.prod(shape[1:])  # also where it counts outputs, as PyTorch does
+        self.weight = Parameter(init.fan_in_uniform_(zeros(shape), fan_in))
+        self.bias = Parameter(init.fan_in_uniform_(zeros(self.out_channels), fan_in)) if bias else None
+
+    def forward(self, x: TensorLike) -> Tensor:
+        """Map `x`, shape (N, in_channels, L) or (N, in_channels, H, W), to out_channels channels."""
+        return self._function(x, self.weight, self.bias, **self.settings)
 
     def extra_repr(self) -> str:
         kernel = self.weight.shape[2:]
         size = kernel[0] if len(set(kernel)) == 1 else kernel
-        shown = "".join(f", {name}={value!r}" for name, value in self._shown.items())
+        settings = [(name, default) for name, default in self._defaults.items() if name in self.settings]
+        chosen = [name for name, default in settings if self.settings[name] != default]
+        shown = "".join(f", {name}={self.settings[name]!r}" for name in chosen)
         shown += "" if self.bias is not None else ", bias=False"
         return f"{self.in_channels}, {self.out_channels}, kernel_size={size}{shown}"
 
 
-_DEFAULTS: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
-
-
-def _channels(where: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, ...]:
-    """Return the numbers of channels and groups as Python's integers, or refuse them."""
-    in_channels, out_channels, groups = sizes(
-        where, in_channels=in_channels, out_channels=out_channels, groups=groups
-    )
-    if in_channels % groups or out_channels % groups:
-        raise ShapeError(
-            where, "groups must divide in_channels and out_channels",
-            in_channels=in_channels, out_channels=out_channels, groups=groups,
-        )  # fmt: skip
-    return in_channels, out_channels, groups
-
-
-class Conv2d(_Convolution):
+class Conv2d(_Convolution, function=ops.conv2d):
     """Bank of filters that slides over images; see `tinygrad_adam.nn.functional.conv2d`.
 
     Parameters
@@ -105,21 +108,17 @@ class Conv2d(_Convolution):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        in_channels, out_channels, groups = _channels("Conv2d", in_channels, out_channels, groups)
         kernel = pair("Conv2d", "kernel_size", kernel_size)
-        inputs = in_channels // groups
-        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        shape = (out_channels, inputs, *kernel)
         super().__init__(
-            in_channels, out_channels, shape, inputs * math.prod(kernel), bias, settings, _DEFAULTS
+            in_channels, out_channels, kernel, bias, groups, stride=stride, padding=padding, dilation=dilation
         )
 
-    def forward(self, x: Any, activation: str | None = None) -> Tensor:
+    def forward(self, x: TensorLike, activation: str | None = None) -> Tensor:
         """Map `x`, shape (N, in_channels, H, W), to shape (N, out_channels, H', W')."""
-        return F.conv2d(x, self.weight, self.bias, **self.settings, activation=activation)
+        return ops.conv2d(x, self.weight, self.bias, **self.settings, activation=activation)
 
 
-class Conv1d(_Convolution):
+class Conv1d(_Convolution, function=ops.conv1d):
     """Bank of filters that slides over sequences; see `Conv2d`.
 
     Parameters
@@ -148,19 +147,13 @@ class Conv1d(_Convolution):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        in_channels, out_channels, groups = _channels("Conv1d", in_channels, out_channels, groups)
-        (kernel_size,) = sizes("Conv1d", kernel_size=kernel_size)
-        inputs = in_channels // groups
-        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        shape = (out_channels, inputs, kernel_size)
-        super().__init__(in_channels, out_channels, shape, inputs * kernel_size, bias, settings, _DEFAULTS)
-
-    def forward(self, x: Any) -> Tensor:
-        """Map `x`, shape (N, in_channels, L), to shape (N, out_channels, L')."""
-        return F.conv1d(x, self.weight, self.bias, **self.settings)
+        kernel = sizes("Conv1d", kernel_size=kernel_size)
+        super().__init__(
+            in_channels, out_channels, kernel, bias, groups, stride=stride, padding=padding, dilation=dilation
+        )
 
 
-class ConvTranspose2d(_Convolution):
+class ConvTranspose2d(_Convolution, function=ops.conv_transpose2d):
     """Bank of filters that spreads images; see `tinygrad_adam.nn.functional.conv_transpose2d`.
 
     Parameters
@@ -176,6 +169,8 @@ class ConvTranspose2d(_Convolution):
     bias : Parameter, shape (out_channels,), or None
     """
 
+    _transposed = True
+
     def __init__(
         self,
         in_channels: int,
@@ -188,22 +183,8 @@ class ConvTranspose2d(_Convolution):
         bias: bool = True,
         dilation: Pair = 1,
     ) -> None:
-        in_channels, out_channels, groups = _channels("ConvTranspose2d", in_channels, out_channels, groups)
         kernel = pair("ConvTranspose2d", "kernel_size", kernel_size)
-        outputs = out_channels // groups
-        settings = {
-            "stride": stride,
-            "padding": padding,
-            "output_padding": output_padding,
-            "groups": groups,
-            "dilation": dilation,
-        }
-        shape = (in_channels, outputs, *kernel)
-        # The fan of PyTorch's default: the second axis, though here it counts outputs.
         super().__init__(
-            in_channels, out_channels, shape, outputs * math.prod(kernel), bias, settings, _DEFAULTS
-        )
-
-    def forward(self, x: Any) -> Tensor:
-        """Map `x`, shape (N, in_channels, H, W), to shape (N, out_channels, H', W')."""
-        return F.conv_transpose2d(x, self.weight, self.bias, **self.settings)
+            in_channels, out_channels, kernel, bias, groups,
+            stride=stride, padding=padding, output_padding=output_padding, dilation=dilation,
+        )  # fmt: skip

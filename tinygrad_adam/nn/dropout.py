@@ -1,11 +1,69 @@
-"""Dropout."""
+"""Dropout, as functions and as layers."""
 
 from __future__ import annotations
 
+import sys
+
+from .. import ops, words
+from ..errors import OptionError, ShapeError
+from ..tensor.creation import ones
+from ..tensor.random import random_key
 from ..tensor.tensor import Tensor
 from ..values import number_in
-from . import functional as F
 from .module import Module
+
+__all__ = ["Dropout", "Dropout2d"]
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero each element with probability `p` and enlarge the others by ``1 / (1 - p)``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    p : float
+        In [0, 1).
+    training : bool
+        If False, `x` is returned as it is.
+
+    Raises
+    ------
+    OptionError
+        If `p` is out of its domain.
+    """
+    if not 0 <= p < 1:
+        raise OptionError("dropout", "p must be in [0, 1)", p=p)
+    return ops.dropout(x, p=p, key=random_key()) if training and p else x
+
+
+def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero whole channels with probability `p` and enlarge the others by ``1 / (1 - p)``.
+
+    Neighboring pixels tell the same, so dropping single ones would drop little (Tompson et al., 2015).
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, ...)
+        The input.
+    p, training
+        As for `dropout`.
+
+    Raises
+    ------
+    OptionError
+        If `p` is out of its domain.
+    ShapeError
+        If `x` has no axes for samples and channels.
+    """
+    if x.ndim < 2:
+        raise ShapeError("dropout2d", "x must have shape (N, C, ...)", x=x.shape)
+    channels = ones(x.shape[:2] + (1,) * (x.ndim - 2), dtype=x.dtype, device=x.device)
+    mask = dropout(channels, p, training)
+    return x if mask is channels else ops.where(mask > 0, x * mask, 0)  # an infinite x times 0 would be NaN
+
+
+words.answer_calls(sys.modules[__name__])
 
 
 class Dropout(Module):
@@ -27,7 +85,7 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x` in training; return it as it is otherwise."""
-        return F.dropout(x, self.p, self.training)
+        return dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"p={self.p}"
@@ -48,4 +106,4 @@ class Dropout2d(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop channels of `x`, shape (N, C, H, W), in training; return it as it is otherwise."""
-        return F.dropout2d(x, self.p, self.training)
+        return dropout2d(x, self.p, self.training)

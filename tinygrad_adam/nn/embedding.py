@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..tensor.creation import zeros
 from ..tensor.tensor import Tensor
-from . import functional as F
+from ..typing import TensorLike
 from . import init
-from .linear import sizes
+from .lookup import embedding
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, sizes
+
+__all__ = ["Embedding"]
 
 
 class Embedding(Module):
@@ -47,9 +47,9 @@ class Embedding(Module):
         self.sparse = sparse
         self.weight = Parameter(init.normal_(zeros(*shape)))
 
-    def forward(self, indices: Any) -> Tensor:
+    def forward(self, indices: TensorLike) -> Tensor:
         """Look `indices` of any shape up; the result has one more axis, of size embedding_dim."""
-        return F.embedding(indices, self.weight, self.sparse)
+        return embedding(indices, self.weight, self.sparse)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.num_embeddings}, {self.embedding_dim}{', sparse=True' if self.sparse else ''}"

@@ -1,25 +1,17 @@
-"""Fully connected layers, and what stands around them."""
+"""Fully connected layers, and Flatten, which stands before them."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..errors import OptionError
+from .. import ops
 from ..tensor.creation import zeros
 from ..tensor.tensor import Tensor
-from ..values import is_integer
-from . import functional as F
+from ..typing import TensorLike
 from . import init
+from .lookup import sparse_linear
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, sizes
 
-
-def sizes(where: str, **given: Any) -> tuple[int, ...]:
-    """Return sizes as Python's integers; refuse those that are not positive integers."""
-    wrong = {name: repr(size) for name, size in given.items() if not is_integer(size, 1)}
-    if wrong:
-        raise OptionError(where, "sizes must be positive integers", **wrong)
-    return tuple(map(int, given.values()))
+__all__ = ["Flatten", "Linear", "SparseLinear"]
 
 
 class Linear(Module):
@@ -53,9 +45,9 @@ class Linear(Module):
         self.weight = Parameter(init.fan_in_uniform_(zeros(out_features, in_features), in_features))
         self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
 
-    def forward(self, x: Any, activation: str | None = None) -> Tensor:
+    def forward(self, x: TensorLike, activation: str | None = None) -> Tensor:
         """Map `x`, shape (..., in_features), to shape (..., out_features)."""
-        return F.linear(x, self.weight, self.bias, activation)
+        return ops.linear(x, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
@@ -107,9 +99,9 @@ class SparseLinear(Module):
         self.weight = Parameter(init.fan_in_uniform_(zeros(in_features, out_features), in_features))
         self.bias = Parameter(init.fan_in_uniform_(zeros(out_features), in_features)) if bias else None
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: TensorLike) -> Tensor:
         """Map `x`, compressed sparse rows of shape (N, in_features), to shape (N, out_features)."""
-        return F.sparse_linear(x, self.weight, self.bias)
+        return sparse_linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from .. import ops
 from ..errors import ShapeError
 from ..tensor.creation import ones, zeros
 from ..tensor.tensor import Tensor
 from ..values import number_in
-from . import functional as F
-from .linear import sizes
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, sizes
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm"]
 
 
 class LayerNorm(Module):
@@ -37,7 +38,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x`, shape (...) + normalized_shape."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.normalized_shape}"
@@ -91,7 +92,7 @@ class _BatchNorm(Module):
                 type(self).__name__, f"x must be {self.layout} with C equal to num_features",
                 x=x.shape, num_features=self.num_features,
             )  # fmt: skip
-        return F.batch_norm(
+        return ops.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -160,7 +161,7 @@ class GroupNorm(Module):
                 "GroupNorm", "x must be (N, C, ...) with C equal to num_channels",
                 x=x.shape, num_channels=self.num_channels,
             )  # fmt: skip
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.num_groups}, {self.num_channels}"

@@ -1,11 +1,12 @@
-"""Parameter: a Tensor that a Module owns and an optimizer changes."""
+"""Parameter: a Tensor that a Module owns and an optimizer changes; and the check of sizes for its shape."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..errors import OptionError
 from ..tensor.creation import tensor
 from ..tensor.tensor import Tensor
+from ..typing import TensorLike
+from ..values import is_integer
 
 
 class Parameter(Tensor):
@@ -24,6 +25,14 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+    def __init__(self, data: TensorLike, requires_grad: bool = True) -> None:
         super().__init__(tensor(data)._data)
         self.requires_grad_(requires_grad)
+
+
+def sizes(where: str, **given: int) -> tuple[int, ...]:
+    """Return sizes as Python's integers; refuse those that are not positive integers."""
+    wrong = {name: repr(size) for name, size in given.items() if not is_integer(size, 1)}
+    if wrong:
+        raise OptionError(where, "sizes must be positive integers", **wrong)
+    return tuple(map(int, given.values()))

@@ -1,25 +1,37 @@
-"""Pooling layers."""
+"""Pooling layers; the functions of the same names in snake case describe the settings in full."""
 
 from __future__ import annotations
 
+from .. import ops
 from ..ops.windows import Pair
 from ..tensor.tensor import Tensor
 from ..values import plain
-from . import functional as F
-from .module import Module
+from .function_layer import FunctionLayer
+
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
 
 
-class MaxPool2d(Module):
+class _Pool(FunctionLayer):
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x`, shape (N, C, H, W), to shape (N, C, H', W')."""
+        return self._function(x, **self._settings())
+
+    def extra_repr(self) -> str:
+        settings = self._settings().items()
+        return ", ".join(f"{name}={value}" for name, value in settings if value != self._defaults[name])
+
+
+class MaxPool2d(_Pool, function=ops.max_pool2d):
     """Greatest element of each window; see `tinygrad_adam.nn.functional.max_pool2d`.
 
     Parameters
     ----------
     kernel_size : int or two of them
-        The size of the windows.
+        Height and width of the windows.
     stride : int or two of them, optional
         Steps between windows; by default their size.
     padding, dilation : int or two of them
-        As for the function.
+        The padding on both sides, which never wins, and the steps between the elements of a window.
     ceil_mode : bool
         Whether a last window may reach beyond the edge.
     """
@@ -36,21 +48,14 @@ class MaxPool2d(Module):
         self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
         self.dilation, self.ceil_mode = plain(dilation), ceil_mode
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, shape (N, C, H, W), to shape (N, C, H', W')."""
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return _settings(self)
-
-
-class AvgPool2d(Module):
+class AvgPool2d(_Pool, function=ops.avg_pool2d):
     """Mean of each window; see `tinygrad_adam.nn.functional.avg_pool2d`.
 
     Parameters
     ----------
     kernel_size, stride, padding, ceil_mode
-        As for `MaxPool2d`.
+        As for `MaxPool2d`; the padding is zeros.
     count_include_pad : bool
         Whether padded places count in the mean.
     """
@@ -67,26 +72,9 @@ class AvgPool2d(Module):
         self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, shape (N, C, H, W), to shape (N, C, H', W')."""
-        return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return _settings(self)
-
-
-_DEFAULTS = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
-
-
-def _settings(layer: MaxPool2d | AvgPool2d) -> str:
-    chosen = [name for name, value in _DEFAULTS.items() if getattr(layer, name, value) != value]
-    return ", ".join(f"{name}={getattr(layer, name)}" for name in ["kernel_size", *chosen])
-
-
-class AdaptiveAvgPool2d(Module):
-    """Mean over as many windows as are asked for; see `tinygrad_adam.nn.functional.adaptive_avg_pool2d`.
+class AdaptiveAvgPool2d(_Pool, function=ops.adaptive_avg_pool2d):
+    """Mean over a given number of windows; see `tinygrad_adam.nn.functional.adaptive_avg_pool2d`.
 
     Parameters
     ----------
@@ -97,10 +85,6 @@ class AdaptiveAvgPool2d(Module):
     def __init__(self, output_size: Pair) -> None:
         super().__init__()
         self.output_size = plain(output_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, shape (N, C, H, W), to shape (N, C) + output_size."""
-        return F.adaptive_avg_pool2d(x, self.output_size)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.output_size}"
