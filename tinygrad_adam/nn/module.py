@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Self
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import numpy
 
 from ..backend.convert import known_dtype
-from ..backend.device import asarray, on_device_of, to_device, to_host
+from ..backend.device import on_device_of, to_device, to_host
 from ..engine import events
 from ..engine.graph import look_at
 from ..engine.viewers import view
-from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
+from ..errors import DTypeError, OptionError, TinygradAdamError
 from ..tensor.tensor import Tensor
 from .parameter import Parameter
-from .state import misfit, require_state, saved_array
+from .state import Unmatched, load_state
 
 _hook_numbers = itertools.count()
-
-
-class Unmatched(NamedTuple):
-    """Names that `Module.load_state_dict` could not match.
-
-    Attributes
-    ----------
-    missing_keys : list of str
-        Parameters and buffers that the state does not have; they stay as they are.
-    unexpected_keys : list of str
-        Names in the state that the module does not have.
-    """
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
 
 
 class Module:
@@ -71,7 +57,7 @@ class Module:
     _forward_hooks: dict[int, Callable[..., Any]]
     _forward_pre_hooks: dict[int, Callable[..., Any]]
     _replaced = 0
-    """How often a parameter, buffer or child was set or taken away."""
+    """The number of times that a parameter, buffer or child was set or taken away."""
 
     def __init__(self) -> None:
         # Straight into __dict__: __setattr__ below needs these to exist.
@@ -88,29 +74,24 @@ class Module:
         events.tell(("module_begins", self, args))
         output = None
         try:
-            output = self._call(args, kwargs)
+            for pre_hook in list(self._forward_pre_hooks.values()):
+                answer = pre_hook(self, args)
+                if answer is not None:
+                    args = answer if isinstance(answer, tuple) else (answer,)
+            output = self.forward(*args, **kwargs)
+            for hook in list(self._forward_hooks.values()):
+                answer = hook(self, args, output)
+                if answer is not None:
+                    output = answer
+        except TinygradAdamError as error:
+            self._locate(error)
+            raise
         finally:
             events.tell(("module_ends", self, output))
         return output
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for pre_hook in list(self._forward_pre_hooks.values()):
-            answer = pre_hook(self, args)
-            if answer is not None:
-                args = answer if isinstance(answer, tuple) else (answer,)
-        try:
-            output = self.forward(*args, **kwargs)
-        except TinygradAdamError as error:
-            self._locate(error)
-            raise
-        for hook in list(self._forward_hooks.values()):
-            answer = hook(self, args, output)
-            if answer is not None:
-                output = answer
-        return output
-
     def _locate(self, error: TinygradAdamError) -> None:
-        """Let the message of an error name the layer that raised it, with its path in this module."""
+        """Add the layer that raised an error, with its path in this module, to the message."""
         head = f"{type(self).__name__}({self.extra_repr()})"
         number, head, message = error.__dict__.setdefault("_raised_in", (id(self), head, str(error)))
         path = next((name for name, module in self.named_modules() if id(module) == number), "")
@@ -123,27 +104,27 @@ class Module:
             raise OptionError(
                 type(self).__name__, "call super().__init__() before assigning attributes", attribute=name
             )
-        registries: tuple[dict[str, Any], ...] = (self._parameters, self._modules, self._buffers)
-        for registry, kind in zip(registries, (Parameter, Module, Tensor), strict=True):
-            if isinstance(value, kind) and (registry is not self._buffers or name in self._buffers):
-                for other in registries:
+        registries = {Parameter: self._parameters, Module: self._modules, Tensor: self._buffers}
+        for kind, registry in registries.items():
+            if isinstance(value, kind) and (kind is not Tensor or name in registry):
+                for other in registries.values():
                     if other is not registry:  # a replacement keeps its place in the order
                         other.pop(name, None)
-                registry[name] = value
-                self.__dict__["_replaced"] = self._replaced + 1
+                self._register(registry, name, value)
                 break
-            if name in registry and value is not None:
-                raise OptionError(
-                    type(self).__name__,
-                    f"attribute {name!r} is registered; it takes a {kind.__name__} or None",
-                    value=type(value).__name__,
-                )
+            if name in registry:
+                if value is not None:
+                    raise OptionError(
+                        type(self).__name__,
+                        f"attribute {name!r} is registered; it takes a {kind.__name__} or None",
+                        value=type(value).__name__,
+                    )
+                self._register(registry, name, None)
         object.__setattr__(self, name, value)
-        if value is None:
-            for registry in registries:
-                if name in registry:
-                    registry[name] = None
-                    self.__dict__["_replaced"] = self._replaced + 1
+
+    def _register(self, registry: dict[str, Any], name: str, value: object) -> None:
+        registry[name] = value
+        self.__dict__["_replaced"] = self._replaced + 1
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._modules):
@@ -157,8 +138,7 @@ class Module:
             raise OptionError(
                 type(self).__name__, "a buffer is a Tensor or None", name=name, value=type(value).__name__
             )
-        self._buffers[name] = value
-        self.__dict__["_replaced"] = self._replaced + 1
+        self._register(self._buffers, name, value)
         object.__setattr__(self, name, value)
 
     def register_module(self, name: str, module: Module) -> None:
@@ -170,11 +150,9 @@ class Module:
             elif isinstance(module, list | tuple):
                 hint = "; unpack a list of them, as in Sequential(*layers)"
             raise OptionError(
-                type(self).__name__,
-                f"only Modules can be children{hint}",
-                name=name,
-                value=type(module).__name__,
-            )
+                type(self).__name__, f"only Modules can be children{hint}",
+                name=name, value=type(module).__name__,
+            )  # fmt: skip
         setattr(self, name, module)
 
     # --- Walking the tree ----------------------------------------------------------------
@@ -241,7 +219,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Put this module and all below it into training mode, and return it.
 
-        Each module puts its own into it, so that one which overrides this method is asked.
+        Each module calls this method of its children, so a child may override it.
         """
         self.__dict__["training"] = mode
         for child in self.children():
@@ -305,24 +283,24 @@ class Module:
     def register_forward_hook(
         self, hook: Callable[[Module, tuple[Any, ...], Any], Any]
     ) -> Callable[[], None]:
-        """Call ``hook(module, args, output)`` after every forward; what it returns replaces the output.
+        """Call ``hook(module, args, output)`` after every forward; an answer replaces the output.
 
         Returns
         -------
         callable
             Call it to remove the hook.
         """
-        return _register(self._forward_hooks, hook)
+        return _add_hook(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> Callable[[], None]:
-        """Call ``hook(module, args)`` before every forward; what it returns replaces the arguments.
+        """Call ``hook(module, args)`` before every forward; an answer replaces the arguments.
 
         Returns
         -------
         callable
             Call it to remove the hook.
         """
-        return _register(self._forward_pre_hooks, hook)
+        return _add_hook(self._forward_pre_hooks, hook)
 
     # --- State ---------------------------------------------------------------------------
 
@@ -334,7 +312,7 @@ class Module:
         entries = itertools.chain(self._entries("_parameters", False), self._entries("_buffers", False))
         return {name: to_host(look_at(value, "state_dict")).copy() for name, value in entries}
 
-    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> Unmatched:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
         """Copy values into the parameters and buffers; nothing is changed if something does not fit.
 
         Parameters
@@ -358,40 +336,10 @@ class Module:
             shape, no real numbers, numbers that the dtype here does not hold), and of names that are one
             Tensor here but have different values.
         """
-        require_state(type(self).__name__, state)
-        entries = dict(self._entries("_parameters", False)) | dict(self._entries("_buffers", False))
-        arrays = {name: saved_array(value, "load_state_dict") for name, value in state.items()}
-        missing = [name for name in entries if name not in arrays]
-        unexpected = [name for name in arrays if name not in entries]
-        report = {"missing": missing, "unexpected": unexpected}
-        if not strict and (not arrays or len(unexpected) < len(arrays)):
-            report = {}
-        known = {name: (entry, arrays[name]) for name, entry in entries.items() if name in arrays}
-        report["misshapen"] = [
-            f"{name}: here {entry.shape}, there {array.shape}"
-            for name, (entry, array) in known.items()
-            if array.shape != entry.shape
-        ]
-        problems = {name: misfit(array, entry.dtype) for name, (entry, array) in known.items()}
-        report["unfit"] = [f"{name}: {problem}" for name, problem in problems.items() if problem]
-        first: dict[int, str] = {}
-        report["tied here, different there"] = [
-            f"{first[id(entry)]} and {name}"
-            for name, (entry, array) in known.items()
-            if first.setdefault(id(entry), name) != name
-            and not numpy.array_equal(array, arrays[first[id(entry)]], equal_nan=array.dtype.kind == "f")
-        ]
-        if any(report.values()):
-            raise StateError(
-                type(self).__name__,
-                "the state does not fit this module",
-                **{kind: "; ".join(map(str, names)) for kind, names in report.items() if names},
-            )
-        for entry, array in known.values():
-            entry._write("load_state_dict", ..., asarray(array, dtype=entry.dtype, device=entry.device))
-        return Unmatched(missing, unexpected)
+        entries = itertools.chain(self._entries("_parameters", False), self._entries("_buffers", False))
+        return load_state(type(self).__name__, dict(entries), state, strict)
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the `state_dict` to a safetensors file, which PyTorch can load, or to a ``.npz`` of NumPy.
 
         Parameters
@@ -406,14 +354,14 @@ class Module:
             If the ending belongs to another format, or the file cannot be written; an old one stays as it
             was.
         """
-        from ..files.arrays import save_tensors  # only those who use files wait for it
+        from ..files.arrays import save_tensors  # imports safetensors
 
         save_tensors(path, self.state_dict())
 
-    def load(self, path: Any, strict: bool = True) -> Self:
+    def load(self, path: str | os.PathLike[str], strict: bool = True) -> Self:
         """Read parameters and buffers from a safetensors file or a ``.npz``, and return this module.
 
-        `load_state_dict` says more, and returns the names that do not match.
+        See `load_state_dict`, which returns the names that do not match.
 
         Raises
         ------
@@ -434,7 +382,7 @@ class Module:
         return ""
 
     def parameter_count(self) -> int:
-        """Return how many numbers are trained: the sizes of all parameters, shared ones once."""
+        """Return the sum of the sizes of all parameters, frozen ones included and shared ones once."""
         return sum(parameter.size for parameter in self.parameters())
 
     def __repr__(self) -> str:
@@ -456,7 +404,7 @@ class Module:
         return view("Module.summary")(self, inputs)
 
 
-def _register(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:
+def _add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> Callable[[], None]:
     number = next(_hook_numbers)
     hooks[number] = hook
 
@@ -466,7 +414,7 @@ def _register(hooks: dict[int, Any], hook: Any) -> Callable[[], None]:
     return remove
 
 
-def _lines(module: Module, label: str, count: int, root: bool = False) -> Iterable[str]:
+def _lines(module: Module, label: str, count: int, root: bool = False) -> Iterator[str]:
     """Yield the lines of the tree; each says how many parameters are below it."""
     head = f"{label}{type(module).__name__}({module.extra_repr()}"
     note = f"  # {count:,}{' parameters' if root else ''}" if count else ""

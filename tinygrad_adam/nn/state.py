@@ -1,19 +1,78 @@
-"""Saved values, and whether they fit where they are to be loaded."""
+"""Loading saved values: reading them as arrays, checking that they fit, and writing them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
-from ..backend.device import to_host
+from ..backend.device import asarray, to_host
 from ..engine.graph import look_at
 from ..errors import StateError, TinygradAdamError
+from ..tensor.tensor import Tensor
+from ..typing import TensorLike
 
 
-def require_state(where: str, state: Any, *keys: str) -> None:
-    """Refuse what is no dict, or has no value under a key that every state has."""
+class Unmatched(NamedTuple):
+    """Names that `Module.load_state_dict` could not match.
+
+    Attributes
+    ----------
+    missing_keys : list of str
+        Parameters and buffers that the state does not have; they stay as they are.
+    unexpected_keys : list of str
+        Names in the state that the module does not have.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def load_state(where: str, entries: dict[str, Tensor], state: Mapping[str, Any], strict: bool) -> Unmatched:
+    """Copy the values of a state into the Tensors of the same names; see `Module.load_state_dict`."""
+    require_state(where, state)
+    arrays = {name: saved_array(value, "load_state_dict") for name, value in state.items()}
+    unmatched = Unmatched(
+        [name for name in entries if name not in arrays], [name for name in arrays if name not in entries]
+    )
+    known = {name: (entry, arrays[name]) for name, entry in entries.items() if name in arrays}
+    first: dict[int, str] = {}
+    report = {
+        "missing": unmatched.missing_keys,
+        "unexpected": unmatched.unexpected_keys,
+        "misshapen": [
+            f"{name}: here {entry.shape}, there {array.shape}"
+            for name, (entry, array) in known.items()
+            if array.shape != entry.shape
+        ],
+        "unfit": [
+            f"{name}: {problem}"
+            for name, (entry, array) in known.items()
+            if (problem := misfit(array, entry.dtype))
+        ],
+        "tied here, different there": [
+            f"{first[id(entry)]} and {name}"
+            for name, (entry, array) in known.items()
+            if first.setdefault(id(entry), name) != name
+            and not numpy.array_equal(array, arrays[first[id(entry)]], equal_nan=array.dtype.kind == "f")
+        ],
+    }
+    if not strict and (known or not arrays):
+        del report["missing"], report["unexpected"]
+    if any(report.values()):
+        raise StateError(
+            where,
+            "the state does not fit this module",
+            **{kind: "; ".join(map(str, names)) for kind, names in report.items() if names},
+        )
+    for entry, array in known.values():
+        entry._write("load_state_dict", ..., asarray(array, dtype=entry.dtype, device=entry.device))
+    return unmatched
+
+
+def require_state(where: str, state: object, *keys: str) -> None:
+    """Refuse a state that is no dict, or that lacks one of the keys that every such state has."""
     if not isinstance(state, Mapping) or not all(key in state for key in keys):
         raise StateError(
             where,
@@ -24,12 +83,12 @@ def require_state(where: str, state: Any, *keys: str) -> None:
         )
 
 
-def saved_array(value: Any, where: str) -> numpy.ndarray[Any, Any]:
+def saved_array(value: TensorLike, where: str) -> numpy.ndarray[Any, Any]:
     """Return a saved Tensor, array or list as an array of the host; one with a mask keeps it."""
     try:
         array = look_at(value, where)
         return array if isinstance(array, numpy.ndarray) else to_host(array)
-    except (TypeError, ValueError, RuntimeError) as error:  # those of lists, and of other packages' tensors
+    except (TypeError, ValueError, RuntimeError) as error:  # of lists, and of other packages' tensors
         if isinstance(error, TinygradAdamError):
             raise
         raise StateError(
@@ -38,8 +97,8 @@ def saved_array(value: Any, where: str) -> numpy.ndarray[Any, Any]:
         ) from error  # fmt: skip
 
 
-def misfit(array: numpy.ndarray[Any, Any], dtype: Any) -> str | None:
-    """Tell why an array cannot be loaded into one of another dtype, or return None if it can.
+def misfit(array: numpy.ndarray[Any, Any], dtype: numpy.dtype[Any]) -> str | None:
+    """Return the reason why an array cannot be loaded into one of another dtype, or None if it can.
 
     Floats may be rounded, but a finite one must stay finite. Integers and truth values must be those saved.
 
@@ -63,8 +122,8 @@ def misfit(array: numpy.ndarray[Any, Any], dtype: Any) -> str | None:
     return f"{array.dtype} does not fit {dtype}, as in {array[wrong][0]}" if wrong.any() else None
 
 
-def _held(array: numpy.ndarray[Any, Any], dtype: Any) -> Any:
-    """Tell which numbers a dtype can hold, without a cast, whose result may depend on the processor."""
+def _held(array: numpy.ndarray[Any, Any], dtype: numpy.dtype[Any]) -> Any:
+    """Mark the numbers that a dtype can hold, without a cast, whose result may depend on the processor."""
     if dtype.kind == "f":
         return ~numpy.isfinite(array) | (abs(array) <= numpy.finfo(dtype).max)
     if dtype.kind == "b":
