@@ -1,4 +1,4 @@
-"""Types that signatures name: raw arrays, the namespace that computes with them, and operands."""
+"""Types that signatures name: raw arrays, the namespace that computes with them, operands and data types."""
 
 from typing import Any, TypeAlias
 
@@ -10,3 +10,6 @@ Xp: TypeAlias = Any
 
 TensorLike: TypeAlias = Any
 """An operand: a Tensor, a raw array, a number, or nested lists of numbers."""
+
+DType: TypeAlias = Any
+"""A data type as NumPy takes it: a `numpy.dtype`, its name or a scalar type. None stands for a default."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,11 @@ from ..backend.convert import array_of, check_dtype, get_default_dtype, known_dt
 from ..backend.device import backend_of, device_of, get_backend, on_device_of, to_device
 from ..engine.graph import look_at
 from ..errors import DTypeError, ShapeError
-from ..tensor.random import generator
-from ..typing import Array
+from ..typing import Array, DType, TensorLike
 from ..values import integer, is_integer
 from ..words import answer_calls
-from .methods import unpacked
+from .methods import Sizes, unpacked
+from .random import generator
 from .tensor import Tensor
 
 
@@ -24,7 +24,9 @@ def _leaf(array: Array, requires_grad: bool, where: str = "tensor") -> Tensor:
     return Tensor(array).requires_grad_(requires_grad)
 
 
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: TensorLike, dtype: DType = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Make a Tensor from numbers, nested lists or an array; the data are copied.
 
     Parameters
@@ -37,7 +39,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     device : str, optional
         ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; by default where the data are.
     requires_grad : bool
-        Whether operations on it are to be recorded.
+        Whether operations on it are recorded, so that it gets a gradient.
 
     Returns
     -------
@@ -66,24 +68,24 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
 
 def _shape(where: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = tuple(unpacked(sizes))
+    shape = unpacked(sizes)
     if not all(is_integer(size, 0) for size in shape):
         raise ShapeError(where, "sizes must be non-negative integers", shape=shape)
     return tuple(map(int, shape))
 
 
-def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of zeros; `shape` as sizes or as one tuple."""
+def zeros(*shape: Sizes, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Make a Tensor of zeros, of the default dtype unless `dtype` is given; `shape` as sizes or one tuple."""
     return _full("zeros", _shape("zeros", shape), 0, dtype, device, requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of ones; `shape` as sizes or as one tuple."""
+def ones(*shape: Sizes, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Make a Tensor of ones, of the default dtype unless `dtype` is given; `shape` as sizes or one tuple."""
     return _full("ones", _shape("ones", shape), 1, dtype, device, requires_grad)
 
 
 def full(
-    shape: tuple[int, ...], value: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
+    shape: Sizes, value: float, dtype: DType = None, device: str = "cpu", requires_grad: bool = False
 ) -> Tensor:
     """Make a Tensor of one value, of the default dtype unless `dtype` is given."""
     value = look_at(value, "full")
@@ -91,30 +93,34 @@ def full(
     return _full("full", _shape("full", (shape,)), value, dtype, device, requires_grad)
 
 
-def arange(*bounds: float, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``."""
+def arange(*bounds: float, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Make a Tensor of evenly spaced numbers: ``arange(stop)`` or ``arange(start, stop[, step])``.
+
+    `stop` itself is not among them. If any of the bounds is a Python float, the dtype is the default one,
+    otherwise int64, unless `dtype` is given.
+    """
     if dtype is None and any(isinstance(bound, float) for bound in bounds):
         dtype = get_default_dtype()
     return _made("arange", "arange", bounds, dtype, device, requires_grad)
 
 
-def eye(n: int, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Make the identity matrix of `n` rows."""
+def eye(n: int, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Make the identity matrix, shape (n, n)."""
     dtype = get_default_dtype() if dtype is None else dtype
     return _made("eye", "eye", (integer("eye", "n", n, 0),), dtype, device, requires_grad)
 
 
 def _full(
-    where: str, shape: tuple[int, ...], value: Any, dtype: Any, device: str, requires_grad: bool
+    where: str, shape: tuple[int, ...], value: TensorLike, dtype: DType, device: str, requires_grad: bool
 ) -> Tensor:
     dtype = get_default_dtype() if dtype is None else dtype
     return _made(where, "full", (shape, value), dtype, device, requires_grad)
 
 
 def _made(
-    where: str, name: str, args: tuple[Any, ...], dtype: Any, device: str, requires_grad: bool
+    where: str, name: str, args: tuple[Any, ...], dtype: DType, device: str, requires_grad: bool
 ) -> Tensor:
-    """Call the array library's function of that name where the Tensor is to be."""
+    """Call the array library's function of that name on the device of the new Tensor."""
     backend = get_backend(device)
     if dtype is not None:
         dtype = known_dtype(where, dtype)
@@ -126,7 +132,7 @@ def _made(
 
 @contextmanager
 def _named(where: str, *args: Any) -> Iterator[None]:
-    """Raise what an array library says of `args` in the name of the function that the user called."""
+    """Turn an array library's error about `args` into one of the function that the user called."""
     try:
         yield
     except (ValueError, OverflowError, ZeroDivisionError) as error:
@@ -135,17 +141,19 @@ def _named(where: str, *args: Any) -> Iterator[None]:
         raise DTypeError(where, str(error), arguments=args) from error
 
 
-def rand(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Draw uniformly from [0, 1); see `manual_seed`."""
+def rand(*shape: Sizes, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Sample uniformly from [0, 1); see `manual_seed`. `shape` as sizes or one tuple."""
     return _drawn("rand", generator().random, shape, dtype, device, requires_grad)
 
 
-def randn(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Draw from the standard normal distribution; see `manual_seed`."""
+def randn(*shape: Sizes, dtype: DType = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Sample from the standard normal distribution; see `manual_seed`. `shape` as sizes or one tuple."""
     return _drawn("randn", generator().standard_normal, shape, dtype, device, requires_grad)
 
 
-def _drawn(where: str, draw: Any, sizes: Any, dtype: Any, device: str, requires_grad: bool) -> Tensor:
+def _drawn(
+    where: str, draw: Callable[..., Array], sizes: Any, dtype: DType, device: str, requires_grad: bool
+) -> Tensor:
     dtype = get_default_dtype() if dtype is None else known_dtype(where, dtype)
     if dtype.kind != "f":
         raise DTypeError(where, "draws floats; cast them with .astype()", dtype=dtype)

@@ -31,10 +31,10 @@ from ..engine.rowsparse import RowSparse
 from ..engine.viewers import view
 from ..errors import DTypeError, GraphError, ShapeError
 from ..ops.indexing import raw_index
-from ..typing import Array
+from ..typing import Array, TensorLike
 from ..words import answer_attributes
 from . import copying, protocols, refusals
-from .methods import Operand, Operations
+from .methods import Operations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,10 +47,10 @@ def _is_operand(value: object) -> bool:
     return isinstance(value, Variable | list | tuple) or is_array(value)
 
 
-def _known(operation: Any, reflected: str) -> Callable[[Any, Operand], Tensor]:
+def _known(operation: Any, reflected: str) -> Callable[[Any, TensorLike], Tensor]:
     """Make a method of an operation, which leaves objects of other classes to their `reflected` method."""
 
-    def method(self: Tensor, other: Operand) -> Any:
+    def method(self: Tensor, other: TensorLike) -> Any:
         try:
             return operation(self, other)
         except DTypeError:
@@ -63,20 +63,20 @@ def _known(operation: Any, reflected: str) -> Callable[[Any, Operand], Tensor]:
     return method
 
 
-def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, Operand], Tensor], ...]:
+def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, TensorLike], Tensor], ...]:
     """Make the methods for ``x + y``, ``y + x`` and ``x += y`` of an operation."""
 
-    def reflected(self: Tensor, other: Operand) -> Any:
+    def reflected(self: Tensor, other: TensorLike) -> Any:
         return operation(other, self)
 
-    def in_place(self: Tensor, other: Operand) -> Any:
+    def in_place(self: Tensor, other: TensorLike) -> Any:
         return self._in_place(operation, symbol, other)
 
     there = f"__r{name}__"
     return _known(operation, there), reflected, _known(in_place, there)
 
 
-class Tensor(Operations):
+class Tensor(Operations["Tensor"]):
     """An array with a gradient.
 
     Made by `tensor` or by operations on other Tensors; the constructor is for the engine.
@@ -427,13 +427,13 @@ class Tensor(Operations):
     __gt__ = _known(ops.greater, "__lt__")
     __ge__ = _known(ops.greater_equal, "__le__")
 
-    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
         return self._compared(ops.equal, other)
 
-    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
         return self._compared(ops.not_equal, other)
 
-    def _compared(self, operation: Any, other: Operand) -> Any:
+    def _compared(self, operation: Any, other: TensorLike) -> Any:
         """Compare by elements; with None, text and others that are no numbers as Python does: not equal."""
         if other is None:
             return NotImplemented
@@ -444,10 +444,10 @@ class Tensor(Operations):
                 raise
             return NotImplemented
 
-    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
-    def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
         return other // self, other % self
 
     def __neg__(self) -> Tensor:
@@ -464,14 +464,14 @@ class Tensor(Operations):
 
     __round__ = Operations.round
 
-    def __contains__(self, value: Operand) -> bool:
+    def __contains__(self, value: TensorLike) -> bool:
         found: Any = self == value
         if found is False:
             return False
         with on_device_of(found._data, "in"):
             return bool(found._read("in").any())
 
-    def _in_place(self, operation: Any, symbol: str, other: Operand) -> Tensor:
+    def _in_place(self, operation: Any, symbol: str, other: TensorLike) -> Tensor:
         """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
         wanted = self._requires_grad or (isinstance(other, Variable) and other._requires_grad)
         recorded = wanted and is_grad_enabled()
