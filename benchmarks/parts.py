@@ -25,8 +25,10 @@ LEAST = 10
 
 MULTIPLICATIONS: dict[str, Callable[..., int]] = {
     "linear": lambda y, x, weight, *_: x.size * len(weight),
+    "linear_relu": lambda y, x, weight, *_: x.size * len(weight),
     "matmul": lambda y, a, b, *_: a.size * b.shape[-1],
     "conv2d": lambda y, x, weight, *_: y.size * weight[0].size,
+    "conv2d_relu": lambda y, x, weight, *_: y.size * weight[0].size,
     "conv2d_input": lambda gx, gy, weight, *_: gy.size * weight[0].size,
     "conv2d_weight": lambda gw, x, gy, *_: gy.size * gw[0].size,
 }
@@ -63,39 +65,34 @@ class Part:
         return ""
 
 
-class TimedKernels:
-    """A table of kernels that records the time of each call."""
-
-    def __init__(self, table: Any) -> None:
-        self.table = table
-        self.parts: dict[str, Part] = {}
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        kernel = getattr(self.table, name)
-
-        def timed(*arguments: Any, **settings: Any) -> Any:
-            shapes = ["x".join(map(str, a.shape)) for a in arguments if getattr(a, "ndim", 0)]
-            label = " ".join([name, *shapes[:2]])
-            if label not in self.parts:
-                self.parts[label] = Part(kernel, name)
-            return self.parts[label].call(*arguments, **settings)
-
-        setattr(self, name, timed)
-        return timed
-
-
 @contextmanager
-def timed_kernels() -> Iterator[TimedKernels]:
-    """Time every kernel called on the CPU inside a ``with`` block."""
-    from tinygrad_adam.backend.device import CPU
+def timed_kernels() -> Iterator[dict[str, Part]]:
+    """Time every kernel called on the CPU inside a ``with`` block; yield the parts by name and shapes."""
+    import numpy
 
-    table = CPU.tables["fast"]
-    timed = TimedKernels(table)
-    CPU.tables["fast"] = timed  # type: ignore[assignment]
+    from tinygrad_adam.backend.device import CPU
+    from tinygrad_adam.backend.overrides import Overrides, Rules
+    from tinygrad_adam.kernels.cpu import KERNELS
+
+    parts: dict[str, Part] = {}
+
+    def timed(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **settings: Any) -> Any:
+            shapes = ["x".join(map(str, a.shape)) for a in arguments if getattr(a, "ndim", 0)]
+            part = parts.setdefault(" ".join([name, *shapes[:2]]), Part(kernel, name))
+            return part.call(*arguments, **settings)
+
+        return call
+
+    kernels, rules = Overrides("cpu"), CPU.rules["fast"]
+    for name in " ".join(KERNELS.values()).split():
+        if kernels[name] is not None:
+            kernels[name] = timed(name, kernels[name])
+    CPU.rules["fast"] = Rules(numpy, kernels)
     try:
-        yield timed
+        yield parts
     finally:
-        CPU.tables["fast"] = table
+        CPU.rules["fast"] = rules
 
 
 def times_of(call: Callable[[], Any], at_least: int, seconds: float) -> list[float]:
@@ -112,11 +109,11 @@ def report(name: str) -> str:
     """Return the table of kernel times of a network."""
     step = PEERS["ours"].train(WORKLOADS[name])
     times_of(step, LEAST, 0.0)
-    with timed_kernels() as timed:
+    with timed_kernels() as parts:
         steps = times_of(step, LEAST, SECONDS)
     whole = rest = statistics.median(steps)
     rows = []
-    for label, part in timed.parts.items():
+    for label, part in parts.items():
         calls, median = len(part.times) / len(steps), statistics.median(part.times)
         alone = statistics.median(times_of(part.again, LEAST, 0.05))
         rest -= calls * median

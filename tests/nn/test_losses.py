@@ -11,7 +11,7 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn, optim
 from tinygrad_adam.errors import DTypeError, ShapeError
-from tinygrad_adam.kernels import reference
+from tinygrad_adam.ops.classification import row_weights
 
 KERNELS = ("fast", "reference")
 OF_ELEMENTS = (
@@ -342,6 +342,6 @@ def test_settings_may_be_numbers_of_numpy(loss):
 
 def test_row_weights():
     labels = np.array([0, 2, -100, 2])
-    row, column = reference.row_weights(np, labels, 3, np.array([1.0, 2.0, 3.0]), -100, "mean", np.float64)
+    row, column = row_weights(np, labels, 3, np.array([1.0, 2.0, 3.0]), -100, "mean", np.float64)
     np.testing.assert_allclose(row, [1 / 7, 3 / 7, 0, 3 / 7])
     assert column.tolist() == [0, 2, 0, 2]

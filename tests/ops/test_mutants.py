@@ -10,6 +10,7 @@ that nothing could catch it, is listed with the reason.
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import sys
 import textwrap
@@ -34,7 +35,6 @@ from mutation import Definition, broken, caught, compiled, running
 import tinygrad_adam as tg
 from tinygrad_adam.engine import backward, graph
 from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
-from tinygrad_adam.kernels import reference, reference_windows
 
 # --- What there is to break ------------------------------------------------------------------
 
@@ -43,8 +43,8 @@ from tinygrad_adam.kernels import reference, reference_windows
 class Target:
     """A function that gradients depend on, and the primitives whose checks must notice.
 
-    The kernels that compute a vector-Jacobian product are rules too; `kernels` says that the
-    reference set must be in use for them to be called.
+    Forward rules that compute a vector-Jacobian product belong to the way back, too; `kernels` says that
+    the reference set must be in use for them to be called.
     """
 
     name: str
@@ -56,9 +56,8 @@ class Target:
 
 PRIMITIVES = dict(REGISTERED)  # before examples in docstrings, when they run, add theirs
 ARRAYS = {"g", "y"} | {name for each in PRIMITIVES.values() for name in each.inputs}
-KERNELS = (reference, reference_windows)
 BACKWARD = ("_vjp", "add_at", "_input", "_weight", "_gather")
-"""How the names of kernels end that rules consist of."""
+"""How the names of primitives end that rules consist of."""
 
 
 @cache
@@ -89,7 +88,10 @@ def rules_of(module: str) -> Iterator[tuple[str, str, Definition]]:
 
 def called_only_from(module: str, callers: list[Definition]) -> list[ast.FunctionDef]:
     """List the module's plain functions that nothing but `callers`, or one another, mentions."""
-    helpers = [node for node in definitions(module).values() if not node.decorator_list]
+    public = getattr(sys.modules[module], "__all__", ())  # these may name themselves, where they refuse
+    helpers = [
+        node for name, node in definitions(module).items() if not node.decorator_list and name not in public
+    ]
     everywhere = names_in(parsed(module))
     while True:
         trees = {id(tree): tree for tree in [*callers, *helpers]}.values()
@@ -123,15 +125,14 @@ def targets() -> list[Target]:
                 }
                 function = getattr(sys.modules[module], helper.name)
                 found.append(Target(helper.name, function, helper, frozenset(primitives)))
-    kernels = [(home, *each) for home in KERNELS for each in definitions(home.__name__).items()]
-    for home, name, tree in kernels:
+    rules_only = list(found)
+    for name, primitive in PRIMITIVES.items():
         if name.endswith(BACKWARD):
-            own = {
-                p for p, each in PRIMITIVES.items() if f"kernels.{name}(" in inspect.getsource(each.forward)
-            }
-            users_of = {p for t in found if own & set(names_in(t.tree)) for p in t.primitives}
+            users_of = {p for t in rules_only if name in names_in(t.tree) for p in t.primitives}
+            tree = copy.copy(definitions(primitive.__module__)[name])
+            tree.decorator_list = []  # rules of their own
             found.append(
-                Target(f"kernels.{name}", getattr(home, name), tree, frozenset(own | users_of), "reference")
+                Target(f"{name}.forward", primitive.forward, tree, frozenset({name} | users_of), "reference")
             )
     return found
 
@@ -313,55 +314,39 @@ EQUIVALENT = {
     ("_max_pool2d_gather.x", "negated"): NO_SLOPE,
     ("_max_pool2d_gather.x", "zero"): NO_SLOPE,
     **{
-        (
-            f"kernels.{name}",
-            f"tuple((s + before + after for ...{end}, padding, strict=True))) -> "
-            f"(s + before + after for s, (be...{longer}, padding, strict=True))",
-        ): "it is unpacked once, and otherwise not read"
-        for name, end, longer in [
-            ("conv2d_input", "ze", "ize"),
-            ("sum_pool2d_input", "ze", "ize"),
-            ("max_pool2d_vjp", ":]", "2:]"),
-        ]
-    },
-    **{
-        (f"kernels.{name}", "strict=True: True -> False"): "both have one entry for each axis"
-        for name in ("conv2d_input", "sum_pool2d_input", "max_pool2d_vjp")
-    },
-    **{
-        (f"kernels.{name}", f"xp.ascontiguousarray({cropped}) -> {cropped}"): ORDER
+        (f"{name}.forward", f"xp.ascontiguousarray({cropped}) -> {cropped}"): ORDER
         for name, cropped in [
-            ("conv2d_input", "_cropped(x, padding, size)"),
-            ("sum_pool2d_input", "_cropped(x, padding, size)"),
-            ("max_pool2d_vjp", "_cropped(total, padding, x.shape[2:])"),
+            ("_conv2d_input", "cropped(x, padding, size)"),
+            ("_sum_pool2d_input", "cropped(x, padding, size)"),
+            ("_max_pool2d_vjp", "cropped(total, padding, x.shape[2:])"),
         ]
     },
-    ("kernels.conv2d_input", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
+    ("_conv2d_input.forward", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
     (
-        "kernels.standardize_vjp",
+        "_standardize_vjp.forward",
         "moments or _moments(xp, x, axes) -> _moments(xp, x, axes)",
     ): "moments that are known save time only",
-    ("kernels.conv2d_input", "xp.result_type(gy, weight): gy -> weight"): ONE_DTYPE,
-    ("kernels.conv2d_input", "xp.result_type(gy, weight): weight -> gy"): ONE_DTYPE,
-    ("kernels.conv2d_weight", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
-    ("kernels.conv2d_weight", "_grouped(x[place], 1, groups) -> x[place]"): CHANNELS,
-    ("kernels.conv2d_weight", "xp.result_type(x, gy): x -> gy"): ONE_DTYPE,
-    ("kernels.conv2d_weight", "xp.result_type(x, gy): gy -> x"): ONE_DTYPE,
-    ("kernels.conv2d_weight", "len(x): x -> gy"): SHARED,
-    ("kernels.conv2d_weight", "x.shape: x -> gy"): UNREAD,
-    ("kernels.conv2d_weight", "2:: 2 -> 3 #2"): UNREAD,
-    ("kernels.conv2d_weight", "-2 -> 2"): "of four axes, the last but one",
-    ("kernels.max_pool2d_vjp", "x.shape: x -> g #2"): SHARED,
-    ("kernels.max_pool2d_vjp", "g.dtype: g -> x"): ONE_DTYPE,
-    ("kernels.max_pool2d_gather", "a.dtype: a -> x"): ONE_DTYPE,
-    ("kernels.max_pool2d_gather", "a.shape: a -> x"): UNREAD,
-    ("kernels.max_pool2d_gather", "2:: 2 -> 3"): UNREAD,
+    ("_conv2d_input.forward", "xp.result_type(gy, weight): gy -> weight"): ONE_DTYPE,
+    ("_conv2d_input.forward", "xp.result_type(gy, weight): weight -> gy"): ONE_DTYPE,
+    ("_conv2d_weight.forward", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
+    ("_conv2d_weight.forward", "_grouped(x[place], 1, groups) -> x[place]"): CHANNELS,
+    ("_conv2d_weight.forward", "xp.result_type(x, gy): x -> gy"): ONE_DTYPE,
+    ("_conv2d_weight.forward", "xp.result_type(x, gy): gy -> x"): ONE_DTYPE,
+    ("_conv2d_weight.forward", "len(x): x -> gy"): SHARED,
+    ("_conv2d_weight.forward", "x.shape: x -> gy"): UNREAD,
+    ("_conv2d_weight.forward", "2:: 2 -> 3 #2"): UNREAD,
+    ("_conv2d_weight.forward", "-2 -> 2"): "of four axes, the last but one",
+    ("_max_pool2d_vjp.forward", "x.shape: x -> a #2"): SHARED,
+    ("_max_pool2d_vjp.forward", "a.dtype: a -> x"): ONE_DTYPE,
+    ("_max_pool2d_gather.forward", "a.dtype: a -> x"): ONE_DTYPE,
+    ("_max_pool2d_gather.forward", "a.shape: a -> x"): UNREAD,
+    ("_max_pool2d_gather.forward", "2:: 2 -> 3"): UNREAD,
     (
-        "kernels.softmax_cross_entropy_vjp",
-        "xp.where(row[:, None] == 0, 0, p * (g * row)[:, None]) -> p * (g * row)[:, None]",
+        "_softmax_cross_entropy_vjp.forward",
+        "xp.where(row[:, None] == 0, 0, p * (g_in * row)[:, None]) -> p * (g_in * row)[:, None]",
     ): BEYOND,
-    ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> g"): DTYPE,
-    ("kernels.softmax_cross_entropy_vjp", "logits.dtype: logits -> labels"): DTYPE,
+    ("_softmax_cross_entropy_vjp.forward", "logits.dtype: logits -> g_in"): DTYPE,
+    ("_softmax_cross_entropy_vjp.forward", "logits.dtype: logits -> labels"): DTYPE,
 }
 """Mutants, by target and description, that compute the same as the original, and why."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import re
 from collections import Counter
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,8 +16,9 @@ from cuda_on_host import needs_compiler
 import tinygrad_adam as tg
 from benchmarks import workloads
 from tinygrad_adam.backend.device import CPU, get_backend
-from tinygrad_adam.backend.overrides import _REFERENCE
-from tinygrad_adam.kernels import reference
+from tinygrad_adam.engine.graph import PRIMITIVES
+from tinygrad_adam.kernels import cpu
+from tinygrad_adam.ops.normalization import channel_moments
 from tinygrad_adam.testing import selfcheck as package
 from tinygrad_adam.testing.selfcheck import beside, comparing, speed, trainings, waits
 from tinygrad_adam.testing.selfcheck.calls import call, normal
@@ -31,6 +30,10 @@ from tinygrad_adam.testing.selfcheck.report import Beside, Check, Failure, Repor
 from tinygrad_adam.training import build_model
 
 FAST = CPU.tables["fast"]
+REFERENCES = {
+    **{primitive.name: primitive.forward for primitive in PRIMITIVES.values()},
+    "channel_moments": channel_moments,
+}
 SMALL = trainings.Training("digits, MLP", "digits", "mlp:16", 640, 1)
 
 
@@ -41,8 +44,9 @@ def some(*names):
 
 def broken(monkeypatch, name, change):
     """Let a fast kernel give something else."""
-    kernel = getattr(FAST, name)
-    monkeypatch.setattr(FAST, name, lambda *args, **settings: change(kernel(*args, **settings)))
+    rules, reference = CPU.rules["fast"], REFERENCES[name]
+    kernel = rules[reference]
+    monkeypatch.setitem(rules, reference, lambda *args, **settings: change(kernel(*args, **settings)))
 
 
 def names_of(check):
@@ -183,10 +187,9 @@ def test_mnist_is_left_out_where_it_is_not(monkeypatch, tmp_path):
 # --- What is reached -------------------------------------------------------------------------
 
 
-PLAIN_NAMES = {name for module in _REFERENCE for name, value in vars(module).items()
-               if inspect.isfunction(value) and not name.startswith("_")}  # fmt: skip
-FAST_NAMES = {name for name in PLAIN_NAMES if not isinstance(getattr(FAST, name), partial)}
-"""The kernels of which there is a compiled one."""
+NAMES = {name for module, names in cpu.KERNELS.items() if module != "optim" for name in names.split()}
+FAST_NAMES = {name for name in NAMES if CPU.kernels[name] is not None}
+"""The kernels that there are without the optimizers'."""
 
 
 @pytest.mark.skipif(not FAST_NAMES, reason="Numba is not installed: there are no fast kernels")
@@ -202,9 +205,13 @@ def test_every_fast_kernel_is_reached(monkeypatch):
         return counted
 
     for name in FAST_NAMES:
-        monkeypatch.setattr(FAST, name, counting(getattr(FAST, name), called, name))
-        if hasattr(reference, name):
-            monkeypatch.setattr(reference, name, counting(getattr(reference, name), given_on, name))
+        kernel = counting(CPU.kernels[name], called, name)
+        monkeypatch.setitem(CPU.rules["fast"], REFERENCES[name], kernel)
+    for primitive in PRIMITIVES.values():
+        if primitive.name in FAST_NAMES:
+            plain = counting(primitive.forward, given_on, primitive.name)
+            monkeypatch.setattr(primitive, "forward", plain)
+            monkeypatch.setitem(CPU.rules["fast"], plain, CPU.rules["fast"][REFERENCES[primitive.name]])
     for cases in (comparing.calls(LARGE), comparing.optimizers()):
         check = comparing.compare_bits("reached", cases, "cpu")
         assert check.result == "ok", check.failures

@@ -1,7 +1,7 @@
 """Which array library an array belongs to, and where new arrays go.
 
-A backend is an array namespace (``xp``) and a table of kernels. Nothing outside this room asks
-which library it is: code that computes receives ``xp`` or ``kernels`` and writes against it.
+A backend is an array namespace (``xp``) and the faster kernels for it. Nothing outside this room asks
+which library it is: code that computes receives ``xp`` and writes against it.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import unknown_name
-from ..kernels import reference, reference_optim, reference_windows
+from ..kernels import reference_optim
 from .scopes import scope
 
 _PACKAGE = __name__.partition(".")[0]
 KERNEL_SETS = ("fast", "reference")
-_REFERENCE = (reference, reference_optim, reference_windows)
+_REFERENCE = (reference_optim,)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
 
 

@@ -7,7 +7,6 @@ the values which those rules name. `backward.py` walks the nodes back.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 import weakref
@@ -278,8 +277,7 @@ class Primitive:
         self.forward = forward
         self.view = view
         self.ours = forward.__module__.partition(".")[0] == __name__.partition(".")[0]
-        first, *names = _parameter_names(forward)
-        self.wants_kernels = first == "kernels"
+        _, *names = _parameter_names(forward)
         self.variadic = bool(forward.__code__.co_flags & inspect.CO_VARARGS)
         arrays = forward.__code__.co_argcount - 1
         self.inputs = names[:arrays] + names[len(names) - self.variadic :]
@@ -391,8 +389,6 @@ class Primitive:
 
     def rule_on(self, backend: Backend) -> Callable[..., Any]:
         """Return the forward rule on a backend: the chosen kernel of this name, or the reference."""
-        if self.wants_kernels:
-            return functools.partial(self.forward, backend.tables[chosen_kernels()])
         return backend.rules[chosen_kernels()][self.forward]
 
     def _as_array(self, backend: Backend, y: Any, values: Sequence[Any]) -> Array:

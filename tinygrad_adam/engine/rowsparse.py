@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ..backend.device import backend_of, on_device_of
-from ..backend.overrides import chosen_kernels
 from ..errors import IndexingError, ShapeError
 from ..typing import Array
+from .graph import provided
 
 
 class RowSparse:
@@ -82,10 +82,9 @@ class RowSparse:
                 raise IndexingError(
                     "RowSparse", f"rows must lie in range({shape[0]})", least=rows[0], greatest=rows[-1]
                 )
-            add_at = backend.tables[chosen_kernels()].add_at
             flat = values.reshape(len(index), math.prod(shape[1:]))
-            self.rows = rows.astype("int64")
-            self.values = add_at(flat, place, (len(rows), flat.shape[1])).reshape(len(rows), *shape[1:])
+            added = provided.ops.indexing.add_rows(flat, place, len(rows))
+            self.rows, self.values = rows.astype("int64"), added.reshape(len(rows), *shape[1:])
         self.shape = tuple(shape)
 
     @property

@@ -8,19 +8,32 @@ from typing import Any
 from ..backend import sums
 from ..engine.graph import primitive
 from ..errors import OptionError
-from .arithmetic import erf
+from .special import erf
+
+__all__ = [
+    "dropout",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+]
 
 
 @primitive(a=lambda g, y: relu_vjp(g, y))
-def relu(kernels: Any, a: Any) -> Any:
+def relu(xp: Any, a: Any) -> Any:
     """Rectified linear unit ``max(a, 0)``; the gradient at 0 is 0."""
-    return kernels.relu(a)
+    return xp.maximum(a, 0)
 
 
 @primitive(a=lambda g, output: relu_vjp(g, output), output=lambda xp, output: xp.zeros_like(output))
-def relu_vjp(kernels: Any, a: Any, output: Any) -> Any:
-    """0 where the `output` of the ReLU is 0, whatever ``a`` is there, and ``a`` elsewhere."""
-    return kernels.relu_vjp(a, output)
+def relu_vjp(xp: Any, a: Any, output: Any) -> Any:
+    """0 where the `output` of the ReLU is 0, and ``a`` elsewhere, also where the output is NaN."""
+    return xp.where(output <= 0, 0, a)  # selected: an infinite a times 0 would be NaN
 
 
 def choose_activation(where: str, activation: str | None) -> str | None:
@@ -155,12 +168,31 @@ def log_softmax(xp: Any, a: Any, *, axis: int = -1) -> Any:
     return shifted - xp.log(sum(xp, xp.exp(shifted), axis=axis, keepdims=True))
 
 
+def random_bits(xp: Any, key: int, count: int) -> Any:
+    """Return `count` random 64-bit words, each a function of `key` and its position only.
+
+    SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014): a
+    counter in steps of the golden ratio, then a mixing function. Having no state, it gives the
+    same words in any order, on any device.
+    """
+    word = xp.arange(1, count + 1, dtype=xp.uint64) * xp.uint64(0x9E3779B97F4A7C15) + xp.uint64(key)
+    word = (word ^ (word >> xp.uint64(30))) * xp.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> xp.uint64(27))) * xp.uint64(0x94D049BB133111EB)
+    return word ^ (word >> xp.uint64(31))
+
+
+def dropout_threshold(p: float) -> int:
+    """Return the number below which the upper 32 bits of a random word fall with probability `p`."""
+    return min(int(p * 2.0**32), 2**32 - 1)
+
+
 # A linear map that is its own adjoint: the same key gives the same mask, so none is kept.
 @primitive(a=lambda g, p, key: dropout(g, p=p, key=key))
-def dropout(kernels: Any, a: Any, *, p: float, key: int) -> Any:
+def dropout(xp: Any, a: Any, *, p: float, key: int) -> Any:
     """Set each element to zero with probability `p`, and divide the others by ``1 - p``.
 
     Which elements, depends on `key` and the element's position only (a counter-based generator,
     the same in every kernel set and on every device).
     """
-    return kernels.dropout(a, p, key)
+    kept = (random_bits(xp, key, a.size) >> xp.uint64(32)) >= xp.uint64(dropout_threshold(p))
+    return xp.where(kept.reshape(a.shape), a * (1.0 / (1.0 - p)), 0)

@@ -15,14 +15,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend import sums
 from ..engine.graph import Primitive, primitive
 from ..errors import OptionError, ShapeError
+from ..typing import Array, Xp
 from ..values import integer
 from .activation import choose_activation, relu_vjp
 from .channels import channel_sums
 from .indexing import getitem
 from .shaping import expand_dims, squeeze
-from .windows import Padding, Pair, Sides, check_images, output_size, pair, sides
+from .windows import (
+    Padding,
+    Pair,
+    Sides,
+    check_images,
+    cropped,
+    output_size,
+    padded,
+    padded_size,
+    pair,
+    sides,
+    taps,
+)
+
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
+]
+
+
+def _grouped(a: Array, axis: int, groups: int) -> Array:
+    """Split the channels on `axis` into (groups, channels of each)."""
+    shape = a.shape
+    return a.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
 
 
 def _input_rule(
@@ -45,34 +71,48 @@ def _weight_rule(
 
 @primitive(x=_input_rule, weight=_weight_rule, bias=lambda g: channel_sums(g))
 def _conv2d(
-    kernels: Any,
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    xp: Xp,
+    x: Array,
+    weight: Array,
+    bias: Array = None,
     *,
     stride: tuple[int, int],
     padding: Sides,
     dilation: tuple[int, int],
     groups: int,
-) -> Any:
-    """y, from x and w, and a bias for each channel of y."""
-    return kernels.conv2d(x, weight, bias, False, stride, padding, dilation, groups)
+) -> Array:
+    """y, from x and w, and a bias for each channel of y.
+
+    Each tap (i, j) adds ``w[:, :, i, j] @ x``, with x shifted by (i, j).
+    """
+    kernel = weight.shape[2:]
+    count = output_size("conv2d", x.shape[2:], kernel, stride, padding, dilation)
+    x = padded(xp, x, padding)
+    n, out = len(x), len(weight)
+    w = _grouped(weight, 0, groups)
+    y = xp.zeros((n, groups, out // groups, count[0] * count[1]), xp.result_type(x, weight))
+    for i, j, place in taps(x.shape[2:], kernel, count, stride, dilation):
+        patch = _grouped(x[place], 1, groups).reshape(n, groups, weight.shape[1], count[0] * count[1])
+        y += w[..., i, j] @ patch
+    y = y.reshape(n, out, *count)
+    return y if bias is None else y + bias[:, None, None]
 
 
 @primitive(y=lambda g, y: relu_vjp(g, y), x=_input_rule, weight=_weight_rule, bias=lambda g: channel_sums(g))
 def _conv2d_relu(
-    kernels: Any,
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    xp: Xp,
+    x: Array,
+    weight: Array,
+    bias: Array = None,
     *,
     stride: tuple[int, int],
     padding: Sides,
     dilation: tuple[int, int],
     groups: int,
-) -> Any:
+) -> Array:
     """ReLU of y, in one pass."""
-    return kernels.conv2d(x, weight, bias, True, stride, padding, dilation, groups)
+    y = _conv2d.forward(xp, x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return xp.maximum(y, 0)
 
 
 @primitive(
@@ -84,18 +124,26 @@ def _conv2d_relu(
     ),
 )
 def _conv2d_input(
-    kernels: Any,
-    gy: Any,
-    weight: Any,
+    xp: Xp,
+    gy: Array,
+    weight: Array,
     *,
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: Sides,
     dilation: tuple[int, int],
     groups: int,
-) -> Any:
-    """Something like x, from something like y and w."""
-    return kernels.conv2d_input(gy, weight, size, stride, padding, dilation, groups)
+) -> Array:
+    """Something like x, from something like y and w: each tap adds ``w[:, :, i, j]^T @ gy`` where it read."""
+    n, count = len(gy), gy.shape[2:]
+    out, channels = len(weight), groups * weight.shape[1]
+    w = _grouped(weight, 0, groups)
+    g = _grouped(gy, 1, groups).reshape(n, groups, out // groups, count[0] * count[1])
+    full = padded_size(size, padding)
+    x = xp.zeros((n, channels, *full), xp.result_type(gy, weight))
+    for i, j, place in taps(full, weight.shape[2:], count, stride, dilation):
+        x[place] += (xp.swapaxes(w[..., i, j], -1, -2) @ g).reshape(n, channels, *count)
+    return xp.ascontiguousarray(cropped(x, padding, size))
 
 
 @primitive(
@@ -107,18 +155,26 @@ def _conv2d_input(
     ),
 )
 def _conv2d_weight(
-    kernels: Any,
-    x: Any,
-    gy: Any,
+    xp: Xp,
+    x: Array,
+    gy: Array,
     *,
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: Sides,
     dilation: tuple[int, int],
     groups: int,
-) -> Any:
-    """Something like w, from something like x and y."""
-    return kernels.conv2d_weight(x, gy, size, stride, padding, dilation, groups)
+) -> Array:
+    """Something like w, from something like x and y: each tap sums ``gy @ x^T`` over the images."""
+    n, count = len(x), gy.shape[2:]
+    x = padded(xp, x, padding)
+    out, inner = gy.shape[1], x.shape[1] // groups
+    g = _grouped(gy, 1, groups).reshape(n, groups, out // groups, count[0] * count[1])
+    w = xp.zeros((groups, out // groups, inner, *size), xp.result_type(x, gy))
+    for i, j, place in taps(x.shape[2:], size, count, stride, dilation):
+        patch = _grouped(x[place], 1, groups).reshape(n, groups, inner, count[0] * count[1])
+        w[..., i, j] = sums.total(xp, g @ xp.swapaxes(patch, -1, -2), (0,))
+    return w.reshape(out, inner, *size)
 
 
 def _first_windows(y: Any, shape: tuple[int, ...]) -> Any:

@@ -11,7 +11,13 @@ from ..backend.device import asarray, backend_of, device_of, is_array
 from ..engine.graph import Variable, aside, look_at, primitive, relying_on
 from ..engine.rowsparse import RowSparse
 from ..errors import DeviceError, ShapeError
+from ..typing import Array, Xp
 from .reduction import normalize_axes
+
+__all__ = [
+    "getitem",
+    "take_along_axis",
+]
 
 # Reading a part and adding into a part of zeros are each other's transposes as linear maps, so
 # each is the other's rule, to any order.
@@ -37,12 +43,22 @@ def _gather(xp: Any, a: Any, *, index: Any, sparse: bool = False) -> Any:
 
 
 @primitive(a=lambda g, index: getitem(g, index))
-def _add_at(kernels: Any, a: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape`, with `a` added at `index`; where an index repeats, all of its terms count."""
-    return kernels.add_at(a, index, shape)
+def _add_at(xp: Xp, a: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape`, with `a` added at `index`; where an index repeats, all of its terms count.
+
+    A place may get millions of terms, so they are added up in float64.
+    """
+    total = xp.zeros(shape, xp.float64)
+    xp.add.at(total, index, a.astype(total.dtype))
+    return total.astype(a.dtype)
 
 
 _BOUNDS = (int, type(None))
+
+
+def is_basic(index: Any) -> bool:
+    """Tell whether an index consists of slices and single places, and so picks no element twice."""
+    return all(map(_is_basic, index)) if isinstance(index, tuple) else _is_basic(index)
 
 
 def _is_basic(part: Any) -> bool:
@@ -102,7 +118,7 @@ def getitem(a: Any, index: Any) -> Any:
         If an index is out of range.
     """
     parts = tuple(map(_fixed, index)) if isinstance(index, tuple) else (_fixed(index),)
-    if all(map(_is_basic, parts)):
+    if is_basic(parts):
         # NumPy makes a number of what such an index leaves without axes; with an ellipsis, a view.
         return _slice(a, index=parts if Ellipsis in parts else (*parts, Ellipsis))
     y = _gather(a, index=aside(_raw_parts, a, "getitem", isinstance(index, tuple), *parts))

@@ -11,6 +11,7 @@ from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
 from ..engine.graph import Variable, aside, primitive
 from ..errors import DTypeError, ShapeError
+from ..typing import Array, Xp
 from ..values import integer
 from ..words import refuse_words
 from .activation import choose_activation, relu_vjp
@@ -18,6 +19,18 @@ from .arithmetic import multiply
 from .indexing import getitem
 from .reduction import normalize_axes, sum
 from .shaping import moveaxis, reshape, transpose
+
+__all__ = [
+    "diagonal",
+    "dot",
+    "einsum",
+    "linear",
+    "matmul",
+    "outer",
+    "trace",
+    "tril",
+    "triu",
+]
 
 
 def _shaped(where: str, *values: Any) -> tuple[Any, ...]:
@@ -63,9 +76,9 @@ def _rows(xp: Any, a: Any) -> Any:
 
 
 @primitive(a=lambda xp, g, b: _matmul(g, _transposed(xp, b)), b=_right_rule)
-def _matmul(kernels: Any, a: Any, b: Any, *, into: Any = None) -> Any:
+def _matmul(xp: Xp, a: Array, b: Array, *, into: Array = None) -> Array:
     """Product of matrices, or of batches of them that broadcast; written `into` an array, if given."""
-    return kernels.matmul(a, b, into)
+    return xp.matmul(a, b) if into is None else xp.matmul(a, b, out=into)
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -141,9 +154,12 @@ def _weight_rule(xp: Any, g: Any, x: Any, out: Any) -> Any:
 
 
 @primitive(x=lambda g, weight: _matmul(g, weight), weight=_weight_rule, bias=lambda g: g)
-def _linear(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-    """Affine map of the last axis."""
-    return kernels.linear(x, weight, bias, relu=False)
+def _linear(xp: Xp, x: Array, weight: Array, bias: Array = None) -> Array:
+    """``x @ weight.T + bias`` of the last axis."""
+    y = xp.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return y
 
 
 @primitive(
@@ -152,9 +168,9 @@ def _linear(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     weight=_weight_rule,
     bias=lambda g: g,
 )
-def _linear_relu(kernels: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+def _linear_relu(xp: Xp, x: Array, weight: Array, bias: Array = None) -> Array:
     """ReLU of an affine map of the last axis, in one pass."""
-    return kernels.linear(x, weight, bias, relu=True)
+    return xp.maximum(_linear.forward(xp, x, weight, bias), 0)
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, **words: Never) -> Any:

@@ -15,6 +15,15 @@ from .activation import sigmoid, softplus
 from .arithmetic import astype
 from .reduction import mean, sum
 
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+]
+
 REDUCTIONS = ("mean", "sum", "none")
 
 

@@ -7,14 +7,22 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+from ..backend import sums
 from ..backend.device import Backend, backend_of
-from ..backend.overrides import chosen_kernels
+from ..backend.overrides import fast_or_reference
 from ..engine.graph import aside, primitive
 from ..errors import OptionError, ShapeError
+from ..typing import Array, Xp
 from ..values import is_integer
-from .channels import scale_channels
+from .channels import all_but_channels, scale_channels
 from .reduction import mean, normalize_axes
 from .shaping import reshape
+
+__all__ = [
+    "batch_norm",
+    "group_norm",
+    "layer_norm",
+]
 
 # With n elements to a group, c = x - mean, r = (mean(c^2) + eps)^(-1/2) and x_hat = c * r, the derivative of
 # x_hat is the matrix P = r * (1 - 1/n - x_hat x_hat^T / n): it projects out what the mean and the variance
@@ -23,13 +31,27 @@ from .shaping import reshape
 
 # The moments, if they are known already, are a setting: what is differentiated is the function of x alone.
 
+Moments = tuple[Array, Array] | None
+"""Mean and variance, of a shape that broadcasts; None if they are to be computed."""
+
+
+def _moments(xp: Xp, x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    return sums.mean(xp, x, axes, keepdims=True), sums.variance(xp, x, axes, keepdims=True)
+
+
+def channel_moments(xp: Xp, x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each channel of x, shape (N, C, ...)."""
+    axes = all_but_channels(x)
+    return sums.mean(xp, x, axes), sums.variance(xp, x, axes)
+
 
 @primitive(
     x=lambda g, x, axes, eps, moments: _standardize_vjp(g, x, axes=axes, eps=eps, moments=moments),
 )
-def _standardize(kernels: Any, x: Any, *, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
+def _standardize(xp: Xp, x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None) -> Array:
     """``(x - mean) / sqrt(variance + eps)`` over `axes`."""
-    return kernels.standardize(x, axes, eps, moments)
+    mean, variance = moments or _moments(xp, x, axes)
+    return (x - mean) / xp.sqrt(variance + eps)
 
 
 def _second_x_rule(g: Any, a: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any) -> Any:
@@ -51,10 +73,14 @@ def _second_x_rule(g: Any, a: Any, x: Any, axes: tuple[int, ...], eps: float, mo
     x=_second_x_rule,
 )
 def _standardize_vjp(
-    kernels: Any, a: Any, x: Any, *, axes: tuple[int, ...], eps: float, moments: Any = None
-) -> Any:
-    """``P a``: what standardizing makes of a gradient."""
-    return kernels.standardize_vjp(a, x, axes, eps, moments)
+    xp: Xp, a: Array, x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None
+) -> Array:
+    """``P a``, that is ``r * (a - mean(a) - x_hat * mean(a * x_hat))``: the way back of standardizing."""
+    mean, variance = moments or _moments(xp, x, axes)
+    r = (variance + eps) ** -0.5
+    x_hat = (x - mean) * r
+    a_mean = sums.mean(xp, a, axes, keepdims=True)
+    return r * (a - a_mean - x_hat * sums.mean(xp, a * x_hat, axes, keepdims=True))
 
 
 def layer_norm(
@@ -171,7 +197,7 @@ def _moments_of_batch(
     """
     backend = backend_of((x,))
     with backend.current("batch_norm"):
-        average, variance = backend.tables[chosen_kernels()].channel_moments(x)
+        average, variance = fast_or_reference(channel_moments, backend)(x)
         if running:
             count = x.size // x.shape[1]
             half = len(running) // 2

@@ -9,11 +9,32 @@ from ..backend import sums
 from ..backend.device import asarray, device_of, on_device_of
 from ..engine.graph import Variable, primitive
 from ..errors import OptionError, ShapeError, unknown_name
+from ..typing import Array, Xp
 from ..values import is_number
 from .indexing import getitem
 from .reduction import mean
 from .shaping import pad, reshape
-from .windows import Pair, Sides, check_images, output_size, pair, sides
+from .windows import (
+    Pair,
+    Sides,
+    check_images,
+    cropped,
+    output_size,
+    padded,
+    padded_size,
+    pair,
+    sides,
+    taps,
+)
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "global_avg_pool2d",
+    "interpolate",
+    "max_pool2d",
+    "unfold",
+]
 
 # Max pooling picks elements, and where it picks depends on x only. So its gradient and the gathering
 # below are a linear map and its transpose, each the other's rule; x itself they do not feel.
@@ -25,10 +46,30 @@ from .windows import Pair, Sides, check_images, output_size, pair, sides
     )
 )
 def _max_pool2d(
-    kernels: Any, x: Any, *, kernel: Any, stride: Any, padding: Sides, dilation: Any, count: tuple[int, int]
-) -> Any:
+    xp: Xp, x: Array, *, kernel: Any, stride: Any, padding: Sides, dilation: Any, count: tuple[int, int]
+) -> Array:
     """Greatest element of each window."""
-    return kernels.max_pool2d(x, kernel, stride, padding, dilation, count)
+    return _max_windows(xp, x, kernel, stride, padding, dilation, count)[0]
+
+
+def _max_windows(
+    xp: Xp, x: Array, kernel: Any, stride: Any, padding: Sides, dilation: Any, count: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Return the greatest element of each window, and which tap found it first."""
+    # Where all is -inf, it is the first tap inside the image: the padding never wins.
+    rows, columns = (
+        xp.maximum((before - s * xp.arange(c) + d - 1) // d, 0)
+        for s, (before, _), d, c in zip(stride, padding, dilation, count, strict=True)
+    )
+    x = padded(xp, x, padding, -xp.inf)
+    best = xp.full((*x.shape[:2], *count), -xp.inf, x.dtype)
+    found = xp.broadcast_to(rows[:, None] * kernel[1] + columns, best.shape).astype(xp.int32)
+    for i, j, place in taps(x.shape[2:], kernel, count, stride, dilation):
+        tap = x[place]
+        better = (tap > best) | xp.isnan(tap)
+        best = xp.where(better, tap, best)
+        found = xp.where(better, i * kernel[1] + j, found)
+    return best, found
 
 
 @primitive(
@@ -38,9 +79,9 @@ def _max_pool2d(
     x=lambda xp, x: xp.zeros_like(x),
 )
 def _max_pool2d_vjp(
-    kernels: Any,
-    a: Any,
-    x: Any,
+    xp: Xp,
+    a: Array,
+    x: Array,
     *,
     kernel: Any,
     stride: Any,
@@ -49,7 +90,12 @@ def _max_pool2d_vjp(
     count: tuple[int, int],
 ) -> Any:
     """Add `a` to the element that is greatest in each window of `x`."""
-    return kernels.max_pool2d_vjp(a, x, kernel, stride, padding, dilation, count)
+    found = _max_windows(xp, x, kernel, stride, padding, dilation, count)[1]
+    full = padded_size(x.shape[2:], padding)
+    total = xp.zeros((*x.shape[:2], *full), a.dtype)
+    for i, j, place in taps(full, kernel, count, stride, dilation):
+        total[place] += xp.where(found == i * kernel[1] + j, a, 0)
+    return xp.ascontiguousarray(cropped(total, padding, x.shape[2:]))
 
 
 @primitive(
@@ -59,9 +105,9 @@ def _max_pool2d_vjp(
     x=lambda xp, x: xp.zeros_like(x),
 )
 def _max_pool2d_gather(
-    kernels: Any,
-    a: Any,
-    x: Any,
+    xp: Xp,
+    a: Array,
+    x: Array,
     *,
     kernel: Any,
     stride: Any,
@@ -70,7 +116,12 @@ def _max_pool2d_gather(
     count: tuple[int, int],
 ) -> Any:
     """Read `a` where each window of `x` is greatest."""
-    return kernels.max_pool2d_gather(a, x, kernel, stride, padding, dilation, count)
+    found = _max_windows(xp, x, kernel, stride, padding, dilation, count)[1]
+    a = padded(xp, a, padding)
+    y = xp.zeros(found.shape, a.dtype)
+    for i, j, place in taps(a.shape[2:], kernel, count, stride, dilation):
+        y = xp.where(found == i * kernel[1] + j, a[place], y)
+    return y
 
 
 @primitive(
@@ -79,10 +130,14 @@ def _max_pool2d_gather(
     )
 )
 def _sum_pool2d(
-    kernels: Any, x: Any, *, kernel: Any, stride: Any, padding: Sides, count: tuple[int, int]
-) -> Any:
+    xp: Xp, x: Array, *, kernel: Any, stride: Any, padding: Sides, count: tuple[int, int]
+) -> Array:
     """Sum of each window."""
-    return kernels.sum_pool2d(x, kernel, stride, padding, count)
+    x = padded(xp, x, padding)
+    y = xp.zeros((*x.shape[:2], *count), x.dtype)
+    for _, _, place in taps(x.shape[2:], kernel, count, stride, (1, 1)):
+        y += x[place]
+    return y
 
 
 @primitive(
@@ -91,10 +146,14 @@ def _sum_pool2d(
     )
 )
 def _sum_pool2d_input(
-    kernels: Any, gy: Any, *, size: tuple[int, int], kernel: Any, stride: Any, padding: Sides
-) -> Any:
+    xp: Xp, gy: Array, *, size: tuple[int, int], kernel: Any, stride: Any, padding: Sides
+) -> Array:
     """Spread each window's value over its elements: the transpose of the sum."""
-    return kernels.sum_pool2d_input(gy, size, kernel, stride, padding)
+    full = padded_size(size, padding)
+    x = xp.zeros((*gy.shape[:2], *full), gy.dtype)
+    for _, _, place in taps(full, kernel, gy.shape[2:], stride, (1, 1)):
+        x[place] += gy
+    return xp.ascontiguousarray(cropped(x, padding, size))
 
 
 def _geometry(
@@ -268,9 +327,20 @@ def _transposed(taps: Taps, size: int) -> Taps:
 
 
 @primitive(x=lambda g, x_shape, axis, taps: _mixed(g, axis=axis, taps=_transposed(taps, x_shape[axis])))
-def _mixed(kernels: Any, x: Any, *, axis: int, taps: Taps) -> Any:
-    """Weighted sums of a few elements each, along the height or the width."""
-    return kernels.mixed(x, axis, taps)
+def _mixed(xp: Xp, x: Array, *, axis: int, taps: Taps) -> Array:
+    """For each entry of `taps`, the sum of ``weight * x[place]`` along `axis` over its (place, weight) pairs.
+
+    This is a product with a matrix that is mostly zeros, without them: an element that is NaN or infinite
+    reaches only the sums that hold it.
+    """
+    y = xp.zeros((*x.shape[:axis], len(taps), *x.shape[axis + 1 :]), x.dtype)
+    before, after = (slice(None),) * axis, (1,) * (x.ndim - 1 - axis)
+    for k in range(max(len(pairs) for pairs in taps)):
+        held = [p for p, pairs in enumerate(taps) if len(pairs) > k]
+        places, weights = zip(*(taps[p][k] for p in held), strict=True)
+        part = xp.take(x, xp.asarray(places), axis=axis) * xp.asarray(weights, x.dtype).reshape(-1, *after)
+        y[(*before, xp.asarray(held))] += part
+    return y
 
 
 def interpolate(

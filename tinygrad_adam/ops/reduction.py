@@ -12,6 +12,21 @@ from ..values import is_integer, is_number
 from .activation import softmax
 from .arithmetic import abs, astype, not_equal
 
+__all__ = [
+    "argmax",
+    "argmin",
+    "cumsum",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
 Axis = int | tuple[int, ...] | None
 
 

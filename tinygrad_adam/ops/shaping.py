@@ -12,6 +12,24 @@ from ..values import integer, is_integer
 from .indexing import getitem
 from .reduction import normalize_axes
 
+__all__ = [
+    "broadcast_to",
+    "concatenate",
+    "expand_dims",
+    "flip",
+    "moveaxis",
+    "pad",
+    "repeat",
+    "reshape",
+    "roll",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "transpose",
+]
+
 
 @primitive(view=True, a=lambda xp, g, a_shape: xp.reshape(g, a_shape))
 def reshape(xp: Any, a: Any, *, shape: int | tuple[int, ...]) -> Any:

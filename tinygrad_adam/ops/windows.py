@@ -1,11 +1,12 @@
-"""Sizes of sliding windows: what convolutions and pools have in common before they compute."""
+"""Sliding windows: their sizes, and the parts of images that they meet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import DTypeError, OptionError, ShapeError
+from ..typing import Array, Xp
 from ..values import is_integer
 
 Pair = int | Sequence[int]
@@ -96,3 +97,39 @@ def check_images(where: str, x: Any, ndim: int = 4) -> None:
         raise ShapeError(where, f"x must have shape {layout}", x=tuple(x.shape))
     if x.dtype.name not in ("float32", "float64"):
         raise DTypeError(where, "images must be float32 or float64; cast with .astype and scale", x=x.dtype)
+
+
+# Each place (i, j) in the window is a tap: one slice of the padded images holds what all windows have
+# there.
+
+
+def taps(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    count: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+    """Yield each place in the window, and the slice of padded images of `size` that it meets."""
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows = slice(i * dilation[0], i * dilation[0] + (count[0] - 1) * stride[0] + 1, stride[0])
+            columns = slice(j * dilation[1], j * dilation[1] + (count[1] - 1) * stride[1] + 1, stride[1])
+            yield i, j, (..., rows, columns)
+
+
+def padded(xp: Xp, x: Array, padding: Sides, value: float = 0.0) -> Array:
+    """Surround images with a constant."""
+    return xp.pad(x, ((0, 0), (0, 0), *padding), constant_values=value)
+
+
+def cropped(x: Array, padding: Sides, size: tuple[int, int]) -> Array:
+    """Return the images of `size` inside padded ones."""
+    (top, _), (left, _) = padding
+    return x[:, :, top : top + size[0], left : left + size[1]]
+
+
+def padded_size(size: tuple[int, int], padding: Sides) -> tuple[int, int]:
+    """Return the height and the width of padded images."""
+    (top, bottom), (left, right) = padding
+    return size[0] + top + bottom, size[1] + left + right

@@ -8,7 +8,9 @@ import numpy
 
 from ...backend import memory
 from ...backend.threads import in_pieces
-from .. import reference
+from ...ops import channels, normalization
+from ...ops.normalization import Moments
+from ...typing import Array
 from .layout import channels_last
 from .loops import compiled
 
@@ -111,33 +113,33 @@ class _Channels:
         return numpy.moveaxis(made, -1, 1), made.reshape(-1)
 
 
-def channel_sums(x: Any) -> Any:
-    """Sum of each channel; see `reference.channel_sums`."""
+def channel_sums(x: Array) -> Array:
+    """See `channels.channel_sums`."""
     images = _Channels(x)
     return sum(images.over(_sums, (images.flat,))).astype(x.dtype)
 
 
-def channel_products(a: Any, b: Any) -> Any:
-    """Sum of products over each channel; see `reference.channel_products`."""
+def channel_products(a: Array, b: Array) -> Array:
+    """See `channels.channel_products`."""
     if a.dtype != b.dtype or a.dtype.kind != "f":
-        return reference.channel_products(numpy, a, b)
+        return channels.channel_products.forward(numpy, a, b)
     images, other = _Channels(a), _Channels(b)
     zeros = numpy.zeros(a.shape[1], a.dtype)
     return sum(images.over(_products, (images.flat, other.flat), zeros)).astype(a.dtype)
 
 
-def scale_channels(x: Any, weight: Any, bias: Any) -> Any:
-    """Scale and shift channels; see `reference.scale_channels`."""
+def scale_channels(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `channels.scale_channels`."""
     if not x.dtype == weight.dtype == (weight if bias is None else bias).dtype or x.dtype.kind != "f":
-        return reference.scale_channels(numpy, x, weight, bias)
+        return channels.scale_channels.forward(numpy, x, weight, bias)
     images = _Channels(x)
     y, flat = images.like()
     images.over(_affine, (images.flat,), weight, numpy.zeros_like(weight) if bias is None else bias, flat)
     return y
 
 
-def channel_moments(x: Any) -> tuple[Any, Any]:
-    """Mean and variance of each channel; see `reference.channel_moments`."""
+def channel_moments(x: Array) -> tuple[Array, Array]:
+    """See `normalization.channel_moments`."""
     return _Channels(x).moments()
 
 
@@ -145,10 +147,10 @@ def _by_channels(x: Any, axes: tuple[int, ...]) -> bool:
     return x.ndim > 1 and x.size > 0 and x.dtype.kind == "f" and axes == (0, *range(2, x.ndim))
 
 
-def standardize(x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
-    """Standardize channels in three passes, other axes as in `reference.standardize`."""
+def standardize(x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None) -> Array:
+    """See `normalization._standardize`; channels in three passes, and other axes as there."""
     if not _by_channels(x, axes):
-        return reference.standardize(numpy, x, axes, eps, moments)
+        return normalization._standardize.forward(numpy, x, axes=axes, eps=eps, moments=moments)
     images = _Channels(x)
     mean, variance = (m.reshape(-1) for m in moments or images.moments())
     y, flat = images.like()
@@ -156,15 +158,17 @@ def standardize(x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) 
     return y
 
 
-def standardize_vjp(g: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
-    """Project a gradient; see `reference.standardize_vjp`."""
-    if not _by_channels(x, axes) or g.dtype != x.dtype:
-        return reference.standardize_vjp(numpy, g, x, axes, eps, moments)
-    images, g_flat = _Channels(x), _Channels(g).flat
+def standardize_vjp(
+    a: Array, x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None
+) -> Array:
+    """See `normalization._standardize_vjp`."""
+    if not _by_channels(x, axes) or a.dtype != x.dtype:
+        return normalization._standardize_vjp.forward(numpy, a, x, axes=axes, eps=eps, moments=moments)
+    images, a_flat = _Channels(x), _Channels(a).flat
     mean, variance = (m.reshape(-1) for m in moments or images.moments())
     r = (variance + eps) ** -0.5
-    g_mean = images.average(_sums, (g_flat,))
-    slope = r * r * images.average(_products, (g_flat, images.flat), mean)
+    a_mean = images.average(_sums, (a_flat,))
+    slope = r * r * images.average(_products, (a_flat, images.flat), mean)
     out, flat = images.like()
-    images.over(_projected, (g_flat, images.flat), mean, r, g_mean, slope, flat)
+    images.over(_projected, (a_flat, images.flat), mean, r, a_mean, slope, flat)
     return out

@@ -14,6 +14,7 @@ import numpy
 
 from ...backend import memory
 from ...backend.threads import products_in_pieces
+from ...typing import Array
 from . import winograd
 from .layout import channels_first, channels_last
 from .loops import add, clear, compiled, copy
@@ -160,9 +161,22 @@ def _matrices(weight: Any, groups: int) -> Any:
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
-    """Convolve; see `reference_windows.conv2d`."""
+    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d`."""
+    return _convolved(x, weight, bias, False, stride, padding, dilation, groups)
+
+
+def conv2d_relu(
+    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_relu`."""
+    return _convolved(x, weight, bias, True, stride, padding, dilation, groups)
+
+
+def _convolved(
+    x: Array, weight: Array, bias: Array, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
     dtype = numpy.result_type(x, weight)
     x, weight = channels_last(x, dtype), weight.astype(dtype, copy=False)
     if winograd.fits(weight.shape, stride, padding, dilation, groups):
@@ -197,9 +211,9 @@ def conv2d(
 
 
 def conv2d_input(
-    gy: Any, weight: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
-    """Convolve back to the input; see `reference_windows.conv2d_input`."""
+    gy: Array, weight: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_input`."""
     dtype = numpy.result_type(gy, weight)
     gy, weight = channels_last(gy, dtype), weight.astype(dtype, copy=False)
     out, inner, *kernel = weight.shape
@@ -226,8 +240,10 @@ def conv2d_input(
     return channels_first(x)
 
 
-def conv2d_weight(x: Any, gy: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """Convolve to the weight; see `reference_windows.conv2d_weight`."""
+def conv2d_weight(
+    x: Array, gy: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_weight`."""
     dtype = numpy.result_type(x, gy)
     x, gy = channels_last(x, dtype), channels_last(gy, dtype)
     inner, out = x.shape[3] // groups, gy.shape[3]

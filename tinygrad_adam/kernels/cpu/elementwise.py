@@ -8,7 +8,9 @@ from typing import Any
 import numpy
 
 from ...backend import memory, sums
-from .. import reference
+from ...ops import activation, indexing
+from ...ops.classification import require_in_range
+from ...typing import Array
 from .layout import flat_alike
 from .loops import compiled, in_flat_pieces
 
@@ -21,15 +23,6 @@ _LEAST_OF_ERF = 1 << 13
 
 
 # --- Softmax cross-entropy -------------------------------------------------------------------
-
-
-@compiled
-def labels_in_range(labels, classes, ignore_index):  # type: ignore[no-untyped-def]
-    """Tell whether every label is valid; see `reference.labels_in_range`."""
-    for label in labels:  # noqa: SIM110 (Numba does not compile all() of a generator)
-        if (label < 0 or label >= classes) and label != ignore_index:
-            return False
-    return True
 
 
 @compiled
@@ -52,6 +45,10 @@ def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped
 
 @compiled
 def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, losses):  # type: ignore[no-untyped-def]
+    """Write the losses; return their sum, and whether all labels are in range: otherwise nothing is read."""
+    for label in labels:
+        if (label < 0 or label >= logits.shape[1]) and label != ignore_index:
+            return 0.0, False
     scale = _scale(labels, class_weight, ignore_index, mean)
     reduced = 0.0 if scale else numpy.nan
     for i in range(logits.shape[0]):
@@ -68,15 +65,19 @@ def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, loss
         loss = weight * (math.log(total) - (logits[i, labels[i]] - top))
         losses[i] = loss
         reduced += loss
-    return reduced
+    return reduced, True
 
 
 def softmax_cross_entropy(
-    logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
-    """Return the losses, weighted and reduced; see `reference.softmax_cross_entropy`."""
+    logits: Array, labels: Array, class_weight: Array = None, *, ignore_index: int, reduction: str
+) -> Array:
+    """See `classification._softmax_cross_entropy`."""
     losses = numpy.empty(len(logits), logits.dtype)
-    reduced = _cross_entropy_losses(logits, labels, class_weight, ignore_index, reduction == "mean", losses)
+    reduced, known = _cross_entropy_losses(
+        logits, labels, class_weight, ignore_index, reduction == "mean", losses
+    )
+    if not known:
+        require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
     return losses if reduction == "none" else logits.dtype.type(reduced)
 
 
@@ -104,12 +105,18 @@ def _cross_entropy_gradient(g, logits, labels, class_weight, ignore_index, mean,
 
 
 def softmax_cross_entropy_vjp(
-    g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
-    """Return the gradient of the logits; see `reference.softmax_cross_entropy_vjp`."""
+    g_in: Array,
+    logits: Array,
+    labels: Array,
+    class_weight: Array = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+) -> Array:
+    """See `classification._softmax_cross_entropy_vjp`."""
     out = numpy.empty_like(logits)
     _cross_entropy_gradient(
-        g.reshape(-1), logits, labels, class_weight, ignore_index, reduction == "mean", out
+        g_in.reshape(-1), logits, labels, class_weight, ignore_index, reduction == "mean", out
     )
     return out
 
@@ -129,26 +136,26 @@ def _relu_vjp(g, y, out):  # type: ignore[no-untyped-def]
         out[i] = 0 if y[i] <= 0 else g[i]
 
 
-def relu(x: Any) -> Any:
-    """Greater of `x` and 0; see `reference.relu`."""
-    if x.size < _FEW or x.dtype.kind != "f":
-        return reference.relu(numpy, x)
-    out = memory.empty_like(x)
-    in_flat_pieces(_relu, flat_alike(out, x)[::-1], least=_LEAST)
+def relu(a: Array) -> Array:
+    """See `ops.relu`."""
+    if a.size < _FEW or a.dtype.kind != "f":
+        return activation.relu.forward(numpy, a)
+    out = memory.empty_like(a)
+    in_flat_pieces(_relu, flat_alike(out, a)[::-1], least=_LEAST)
     return out
 
 
-def relu_vjp(g: Any, y: Any) -> Any:
-    """0 where `y` is 0; see `reference.relu_vjp`."""
-    if g.shape != y.shape or g.dtype.kind != "f":
-        return reference.relu_vjp(numpy, g, y)
-    if g.size < _FEW and g.flags.c_contiguous and y.flags.c_contiguous:  # without the detours below
-        out = numpy.empty(g.shape, g.dtype)
-        _relu_vjp(g.reshape(-1), y.reshape(-1), out.reshape(-1))
+def relu_vjp(a: Array, output: Array) -> Array:
+    """See `ops.activation.relu_vjp`."""
+    if a.shape != output.shape or a.dtype.kind != "f":
+        return activation.relu_vjp.forward(numpy, a, output)
+    if a.size < _FEW and a.flags.c_contiguous and output.flags.c_contiguous:  # without the detours below
+        out = numpy.empty(a.shape, a.dtype)
+        _relu_vjp(a.reshape(-1), output.reshape(-1), out.reshape(-1))
         return out
-    out = memory.empty_like(y, g.dtype)
-    flat, g, y = flat_alike(out, g, y)
-    in_flat_pieces(_relu_vjp, (g, y, flat), least=_LEAST)
+    out = memory.empty_like(output, a.dtype)
+    flat, a, output = flat_alike(out, a, output)
+    in_flat_pieces(_relu_vjp, (a, output, flat), least=_LEAST)
     return out
 
 
@@ -158,12 +165,12 @@ def _erf(x, out):  # type: ignore[no-untyped-def]
         out[i] = math.erf(x[i])
 
 
-def erf(x: Any) -> Any:
-    """Error function; see `reference.erf`."""
-    flat = numpy.ascontiguousarray(x).reshape(-1)
+def erf(a: Array) -> Array:
+    """See `ops.erf`."""
+    flat = numpy.ascontiguousarray(a).reshape(-1)
     out = numpy.empty(flat.size, numpy.result_type(flat, numpy.float32))
     in_flat_pieces(_erf, (flat, out), least=_LEAST_OF_ERF)
-    return out.reshape(numpy.shape(x))
+    return out.reshape(numpy.shape(a))
 
 
 @compiled
@@ -177,12 +184,12 @@ def _dropout(x, out, threshold, scale, key):  # type: ignore[no-untyped-def]
         out[i] = x[i] * out.dtype.type(scale) if kept else out.dtype.type(0)
 
 
-def dropout(x: Any, p: float, key: int) -> Any:
-    """Drop elements by a counter-based generator; see `reference.dropout`."""
-    flat = numpy.ascontiguousarray(x).reshape(-1)
+def dropout(a: Array, *, p: float, key: int) -> Array:
+    """See `ops.dropout`."""
+    flat = numpy.ascontiguousarray(a).reshape(-1)
     out = numpy.empty_like(flat)
-    _dropout(flat, out, numpy.uint64(reference.dropout_threshold(p)), 1.0 / (1.0 - p), numpy.uint64(key))
-    return out.reshape(x.shape)
+    _dropout(flat, out, numpy.uint64(activation.dropout_threshold(p)), 1.0 / (1.0 - p), numpy.uint64(key))
+    return out.reshape(a.shape)
 
 
 # --- Indexing --------------------------------------------------------------------------------
@@ -196,19 +203,19 @@ def _add_rows(values, index, total):  # type: ignore[no-untyped-def]
             total[row, j] += values[i, j]
 
 
-def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Add at an index; rows picked by one integer array, as of an embedding, go in one pass."""
-    if reference.is_basic(index):  # nothing repeats
-        total = numpy.zeros(shape, values.dtype)
-        total[index] = values
+def add_at(a: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """See `indexing._add_at`; rows picked by one integer array, as of an embedding, go in one pass."""
+    if indexing.is_basic(index):  # nothing repeats
+        total = numpy.zeros(shape, a.dtype)
+        total[index] = a
         return total
     rows = isinstance(index, numpy.ndarray) and index.dtype.kind in "iu" and len(shape) == 2
-    if not rows or values.dtype.kind != "f":
-        return reference.add_at(numpy, values, index, shape)
+    if not rows or a.dtype.kind != "f":
+        return indexing._add_at.forward(numpy, a, index=index, shape=shape)
     # An index of a byte cannot hold every number of rows, so it is widened before it meets that.
     flat = index.reshape(-1).astype(numpy.int64, copy=False) % shape[0]
     # A row that gets many terms needs more than their precision.
     many = flat.size > sums.BLOCK and numpy.bincount(flat).max() > sums.BLOCK
-    total = numpy.zeros(shape, numpy.float64 if many else values.dtype)
-    _add_rows(numpy.ascontiguousarray(values).reshape(flat.size, shape[1]), flat, total)
-    return total.astype(values.dtype, copy=False)
+    total = numpy.zeros(shape, numpy.float64 if many else a.dtype)
+    _add_rows(numpy.ascontiguousarray(a).reshape(flat.size, shape[1]), flat, total)
+    return total.astype(a.dtype, copy=False)

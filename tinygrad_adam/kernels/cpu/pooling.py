@@ -9,6 +9,7 @@ import numpy
 
 from ...backend import memory
 from ...backend.threads import in_pieces
+from ...typing import Array
 from .convolution import Windows, windows_of
 from .layout import channels_first, channels_last
 from .loops import compiled
@@ -146,25 +147,27 @@ def _backward(
     return channels_first(total)
 
 
-def max_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
-    """Greatest of each window; see `reference_windows.max_pool2d`."""
+def max_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Array:
+    """See `pooling._max_pool2d`."""
     return _forward(_max, channels_last(x), windows_of(x.shape[2:], count, kernel, stride, padding, dilation))
 
 
-def max_pool2d_vjp(g: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
-    """Add to the winners; see `reference_windows.max_pool2d_vjp`."""
+def max_pool2d_vjp(
+    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+) -> Array:
+    """See `pooling._max_pool2d_vjp`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     x = channels_last(x)
-    return _backward(_max_back, (x, channels_last(g)), windows, x.shape, g.dtype)
+    return _backward(_max_back, (x, channels_last(a)), windows, x.shape, a.dtype)
 
 
-def sum_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, count: Any) -> Any:
-    """Sum of each window; see `reference_windows.sum_pool2d`."""
+def sum_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, count: Any) -> Array:
+    """See `pooling._sum_pool2d`."""
     return _forward(_sum, channels_last(x), windows_of(x.shape[2:], count, kernel, stride, padding, (1, 1)))
 
 
-def sum_pool2d_input(gy: Any, size: Any, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Spread over the windows; see `reference_windows.sum_pool2d_input`."""
+def sum_pool2d_input(gy: Array, *, size: Any, kernel: Any, stride: Any, padding: Any) -> Array:
+    """See `pooling._sum_pool2d_input`."""
     windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
     shape = (gy.shape[0], *size, gy.shape[1])
     return _backward(_sum_back, (channels_last(gy),), windows, shape, gy.dtype)
@@ -183,8 +186,8 @@ def _mix(x, starts, places, weights, first, last, y):  # type: ignore[no-untyped
                     y[o, p, c] += weight * x[o, i, c]
 
 
-def mixed(x: Any, axis: int, taps: list[list[tuple[int, float]]]) -> Any:
-    """Weighted sums of a few elements along an axis of images; see `reference_windows.mixed`."""
+def mixed(x: Array, *, axis: int, taps: list[list[tuple[int, float]]]) -> Array:
+    """See `pooling._mixed`."""
     images = channels_last(x)
     before, (n, *after) = images.shape[: axis - 1], images.shape[axis - 1 :]
     y = memory.empty((*before, len(taps), *after), x.dtype)

@@ -7,12 +7,12 @@ while that is in its cache.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy
 
 from ...backend import memory
 from ...backend.threads import products_in_pieces
+from ...typing import Array
 from .loops import compiled
 
 _ONE_THREAD = 1 << 18
@@ -23,8 +23,8 @@ _ROWS = 64
 """Rows of a matrix that are enough for several threads."""
 
 
-def matmul(a: Any, b: Any, into: Any = None) -> Any:
-    """Product of matrices, or of batches of them; see `reference.matmul`."""
+def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
+    """See `linalg._matmul`."""
     multiplications = a.size * b.shape[-1]
     floats = a.dtype.kind == b.dtype.kind == "f"  # NumPy multiplies others by itself
     if multiplications <= _ONE_THREAD or not floats or min(a.ndim, b.ndim) < 2:
@@ -33,7 +33,7 @@ def matmul(a: Any, b: Any, into: Any = None) -> Any:
         leading = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         into = memory.empty((*leading, a.shape[-2], b.shape[-1]), numpy.result_type(a, b))
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and into.flags.c_contiguous:
-        matmul(a.reshape(-1, a.shape[-1]), b, into.reshape(-1, b.shape[-1]))
+        matmul(a.reshape(-1, a.shape[-1]), b, into=into.reshape(-1, b.shape[-1]))
     elif a.ndim == b.ndim == 2:
         _of_two(a, b, into, lambda top, bottom, left, right: None)
     else:
@@ -48,7 +48,7 @@ def matmul(a: Any, b: Any, into: Any = None) -> Any:
     return into
 
 
-def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], None]) -> None:
+def _of_two(a: Array, b: Array, into: Array, finish: Callable[[int, int, int, int], None]) -> None:
     """Write the product of two matrices into a third; ``finish(top, bottom, left, right)`` each piece."""
     height, width = into.shape
 
@@ -66,8 +66,17 @@ def _of_two(a: Any, b: Any, into: Any, finish: Callable[[int, int, int, int], No
     products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
 
 
-def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
-    """Affine map of the last axis; see `reference.linear`."""
+def linear(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `linalg._linear`."""
+    return _affine(x, weight, bias, relu=False)
+
+
+def linear_relu(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `linalg._linear_relu`."""
+    return _affine(x, weight, bias, relu=True)
+
+
+def _affine(x: Array, weight: Array, bias: Array, relu: bool) -> Array:
     if x.size * len(weight) <= _ONE_THREAD or not x.dtype.kind == weight.dtype.kind == "f":
         y = numpy.matmul(x, weight.T)
         if bias is not None:
@@ -79,7 +88,7 @@ def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
     return y
 
 
-def finishing(rows: Any, bias: Any, relu: bool) -> Callable[[int, int, int, int], None]:
+def finishing(rows: Array, bias: Array, relu: bool) -> Callable[[int, int, int, int], None]:
     """Return what adds a bias to a part of the matrix `rows`, and then sets what is negative to 0."""
     if bias is None and not relu:
         return lambda top, bottom, left, right: None

@@ -2,8 +2,8 @@
 
 KERNELS = {
     "channels": "channel_moments channel_products channel_sums scale_channels standardize standardize_vjp",
-    "convolution": "conv2d conv2d_input conv2d_weight",
-    "elementwise": "dropout erf linear matmul relu_vjp",
+    "convolution": "conv2d conv2d_input conv2d_relu conv2d_weight",
+    "elementwise": "dropout erf linear linear_relu matmul relu_vjp",
     "indexing": "add_at",
     "loss": "softmax_cross_entropy softmax_cross_entropy_vjp",
     "optim": (

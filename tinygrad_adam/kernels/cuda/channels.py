@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import reference
+from ...ops import channels, normalization
+from ...ops.normalization import Moments
+from ...typing import Array
 from .launching import THREADS, Source, blocks_for, has_kernels
 
 _ENOUGH_BLOCKS = 1024
@@ -176,74 +178,76 @@ def _channels(x: Any) -> tuple[int, int, int] | None:
     return _over(x, (0, *range(2, x.ndim)))
 
 
-def channel_sums(x: Any) -> Any:
-    """Sum of each channel; see `reference.channel_sums`."""
+def channel_sums(x: Array) -> Array:
+    """See `channels.channel_sums`."""
     import cupy
 
     shape = _channels(x)
     if shape is None:
-        return reference.channel_sums(cupy, x)
-    channels = _Channels(x, shape)
-    (total,) = channels.sums("sums", (channels.x,))
-    return channels.averages(total, 1)
+        return channels.channel_sums.forward(cupy, x)
+    images = _Channels(x, shape)
+    (total,) = images.sums("sums", (images.x,))
+    return images.averages(total, 1)
 
 
-def channel_products(a: Any, b: Any) -> Any:
-    """Sum of products over each channel; see `reference.channel_products`."""
+def channel_products(a: Array, b: Array) -> Array:
+    """See `channels.channel_products`."""
     import cupy
 
     shape = _channels(a)
     if shape is None or a.dtype != b.dtype:
-        return reference.channel_products(cupy, a, b)
-    channels = _Channels(a, shape)
+        return channels.channel_products.forward(cupy, a, b)
+    images = _Channels(a, shape)
     zeros = cupy.zeros(shape[1], a.dtype)
-    arrays = channels.x, cupy.ascontiguousarray(b)
-    _, products = channels.sums("products", arrays, zeros, results=2)
-    return channels.averages(products, 1)
+    arrays = images.x, cupy.ascontiguousarray(b)
+    _, products = images.sums("products", arrays, zeros, results=2)
+    return images.averages(products, 1)
 
 
-def scale_channels(x: Any, weight: Any, bias: Any) -> Any:
-    """Scale and shift channels; see `reference.scale_channels`."""
+def scale_channels(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `channels.scale_channels`."""
     import cupy
 
     shape = _channels(x)
     if shape is None or not x.dtype == weight.dtype == (weight if bias is None else bias).dtype:
-        return reference.scale_channels(cupy, x, weight, bias)
-    channels = _Channels(x, shape)
+        return channels.scale_channels.forward(cupy, x, weight, bias)
+    images = _Channels(x, shape)
     given = [None if each is None else cupy.ascontiguousarray(each) for each in (weight, bias)]
-    return channels.elementwise("affine", (channels.x,), *given)
+    return images.elementwise("affine", (images.x,), *given)
 
 
-def channel_moments(x: Any) -> tuple[Any, Any]:
-    """Mean and variance of each channel; see `reference.channel_moments`."""
+def channel_moments(x: Array) -> tuple[Array, Array]:
+    """See `normalization.channel_moments`."""
     import cupy
 
     shape = _channels(x)
-    return reference.channel_moments(cupy, x) if shape is None else _Channels(x, shape).moments()
+    return normalization.channel_moments(cupy, x) if shape is None else _Channels(x, shape).moments()
 
 
-def standardize(x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
-    """Standardize over images and pixels, or over the last axes; see `reference.standardize`."""
+def standardize(x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None) -> Array:
+    """See `normalization._standardize`; over images and pixels, or over the last axes."""
     import cupy
 
     shape = _over(x, axes)
     if shape is None:
-        return reference.standardize(cupy, x, axes, eps, moments)
-    channels = _Channels(x, shape)
-    mean, variance = (m.reshape(-1) for m in moments or channels.moments())
-    return channels.elementwise("standardized", (channels.x,), mean, variance, float(eps))
+        return normalization._standardize.forward(cupy, x, axes=axes, eps=eps, moments=moments)
+    images = _Channels(x, shape)
+    mean, variance = (m.reshape(-1) for m in moments or images.moments())
+    return images.elementwise("standardized", (images.x,), mean, variance, float(eps))
 
 
-def standardize_vjp(g: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any = None) -> Any:
-    """Project a gradient; see `reference.standardize_vjp`."""
+def standardize_vjp(
+    a: Array, x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None
+) -> Array:
+    """See `normalization._standardize_vjp`."""
     import cupy
 
     shape = _over(x, axes)
-    if shape is None or g.dtype != x.dtype:
-        return reference.standardize_vjp(cupy, g, x, axes, eps, moments)
-    channels = _Channels(x, shape)
-    arrays = cupy.ascontiguousarray(g), channels.x
-    mean, variance = (m.reshape(-1) for m in moments or channels.moments())
-    of_g, of_products = channels.sums("products", arrays, mean, results=2)
-    averages = [channels.averages(each, channels.count) for each in (of_g, of_products)]
-    return channels.elementwise("projected", arrays, mean, variance, float(eps), *averages)
+    if shape is None or a.dtype != x.dtype:
+        return normalization._standardize_vjp.forward(cupy, a, x, axes=axes, eps=eps, moments=moments)
+    images = _Channels(x, shape)
+    arrays = cupy.ascontiguousarray(a), images.x
+    mean, variance = (m.reshape(-1) for m in moments or images.moments())
+    of_g, of_products = images.sums("products", arrays, mean, results=2)
+    averages = [images.averages(each, images.count) for each in (of_g, of_products)]
+    return images.elementwise("projected", arrays, mean, variance, float(eps), *averages)

@@ -14,7 +14,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from .. import reference_windows
+from ...ops import convolution
+from ...typing import Array
 from .elementwise import add_bias
 from .launching import Source, blocks_for, has_kernels
 from .windows import WINDOWS, windows_of
@@ -138,13 +139,29 @@ def _fit(a: Any, b: Any) -> bool:
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
-    """Convolve; see `reference_windows.conv2d`."""
+    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d`."""
+    return _convolved(x, weight, bias, False, stride, padding, dilation, groups)
+
+
+def conv2d_relu(
+    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_relu`."""
+    return _convolved(x, weight, bias, True, stride, padding, dilation, groups)
+
+
+def _convolved(
+    x: Array, weight: Array, bias: Array, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
     import cupy
 
     if not _fit(x, weight):
-        return reference_windows.conv2d(cupy, x, weight, bias, relu, stride, padding, dilation, groups)
+        reference = convolution._conv2d_relu if relu else convolution._conv2d
+        return reference.forward(
+            cupy, x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
     dtype = cupy.result_type(x, weight)
     x = cupy.ascontiguousarray(x, dtype)
     out, _, *kernel = weight.shape
@@ -170,13 +187,15 @@ def conv2d(
 
 
 def conv2d_input(
-    gy: Any, weight: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
-    """Convolve back to the input; see `reference_windows.conv2d_input`."""
+    gy: Array, weight: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_input`."""
     import cupy
 
     if not _fit(gy, weight):
-        return reference_windows.conv2d_input(cupy, gy, weight, size, stride, padding, dilation, groups)
+        return convolution._conv2d_input.forward(
+            cupy, gy, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
     dtype = cupy.result_type(gy, weight)
     gy = gy.astype(dtype, copy=False)
     out, inner, *kernel = weight.shape
@@ -193,15 +212,19 @@ def conv2d_input(
     return x
 
 
-def conv2d_weight(x: Any, gy: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """Convolve to the weight; see `reference_windows.conv2d_weight`.
+def conv2d_weight(
+    x: Array, gy: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """See `convolution._conv2d_weight`.
 
     It sums over images, so even the columns of single pixels are laid out: all images side by side.
     """
     import cupy
 
     if not _fit(x, gy):
-        return reference_windows.conv2d_weight(cupy, x, gy, size, stride, padding, dilation, groups)
+        return convolution._conv2d_weight.forward(
+            cupy, x, gy, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
     dtype = cupy.result_type(x, gy)
     x, gy = cupy.ascontiguousarray(x, dtype), gy.astype(dtype, copy=False)
     out, inner = gy.shape[1], x.shape[1] // groups

@@ -5,11 +5,10 @@ A ReLU by itself is not among them: the reference is one pass already. Products 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 
-from .. import reference
+from ...ops import activation, linalg, special
+from ...typing import Array
 from .launching import Source, blocks_for, has_kernels
 
 SOURCE = Source(r"""
@@ -31,7 +30,7 @@ extern "C" __global__ void error_function(const REAL* x, REAL* out, INDEX n) {
     EACH(i, n) out[i] = erf(x[i]);
 }
 
-// SplitMix64: which elements are kept follows from the key and the place alone; see reference.random_bits.
+// SplitMix64: which elements are kept follows from the key and the place alone; see activation.random_bits.
 extern "C" __global__ void dropout(
     const REAL* x, REAL* out, unsigned long long key, unsigned long long threshold, double scale, INDEX n
 ) {
@@ -46,7 +45,7 @@ extern "C" __global__ void dropout(
 """)
 
 
-def add_bias(y: Any, bias: Any, relu: bool, inner: int) -> None:
+def add_bias(y: Array, bias: Array, relu: bool, inner: int) -> None:
     """Add a bias to each channel of a contiguous array, in place, and then set what is negative to 0.
 
     The channels lie `inner` numbers apart; they are the last axis if that is 1.
@@ -60,8 +59,8 @@ def add_bias(y: Any, bias: Any, relu: bool, inner: int) -> None:
     SOURCE.launch("add_bias", y.dtype, (y, bias, relu, channels, inner, y.size), blocks_for(y.size))
 
 
-def matmul(a: Any, b: Any, into: Any = None) -> Any:
-    """Product of matrices; many times a single one are one product; see `reference.matmul`.
+def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
+    """See `linalg._matmul`; many matrices times a single one are one product.
 
     CuPy's ``matmul`` would make as many small products, and copy a single matrix that is transposed.
     """
@@ -69,52 +68,63 @@ def matmul(a: Any, b: Any, into: Any = None) -> Any:
 
     if into is None and a.ndim > 2 and b.ndim == 2:
         return cupy.dot(a, b)
-    return reference.matmul(cupy, a, b, into)
+    return linalg._matmul.forward(cupy, a, b, into=into)
 
 
-def linear(x: Any, weight: Any, bias: Any, relu: bool) -> Any:
-    """Affine map of the last axis: a product of cuBLAS, then one pass; see `reference.linear`."""
+def linear(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `linalg._linear`."""
+    return _affine(x, weight, bias, relu=False)
+
+
+def linear_relu(x: Array, weight: Array, bias: Array = None) -> Array:
+    """See `linalg._linear_relu`."""
+    return _affine(x, weight, bias, relu=True)
+
+
+def _affine(x: Array, weight: Array, bias: Array, relu: bool) -> Array:
+    """Compute a product of cuBLAS, then make one pass."""
     import cupy
 
     if not has_kernels(cupy.result_type(x, weight)):
-        return reference.linear(cupy, x, weight, bias, relu)
+        reference = linalg._linear_relu if relu else linalg._linear
+        return reference.forward(cupy, x, weight, bias)
     y = cupy.ascontiguousarray(matmul(x, weight.T))
     add_bias(y, bias, relu, inner=1)
     return y
 
 
-def relu_vjp(g: Any, y: Any) -> Any:
-    """0 where `y` is 0; see `reference.relu_vjp`."""
+def relu_vjp(a: Array, output: Array) -> Array:
+    """See `ops.activation.relu_vjp`."""
     import cupy
 
-    if g.shape != y.shape or g.dtype != y.dtype or not has_kernels(g.dtype):
-        return reference.relu_vjp(cupy, g, y)
-    out = cupy.empty(g.shape, g.dtype)
-    arrays = cupy.ascontiguousarray(g), cupy.ascontiguousarray(y), out
-    SOURCE.launch("relu_vjp", g.dtype, (*arrays, out.size), blocks_for(out.size))
+    if a.shape != output.shape or a.dtype != output.dtype or not has_kernels(a.dtype):
+        return activation.relu_vjp.forward(cupy, a, output)
+    out = cupy.empty(a.shape, a.dtype)
+    arrays = cupy.ascontiguousarray(a), cupy.ascontiguousarray(output), out
+    SOURCE.launch("relu_vjp", a.dtype, (*arrays, out.size), blocks_for(out.size))
     return out
 
 
-def erf(x: Any) -> Any:
-    """Error function; see `reference.erf`."""
+def erf(a: Array) -> Array:
+    """See `ops.erf`."""
     import cupy
 
-    if not has_kernels(x.dtype):
-        return reference.erf(cupy, x)
-    out = cupy.empty(x.shape, x.dtype)
-    SOURCE.launch("error_function", x.dtype, (cupy.ascontiguousarray(x), out, out.size), blocks_for(out.size))
+    if not has_kernels(a.dtype):
+        return special.erf.forward(cupy, a)
+    out = cupy.empty(a.shape, a.dtype)
+    SOURCE.launch("error_function", a.dtype, (cupy.ascontiguousarray(a), out, out.size), blocks_for(out.size))
     return out
 
 
-def dropout(x: Any, p: float, key: int) -> Any:
-    """Drop elements by a counter-based generator, the same as on the CPU; see `reference.dropout`."""
+def dropout(a: Array, *, p: float, key: int) -> Array:
+    """See `ops.dropout`; the same elements as on the CPU."""
     import cupy
 
-    if not has_kernels(x.dtype):
-        return reference.dropout(cupy, x, p, key)
-    out = cupy.empty(x.shape, x.dtype)
-    chance = numpy.uint64(key), numpy.uint64(reference.dropout_threshold(p)), 1.0 / (1.0 - p)
+    if not has_kernels(a.dtype):
+        return activation.dropout.forward(cupy, a, p=p, key=key)
+    out = cupy.empty(a.shape, a.dtype)
+    chance = numpy.uint64(key), numpy.uint64(activation.dropout_threshold(p)), 1.0 / (1.0 - p)
     SOURCE.launch(
-        "dropout", x.dtype, (cupy.ascontiguousarray(x), out, *chance, out.size), blocks_for(out.size)
+        "dropout", a.dtype, (cupy.ascontiguousarray(a), out, *chance, out.size), blocks_for(out.size)
     )
     return out

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import reference
+from ...ops import indexing
+from ...typing import Array
 from .launching import Source, blocks_for, has_kernels
 
 _PIECE = 32
@@ -60,36 +61,36 @@ extern "C" __global__ void add_runs(
 """)
 
 
-def add_at(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Add at an index, in an order that is always the same; see `reference.add_at`.
+def add_at(a: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """See `indexing._add_at`; the order of additions is always the same.
 
     An index out of range wraps around, as it does in CuPy where it is read from.
     """
     import cupy
 
-    if not has_kernels(values.dtype):
-        return reference.add_at(cupy, values, index, shape)
-    if reference.is_basic(index):  # nothing repeats
-        total = cupy.zeros(shape, values.dtype)
-        total[index] = values
+    if not has_kernels(a.dtype):
+        return indexing._add_at.forward(cupy, a, index=index, shape=shape)
+    if indexing.is_basic(index):  # nothing repeats
+        total = cupy.zeros(shape, a.dtype)
+        total[index] = a
         return total
     if not (isinstance(index, cupy.ndarray) and index.dtype.kind in "iu"):
         # Any other index picks elements of the flat array: which ones, it says itself.
         index = cupy.arange(math.prod(shape)).reshape(shape)[index]
-        return add_at(values, index, (math.prod(shape),)).reshape(shape)
-    total = cupy.zeros(shape, values.dtype)
-    if not values.size:
+        return add_at(a, index=index, shape=(math.prod(shape),)).reshape(shape)
+    total = cupy.zeros(shape, a.dtype)
+    if not a.size:
         return total
-    count, width = index.size, values.size // index.size
+    count, width = index.size, a.size // index.size
     rows = index.reshape(-1).astype(cupy.int64) % shape[0]  # cast before: a byte cannot hold every length
     order = cupy.argsort(rows, kind="stable")
     rows = rows[order]
-    sums = cupy.empty((count, width), values.dtype)
+    sums = cupy.empty((count, width), a.dtype)
     blocks = blocks_for(count * width)
-    parts, step, piece = cupy.ascontiguousarray(values), 1, _PIECE
+    parts, step, piece = cupy.ascontiguousarray(a), 1, _PIECE
     while step == 1 or count > _LONGEST * step:
         known = parts, order, rows, count, width, step, piece, sums
-        SOURCE.launch("add_pieces", values.dtype, known, blocks)
+        SOURCE.launch("add_pieces", a.dtype, known, blocks)
         parts, order, step, piece = sums, None, piece, _PIECE * piece
-    SOURCE.launch("add_runs", values.dtype, (sums, rows, count, width, step, total), blocks)
+    SOURCE.launch("add_runs", a.dtype, (sums, rows, count, width, step, total), blocks)
     return total

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy
 
-from .. import reference
+from ...ops import classification
+from ...typing import Array
 from .launching import THREADS, Source, blocks_for, has_kernels
 
 _MOST_PARTS = 64
@@ -116,7 +117,7 @@ extern "C" __global__ void gradient(
 class _Rows:
     """Rows of logits with their labels, as kernels take them."""
 
-    def __init__(self, logits: Any, labels: Any, class_weight: Any, ignore_index: int) -> None:
+    def __init__(self, logits: Array, labels: Array, class_weight: Array, ignore_index: int) -> None:
         import cupy
 
         self.logits = cupy.ascontiguousarray(logits)
@@ -134,7 +135,7 @@ class _Rows:
         """Launch a kernel that goes through all rows."""
         SOURCE.launch(name, self.logits.dtype, args, blocks_for(self.count * self.block[0]), self.block)
 
-    def sums(self, losses: Any) -> Any:
+    def sums(self, losses: Array) -> Array:
         """Return the sums of losses, if given, and of weights, in parts."""
         import cupy
 
@@ -144,18 +145,20 @@ class _Rows:
         return partial
 
 
-def _fit(logits: Any) -> bool:
+def _fit(logits: Array) -> bool:
     return has_kernels(logits.dtype) and logits.size > 0
 
 
 def softmax_cross_entropy(
-    logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
-    """Return the losses, weighted and reduced; see `reference.softmax_cross_entropy`."""
+    logits: Array, labels: Array, class_weight: Array = None, *, ignore_index: int, reduction: str
+) -> Array:
+    """See `classification._softmax_cross_entropy`."""
     import cupy
 
     if not _fit(logits):
-        return reference.softmax_cross_entropy(cupy, logits, labels, class_weight, ignore_index, reduction)
+        return classification._softmax_cross_entropy.forward(
+            cupy, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
+        )
     rows = _Rows(logits, labels, class_weight, ignore_index)
     losses = cupy.empty(rows.count, logits.dtype)
     known = rows.logits, rows.labels, rows.class_weight, rows.ignored, rows.count, rows.classes
@@ -169,17 +172,23 @@ def softmax_cross_entropy(
 
 
 def softmax_cross_entropy_vjp(
-    g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
-    """Return the gradient of the logits; see `reference.softmax_cross_entropy_vjp`."""
+    g_in: Array,
+    logits: Array,
+    labels: Array,
+    class_weight: Array = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+) -> Array:
+    """See `classification._softmax_cross_entropy_vjp`."""
     import cupy
 
     if not _fit(logits):
-        return reference.softmax_cross_entropy_vjp(
-            cupy, g, logits, labels, class_weight, ignore_index, reduction
+        return classification._softmax_cross_entropy_vjp.forward(
+            cupy, g_in, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
         )
     rows = _Rows(logits, labels, class_weight, ignore_index)
-    g = cupy.ascontiguousarray(g, logits.dtype)
+    g = cupy.ascontiguousarray(g_in, logits.dtype)
     partial = rows.sums(None) if reduction == "mean" else None
     parts = 0 if partial is None else len(partial)
     out = cupy.empty(logits.shape, logits.dtype)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import reference_windows
+from ...ops import pooling
+from ...typing import Array
 from .launching import Source, blocks_for, has_kernels
 from .windows import WINDOWS, windows_of
 
@@ -97,54 +98,66 @@ def _launch(
     return made
 
 
-def max_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
-    """Greatest of each window; see `reference_windows.max_pool2d`."""
+def max_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Array:
+    """See `pooling._max_pool2d`."""
     import cupy
 
     if not has_kernels(x.dtype):
-        return reference_windows.max_pool2d(cupy, x, kernel, stride, padding, dilation, count)
+        return pooling._max_pool2d.forward(
+            cupy, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     return _launch("pick", (*x.shape[:2], *count), windows, x, x, -math.inf)
 
 
-def max_pool2d_vjp(g: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Any:
-    """Add to the winners; see `reference_windows.max_pool2d_vjp`."""
+def max_pool2d_vjp(
+    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+) -> Array:
+    """See `pooling._max_pool2d_vjp`."""
     import cupy
 
-    if not has_kernels(x.dtype, g.dtype):
-        return reference_windows.max_pool2d_vjp(cupy, g, x, kernel, stride, padding, dilation, count)
+    if not has_kernels(x.dtype, a.dtype):
+        return pooling._max_pool2d_vjp.forward(
+            cupy, a, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     found = _launch("winners", (*x.shape[:2], *count), windows, x, dtype=cupy.int32)
-    return _launch("give_to_winners", x.shape, windows, g, found)
+    return _launch("give_to_winners", x.shape, windows, a, found)
 
 
 def max_pool2d_gather(
-    a: Any, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
-) -> Any:
-    """Read where windows are greatest; see `reference_windows.max_pool2d_gather`."""
+    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+) -> Array:
+    """See `pooling._max_pool2d_gather`."""
     import cupy
 
     if a.dtype != x.dtype or not has_kernels(x.dtype):
-        return reference_windows.max_pool2d_gather(cupy, a, x, kernel, stride, padding, dilation, count)
+        return pooling._max_pool2d_gather.forward(
+            cupy, a, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
+        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     return _launch("pick", (*x.shape[:2], *count), windows, x, a, 0.0)
 
 
-def sum_pool2d(x: Any, kernel: Any, stride: Any, padding: Any, count: Any) -> Any:
-    """Sum of each window; see `reference_windows.sum_pool2d`."""
+def sum_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, count: Any) -> Array:
+    """See `pooling._sum_pool2d`."""
     import cupy
 
     if not has_kernels(x.dtype):
-        return reference_windows.sum_pool2d(cupy, x, kernel, stride, padding, count)
+        return pooling._sum_pool2d.forward(
+            cupy, x, kernel=kernel, stride=stride, padding=padding, count=count
+        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, (1, 1))
     return _launch("sum_windows", (*x.shape[:2], *count), windows, x)
 
 
-def sum_pool2d_input(gy: Any, size: Any, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Spread over the windows; see `reference_windows.sum_pool2d_input`."""
+def sum_pool2d_input(gy: Array, *, size: Any, kernel: Any, stride: Any, padding: Any) -> Array:
+    """See `pooling._sum_pool2d_input`."""
     import cupy
 
     if not has_kernels(gy.dtype):
-        return reference_windows.sum_pool2d_input(cupy, gy, size, kernel, stride, padding)
+        return pooling._sum_pool2d_input.forward(
+            cupy, gy, size=size, kernel=kernel, stride=stride, padding=padding
+        )
     windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
     return _launch("give_to_all", (*gy.shape[:2], *size), windows, gy)

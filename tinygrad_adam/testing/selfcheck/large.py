@@ -24,7 +24,9 @@ def large_calls() -> Iterator[Call]:
     yield call("gelu", "large", normal(300, 257))
     yield call("matmul", "large", (normal(300, 257), normal(257, 129)))
     yield call("matmul", "large, stacked", (normal(5, 70, 65), normal(5, 65, 33)))
-    yield call("linear", "large", (normal(257, 300), normal(129, 300), normal(129)))
+    for activation in (None, "relu"):
+        yield call("linear", f"large, {activation}", (normal(257, 300), normal(129, 300), normal(129)),
+                   activation=activation)  # fmt: skip
     weight = rng.uniform(0.5, 2.0, 37)
     labels = rng.integers(0, 37, 1003)
     labels[::7] = 5
@@ -52,6 +54,8 @@ def large_calls() -> Iterator[Call]:
 def _convolutions() -> Iterator[Call]:
     yield call("conv2d", "3x3 filters", (normal(5, 16, 19, 21), normal(24, 16, 3, 3), normal(24)), padding=1)
     yield call("conv2d", "5x5 filters", (normal(3, 17, 18, 15), normal(19, 17, 5, 5), normal(19)), padding=2)
+    yield call("conv2d", "5x5 filters, ReLU", (normal(3, 17, 18, 15), normal(19, 17, 5, 5), normal(19)),
+               padding=2, activation="relu")  # fmt: skip
     yield call("conv2d", "4x4 filters", (normal(3, 16, 11, 13), normal(16, 16, 4, 4)))
     yield call("conv2d", "one channel", (normal(9, 1, 28, 28), normal(32, 1, 5, 5), normal(32)), padding=2)
     yield call("conv2d", "large, stride", (normal(5, 7, 23, 22), normal(18, 7, 3, 3), normal(18)),

@@ -6,10 +6,9 @@ import math
 from typing import Any, Never
 
 from ..backend.device import CPU, backend_of, on_device_of
-from ..backend.overrides import chosen_kernels
 from ..engine.graph import aside, primitive, relying_on
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ..kernels.reference import row_weights
+from ..typing import Array, Xp
 from ..words import refuse_words
 from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
@@ -27,6 +26,31 @@ from .loss import (
 from .reduction import sum
 from .shaping import moveaxis, reshape
 
+__all__ = [
+    "cross_entropy",
+    "nll_loss",
+]
+
+
+def row_weights(
+    xp: Xp, labels: Array, classes: int, class_weight: Array, ignore_index: int, reduction: str, dtype: Any
+) -> tuple[Array, Array]:
+    """Return the factor of each row's loss, and the column to read.
+
+    The factor is the weight of the label's class, 0 where the label is to be ignored, divided by the sum of
+    all if the reduction is a mean, or all 0 if that sum is. An ignored row reads column 0. A label that is
+    not in ``range(classes)`` makes its row NaN: where labels are not checked beforehand, the loss shows it.
+    """
+    known = (labels >= 0) & (labels < classes)
+    column = xp.where(known, labels, 0)
+    row = xp.where(labels == ignore_index, 0, xp.where(known, 1, math.nan)).astype(dtype)
+    if class_weight is not None:
+        row = row * class_weight[column]
+    if reduction == "mean":
+        total = xp.sum(row)
+        row = xp.where(total == 0, 0, row / xp.where(total == 0, 1, total))
+    return row, column
+
 
 def _logits_rule(
     g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
@@ -38,11 +62,29 @@ def _logits_rule(
 
 @primitive(logits=_logits_rule)
 def _softmax_cross_entropy(
-    kernels: Any, logits: Any, labels: Any, class_weight: Any = None, *, ignore_index: int, reduction: str
-) -> Any:
-    """``logsumexp(z) - z[label]`` of each row z, weighted and reduced; a row of weight 0 is not read."""
-    _require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
-    return kernels.softmax_cross_entropy(logits, labels, class_weight, ignore_index, reduction)
+    xp: Xp,
+    logits: Array,
+    labels: Array,
+    class_weight: Array = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+) -> Array:
+    """``logsumexp(z) - z[label]`` of each row z of (N, C) logits, weighted and reduced.
+
+    Where no row has a weight the mean is NaN. A row without weight is selected, not multiplied by 0: it may
+    be NaN.
+    """
+    require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
+    row, column = row_weights(
+        xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
+    )
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1))
+    losses = xp.where(row == 0, 0, log_sum - shifted[xp.arange(len(column)), column]) * row
+    if reduction == "mean":
+        return xp.where(xp.any(row != 0), xp.sum(losses), math.nan)
+    return losses if reduction == "none" else xp.sum(losses)
 
 
 def _vjp_g_rule(
@@ -68,17 +110,23 @@ def _vjp_logits_rule(
 
 @primitive(g_in=_vjp_g_rule, logits=_vjp_logits_rule)
 def _softmax_cross_entropy_vjp(
-    kernels: Any,
-    g_in: Any,
-    logits: Any,
-    labels: Any,
-    class_weight: Any = None,
+    xp: Xp,
+    g_in: Array,
+    logits: Array,
+    labels: Array,
+    class_weight: Array = None,
     *,
     ignore_index: int,
     reduction: str,
-) -> Any:
-    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z."""
-    return kernels.softmax_cross_entropy_vjp(g_in, logits, labels, class_weight, ignore_index, reduction)
+) -> Array:
+    """``g * row_weight * (softmax(z) - onehot(label))`` of each row z of (N, C) logits; 0 without weight."""
+    row, column = row_weights(
+        xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
+    )
+    p = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    p /= xp.sum(p, axis=1, keepdims=True)
+    p[xp.arange(len(column)), column] -= 1
+    return xp.where(row[:, None] == 0, 0, p * (g_in * row)[:, None])
 
 
 @primitive(
@@ -222,18 +270,15 @@ def _flat_labels(op: str, labels: Any) -> Any:
     return labels if labels.dtype == "int64" else _cast(labels, "int64")  # one type for all kernels
 
 
-def _require_in_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:
-    """Refuse labels out of range.
-
-    No look at those on a GPU: it would wait. There, a label out of range makes the loss NaN.
-    """
-    backend = backend_of((labels,))
-    if backend is CPU and not backend.tables[chosen_kernels()].labels_in_range(labels, classes, ignore_index):
+def require_in_range(op: str, labels: Array, classes: int, ignore_index: int) -> None:
+    """Refuse labels out of range, but for labels on a GPU, which a look would wait for: they make NaN."""
+    if backend_of((labels,)) is not CPU:
+        return
+    if not (((labels >= 0) & (labels < classes)) | (labels == ignore_index)).all():
         raise IndexingError(
             op, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
             least=labels.min(), greatest=labels.max(),
         )  # fmt: skip
-    return labels
 
 
 def _smoothed(
@@ -245,7 +290,7 @@ def _smoothed(
     """
     xp = backend_of((labels,)).xp
     classes = like.shape[1]
-    _require_in_range("cross_entropy", labels, classes, ignore_index)
+    require_in_range("cross_entropy", labels, classes, ignore_index)
     with on_device_of(labels, "cross_entropy"):
         valid, column = row_weights(xp, labels, classes, None, ignore_index, "sum", like.dtype)
         weights, _ = row_weights(xp, labels, classes, class_weight, ignore_index, "sum", like.dtype)
@@ -327,7 +372,7 @@ def _picked(
 ) -> tuple[Any, Any, Any]:
     """Return what each row's loss is multiplied by, the column to read, and whether any row counts."""
     classes = like.shape[1]
-    _require_in_range("nll_loss", labels, classes, ignore_index)
+    require_in_range("nll_loss", labels, classes, ignore_index)
     with on_device_of(labels, "nll_loss"):
         xp = backend_of((labels,)).xp
         row, column = row_weights(xp, labels, classes, class_weight, ignore_index, reduction, like.dtype)
