@@ -16,7 +16,7 @@ from ...engine.events import Watcher, unwatched, watch
 from ...engine.graph import Node, Rule, Variable
 from ...errors import GraphError
 from .formulas import Formula, formula
-from .source_lines import Line
+from .source_lines import SourceLine
 from .traces import (  # fmt: skip
     Call,
     Constant,
@@ -114,7 +114,7 @@ class Step:
         The arrays that the rules need.
     gradient : Measure or None
         The gradient of the result with respect to the output.
-    line : Line or None
+    line : SourceLine or None
         The user's line that called the operation, if it was traced.
     call : Call or None
         The module, if it was traced.
@@ -132,7 +132,7 @@ class Step:
     inputs: list[Input]
     kept: list[Kept]
     gradient: Measure | None
-    line: Line | None
+    line: SourceLine | None
     call: Call | None
     traced: bool
 

@@ -14,7 +14,7 @@ LONGEST = 90
 """Characters of a line that are shown."""
 
 
-class Line(NamedTuple):
+class SourceLine(NamedTuple):
     """A line of source: the innermost one outside this package when an operation ran.
 
     Attributes
@@ -46,7 +46,7 @@ class Line(NamedTuple):
         return f"{path}:{self.number}" + (f": {text}" if text else "")
 
 
-def users_line() -> Line | None:
+def users_line() -> SourceLine | None:
     """Return the innermost line outside this package, or None if that is of the command line's library."""
     frame, inside = sys._getframe(1), ""
     while frame.f_code.co_filename.startswith(PACKAGE):
@@ -56,4 +56,4 @@ def users_line() -> Line | None:
         frame = frame.f_back
     if inside.startswith(COMMANDS):
         return None
-    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)

@@ -21,7 +21,7 @@ from ...backend.scopes import scope
 from ...engine.events import Watcher, watch
 from ...engine.graph import Node, Variable
 from ...engine.rowsparse import RowSparse
-from .source_lines import Line, users_line
+from .source_lines import SourceLine, users_line
 
 
 @dataclass(eq=False)
@@ -166,7 +166,7 @@ class Record:
 
     Attributes
     ----------
-    line : Line or None
+    line : SourceLine or None
         The user's line; None if no code outside the package was running.
     call : Call or None
         The innermost module.
@@ -182,7 +182,7 @@ class Record:
         What that pass gave each input, by position.
     """
 
-    line: Line | None
+    line: SourceLine | None
     call: Call | None
     inputs: list[Any]
     kept: list[Kept]

@@ -1,54 +1,59 @@
-"""What a check is: it hears what a step does, and tells the doctor when it is sure of a fault."""
+"""A check: it watches the events of training steps, and reports a fault of which it is sure."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Hashable
+from typing import ClassVar
 
 import numpy
 
 from ...backend.device import backend_of, on_device_of
 from ...engine.events import Watcher
+from ...engine.graph import Variable
 from ...engine.rowsparse import RowSparse
 from ...typing import Array
-
-if TYPE_CHECKING:
-    from .doctor import Doctor
+from .chart import Chart
+from .finding import Finding
 
 PERSISTENCE = 3
-"""Looks in a row in which a symptom must be there. One batch may be odd; three in a row, steps apart, are not
-chance."""
+"""The number of looks in a row in which a symptom must be there. One batch may be odd; three in a row, steps
+apart, are not chance."""
 
 SMALL = 10_000
-"""Elements. From there on OpenBLAS wakes threads of its own for a product, which take the cores from ours."""
+"""The size from which on OpenBLAS uses threads of its own for a product, which take the cores from ours."""
 
 
 class Check(Watcher):
-    """One family of faults; derive, and define the events that it wants to hear of.
+    """Base of the checks, one for each family of faults; a subclass defines the events that it needs.
 
     Parameters
     ----------
-    doctor : Doctor
-        Who is told, and knows names, lines and steps.
+    doctor : Chart
+        Knows names, lines and steps, and takes the findings.
     """
 
     every_step: ClassVar[bool] = False
-    """Whether it hears of every step, or only of those that the doctor looks at closely."""
+    """Whether the check watches every step, or only those that the doctor looks at closely."""
 
-    def __init__(self, doctor: Doctor) -> None:
+    def __init__(self, doctor: Chart) -> None:
         self.doctor = doctor
-        self._rows: dict[Any, tuple[int, int]] = {}
+        self._rows: dict[Hashable, tuple[int, int]] = {}
 
     def end(self) -> None:
-        """Say what can only be said when all is over."""
+        """Report the faults that show only when all is over."""
 
-    def lasts(self, symptom: Any, there: bool, looks: int = PERSISTENCE) -> bool:
-        """Tell whether a symptom has now been there for `looks` steps in a row.
+    def find(self, key: Hashable, *, kind: str, what: str, where: str, remedy: str, evidence: str) -> None:
+        """Report a fault; `key` says which one and where, for a fault is reported once and then counted."""
+        self.doctor.find(key, Finding(kind, what, where, remedy, evidence))
+
+    def lasts(self, symptom: Hashable, there: bool, looks: int = PERSISTENCE) -> bool:
+        """Return whether a symptom has now been there for `looks` steps in a row.
 
         Parameters
         ----------
         symptom : hashable
-            What and where; asked about once a step, or the first answer of a step counts.
+            The symptom and its place. Of several calls in one step, the first counts.
         there : bool
             Whether it is there in this step.
         """
@@ -59,13 +64,19 @@ class Check(Watcher):
         return there and row >= looks
 
 
-def squares(array: Any) -> float:
+def numbers(gradient: Array) -> Array:
+    """Return the raw array of a gradient, which may be row-sparse, or have a graph of its own."""
+    if isinstance(gradient, RowSparse):
+        return gradient.values
+    return gradient._data if isinstance(gradient, Variable) else gradient
+
+
+def squares(array: Array) -> float:
     """Return the sum of the squares of an array's elements; it waits for a GPU.
 
-    One product with itself: the fastest look there is at all elements, and not finite if one is not.
+    The product of the array with itself is the fastest look at all elements, and not finite if one is not.
     """
-    if isinstance(array, RowSparse):
-        array = array.values
+    array = numbers(array)
     with on_device_of(array, "doctor"):  # an optimizer may have parameters on several
         # In the order of memory nothing is copied; CuPy knows no such order.
         flat = array.ravel(order="K") if isinstance(array, numpy.ndarray) else array.ravel()
@@ -73,13 +84,13 @@ def squares(array: Any) -> float:
         return float(backend_of((array,)).xp.vdot(flat, flat))
 
 
-def norm(array: Any) -> float:
-    """Return the Euclidean norm of an array."""
+def norm(array: Array) -> float:
+    """Return the Euclidean norm of an array, as fast as `squares`; infinite if the squares overflow."""
     return math.sqrt(squares(array))
 
 
 def all_finite(array: Array) -> bool:
-    """Tell whether no element is NaN or infinite."""
+    """Return whether no element is NaN or infinite."""
     xp = backend_of((array,)).xp
     if array.size < SMALL:
         total = squares(array)
@@ -90,13 +101,8 @@ def all_finite(array: Array) -> bool:
     return math.isfinite(total) or bool(xp.isfinite(array).all())
 
 
-def shape_of(array: Any) -> str:
-    """Return a shape as it is written in a finding."""
-    return "(" + ", ".join(map(str, array.shape)) + ("," if len(array.shape) == 1 else "") + ")"
-
-
-def ranges(array: Any) -> str:
-    """Say between which numbers the elements lie, and how many are NaN or infinite."""
+def ranges(array: Array) -> str:
+    """Return in words the least and the greatest element, and how many are NaN or infinite."""
     xp = backend_of((array,)).xp
     finite = xp.isfinite(array)
     count = int(array.size - finite.sum())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from statistics import median
-from typing import TYPE_CHECKING, Any
 
+from ...engine.graph import Variable
+from ...training import Trainer
+from ..chain_rule.source_lines import SourceLine
+from .chart import Chart, Place
 from .check import Check
-from .finding import Finding
 from .updates import UpdateSizes
-
-if TYPE_CHECKING:
-    from ...training.loop import Trainer
 
 DIVERGED = 2.0
 """How many times its first value the loss may be. CS231n, "Neural Networks Part 3": with a very high learning
@@ -51,11 +50,11 @@ class Curves(Check):
 
     every_step = True
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.losses: dict[Any, list[float]] = {}
+        self.losses: dict[SourceLine | None, list[float]] = {}
 
-    def backward_begins(self, root: Any) -> None:
+    def backward_begins(self, root: Variable) -> None:
         if root._data.size != 1 or not self.doctor.may_read(root._data):
             return
         place = self.doctor.place()
@@ -64,25 +63,23 @@ class Curves(Check):
         if self.doctor.close and len(losses) > WINDOW and math.isfinite(losses[-1]):
             self._judge(losses, place)
 
-    def _judge(self, losses: list[float], place: Any) -> None:
+    def _judge(self, losses: list[float], place: Place) -> None:
         first, now = median(losses[:3]), median(losses[-WINDOW:])
         if min(losses[-WINDOW:]) > DIVERGED * first > 0:
-            self.doctor.find(("high", place.line), lambda: self._high(first, now, len(losses), place))
+            self._high(first, now, len(losses), place)
         if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
             return
         sizes = next(check for check in self.doctor.checks if isinstance(check, UpdateSizes))
         if sizes.greatest() < LOW_UPDATES and not sizes.rising:
-            self.doctor.find(
-                ("low", place.line),
-                lambda: self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place),
-            )
+            self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place)
 
     def _rate(self) -> str:
         rates = [group["lr"] for o in self.doctor.optimizers for group in o.param_groups if "lr" in group]
         return f", {max(rates):g} now," if rates else ""
 
-    def _high(self, first: float, now: float, steps: int, place: Any) -> Finding:
-        return Finding(
+    def _high(self, first: float, now: float, steps: int, place: Place) -> None:
+        self.find(
+            ("high", place.line),
             kind="learning-rate-high",
             what=f"the loss rises instead of falling: from {first:.4g} at the start to {now:.4g} after "
             f"{steps} steps. Each step jumps over the valley and lands higher on the other side.",
@@ -93,8 +90,9 @@ class Curves(Check):
             f"when all {WINDOW} are above {DIVERGED:g}",
         )
 
-    def _low(self, first: float, now: float, steps: int, ratio: float, place: Any) -> Finding:
-        return Finding(
+    def _low(self, first: float, now: float, steps: int, ratio: float, place: Place) -> None:
+        self.find(
+            ("low", place.line),
             kind="learning-rate-low",
             what=f"the loss has hardly moved in {steps} steps, from {first:.4g} to {now:.4g}, and neither "
             "have the weights.",
@@ -109,9 +107,9 @@ class Curves(Check):
 class Epochs(Check):
     """Compares training and validation loss, epoch by epoch; a Trainer tells them."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.trainer: Any = None
+        self.trainer: Trainer | None = None
 
     def epoch(self, trainer: Trainer) -> None:
         """Look at the rows of the history so far."""
@@ -127,7 +125,7 @@ class Epochs(Check):
             and all(row["val_loss"] > limit for row in after[-OVERFIT_EPOCHS:])
             and after[-1]["loss"] < rows[best]["loss"]
         ):
-            self.doctor.find("overfitting", lambda: self._over(rows[best], after[-1]))
+            self._over(rows[best], after[-1])
 
     def end(self) -> None:
         curves = next(check for check in self.doctor.checks if isinstance(check, Curves))
@@ -136,10 +134,11 @@ class Epochs(Check):
             return
         rows, first = self.trainer.history.rows, median(losses[:3])
         if len(rows) >= UNDERFIT_EPOCHS and first > 0 and rows[-1]["loss"] > UNDERFIT_SHARE * first:
-            self.doctor.find("underfitting", lambda: self._under(first, rows[-1]))
+            self._under(first, rows[-1])
 
-    def _over(self, best: dict[str, float], last: dict[str, float]) -> Finding:
-        return Finding(
+    def _over(self, best: dict[str, float], last: dict[str, float]) -> None:
+        self.find(
+            "overfitting",
             kind="overfitting",
             what=f"the training loss falls on, from {best['loss']:.4g} to {last['loss']:.4g}, but the "
             f"validation loss has risen from {best['val_loss']:.4g} in epoch {best['epoch']:.0f} to "
@@ -152,8 +151,9 @@ class Epochs(Check):
             f"above {OVERFIT_RISE:.0%} in {OVERFIT_EPOCHS} epochs in a row",
         )
 
-    def _under(self, first: float, last: dict[str, float]) -> Finding:
-        return Finding(
+    def _under(self, first: float, last: dict[str, float]) -> None:
+        self.find(
+            "underfitting",
             kind="underfitting",
             what=f"after {last['epoch']:.0f} epochs the training loss is {last['loss']:.4g}, not far "
             f"below the {first:.4g} of the first step: the network does not even learn its own examples.",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeAlias
 
-from ...engine.graph import Variable
+from ...engine.graph import Node, Variable
+from ...nn import Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..optimizers import parameters_of
+from .chart import Chart
 from .check import Check, norm
-from .finding import Finding
 
 VANISHING = 1e-3
 """How small the gradient of a layer's weights may be beside that of a later layer. Each sigmoid layer takes a
@@ -19,19 +23,23 @@ EXPLODING = 100.0
 rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples it is below 1."""
 
 
+Layer: TypeAlias = tuple[int, Parameter, float, float]
+"""The number of the operation, the weights, the norm of their gradient and their own."""
+
+
 class Gradients(Check):
     """Compares the gradients of the weight matrices of a model, layer by layer."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.used: dict[int, Any] = {}
+        self.used: dict[int, Node] = {}
 
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
         if isinstance(parent, Variable) and parent._data.ndim > 1:
             self.used[id(parent)] = node
 
-    def step_begins(self, optimizer: Any) -> None:
-        weights = [p for group in optimizer.param_groups for p in group["params"] if p.ndim > 1]
+    def step_begins(self, optimizer: Optimizer) -> None:
+        weights = [p for p in parameters_of(optimizer) if p.ndim > 1]
         layers = [
             (self.used[id(p)].number, p, norm(p._grad), norm(p._data))
             for p in weights
@@ -42,28 +50,29 @@ class Gradients(Check):
             self._compare(layers)
         self.used.clear()
 
-    def _compare(self, layers: list[Any]) -> None:
+    def _compare(self, layers: list[Layer]) -> None:
         _, last, reference, _ = max(layers, key=lambda layer: layer[2])
         at = next(i for i, layer in enumerate(layers) if layer[1] is last)
         least = min(layers[: at + 1], key=lambda layer: layer[2])
         if self.lasts("vanishing", least[2] < VANISHING * reference):
-            self.doctor.find("vanishing", lambda: self._vanishing(layers, least[1], least[2] / reference))
+            self._vanishing(layers, least[1], least[2] / reference)
         _, steep, size, weight = max(layers, key=lambda layer: layer[2] / max(layer[3], 1e-30))
         if self.lasts("exploding", size > EXPLODING * weight > 0):
-            self.doctor.find("exploding", lambda: self._exploding(layers, steep, size / weight))
+            self._exploding(layers, steep, size / weight)
 
-    def _profile(self, layers: list[Any]) -> str:
+    def _profile(self, layers: list[Layer]) -> str:
         """List the norms from the first layer to the last, the middle left out if there are many."""
         shown = [f"{self.doctor.name(p).split(' (')[0]} {size:.1e}" for _, p, size, _ in layers]
         if len(shown) > 6:
             shown = [*shown[:3], "...", *shown[-2:]]
         return "norms from the first layer to the last: " + ", ".join(shown)
 
-    def _where(self, p: Any) -> str:
+    def _where(self, p: Parameter) -> str:
         return self.doctor.where(self.doctor.place(self.used.get(id(p))))
 
-    def _vanishing(self, layers: list[Any], p: Any, ratio: float) -> Finding:
-        return Finding(
+    def _vanishing(self, layers: list[Layer], p: Parameter, ratio: float) -> None:
+        self.find(
+            "vanishing",
             kind="vanishing-gradient",
             what=f"the gradient fades on its way back: at {self.doctor.name(p)} there is {ratio:.1g} of "
             "what a later layer gets, so the first layers hardly learn.",
@@ -73,8 +82,9 @@ class Gradients(Check):
             evidence=f"{self._profile(layers)}; told below {VANISHING:.0e} of a later layer's",
         )
 
-    def _exploding(self, layers: list[Any], p: Any, ratio: float) -> Finding:
-        return Finding(
+    def _exploding(self, layers: list[Layer], p: Parameter, ratio: float) -> None:
+        self.find(
+            "exploding",
             kind="exploding-gradient",
             what=f"the gradient of {self.doctor.name(p)} is huge: a step of plain gradient descent would "
             "throw the weights far away.",

@@ -7,9 +7,11 @@ from typing import Any
 import numpy
 
 from ...backend.device import backend_of, is_array, to_host
-from ...engine.graph import Node, Variable
-from .check import PERSISTENCE, Check, ranges, shape_of
-from .finding import Finding
+from ...engine.graph import Node, Primitive, Variable
+from ...nn import Module
+from ...typing import Array
+from .chart import Chart, Place
+from .check import PERSISTENCE, Check, ranges
 
 CARRYING = (
     "reshape",
@@ -39,11 +41,13 @@ that learn well was 0.03, of sigmoid layers at the start."""
 class LossInputs(Check):
     """Finds losses that are given what they do not expect."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.seen: dict[Any, Any] = {}
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         name = primitive.name
         if output.node is None or not isinstance(args[0], Variable):
             return
@@ -59,90 +63,81 @@ class LossInputs(Check):
         elif name == "nll":
             self._log_probabilities(args[0], output)
 
-    def _softmax_twice(self, logits: Variable, output: Any) -> None:
+    def _softmax_twice(self, logits: Variable, output: Variable) -> None:
         node = _maker(logits)
         if node is not None and node.primitive.name in ("softmax", "log_softmax"):
             twice = node.primitive.name == "softmax"
-            self.doctor.find(
+            self.find(
                 ("softmax-twice", self.doctor.place(output.node)),
-                lambda: Finding(
-                    kind="softmax-twice",
-                    what=f"cross_entropy is given the output of {node.primitive.name} "
-                    f"{shape_of(logits._data)}, but applies the softmax itself. "
-                    + (
-                        "Twice, it flattens: probabilities in [0, 1] leave the right class at most e "
-                        "times as likely as another, so the loss cannot come near 0 and gradients are "
-                        "small."
-                        if twice
-                        else "The number is the same, but each step computes it twice."
-                    ),
-                    where=self._both(node, output),
-                    remedy="give cross_entropy the logits, the output of the last Linear; take softmax "
-                    "only to show probabilities. "
-                    + ("" if twice else "Or keep log_softmax and use nll_loss."),
-                    evidence=f"{node.primitive.name} is the last operation before the loss; told at once",
+                kind="softmax-twice",
+                what=f"cross_entropy is given the output of {node.primitive.name} "
+                f"{logits._data.shape}, but applies the softmax itself. "
+                + (
+                    "Twice, it flattens: probabilities in [0, 1] leave the right class at most e "
+                    "times as likely as another, so the loss cannot come near 0 and gradients are "
+                    "small."
+                    if twice
+                    else "The number is the same, but each step computes it twice."
                 ),
+                where=self._both(node, output),
+                remedy="give cross_entropy the logits, the output of the last Linear; take softmax "
+                "only to show probabilities. " + ("" if twice else "Or keep log_softmax and use nll_loss."),
+                evidence=f"{node.primitive.name} is the last operation before the loss; told at once",
             )
 
-    def _sigmoid_twice(self, x: Variable, output: Any) -> None:
+    def _sigmoid_twice(self, x: Variable, output: Variable) -> None:
         node = _maker(x)
         if node is not None and node.primitive.name == "sigmoid":
-            self.doctor.find(
+            self.find(
                 ("sigmoid-twice", self.doctor.place(output.node)),
-                lambda: Finding(
-                    kind="sigmoid-twice",
-                    what="binary_cross_entropy_with_logits is given the output of sigmoid "
-                    f"{shape_of(x._data)}, but applies the sigmoid itself. Twice, no answer is below 0.5, "
-                    "so negatives cannot be learned.",
-                    where=self._both(node, output),
-                    remedy="give it the logits, the output of the last Linear; take sigmoid only to show "
-                    "probabilities.",
-                    evidence="sigmoid is the last operation before the loss; told at once",
-                ),
+                kind="sigmoid-twice",
+                what="binary_cross_entropy_with_logits is given the output of sigmoid "
+                f"{x._data.shape}, but applies the sigmoid itself. Twice, no answer is below 0.5, "
+                "so negatives cannot be learned.",
+                where=self._both(node, output),
+                remedy="give it the logits, the output of the last Linear; take sigmoid only to show "
+                "probabilities.",
+                evidence="sigmoid is the last operation before the loss; told at once",
             )
 
-    def _both(self, node: Any, output: Any) -> str:
+    def _both(self, node: Node, output: Variable) -> str:
         squashed, loss = (self.doctor.where(self.doctor.place(n)) for n in (node, output.node))
         if squashed == loss:
             return loss
         return f"{node.primitive.name}: {squashed}; the loss: {loss}"
 
-    def _log_probabilities(self, x: Variable, output: Any) -> None:
+    def _log_probabilities(self, x: Variable, output: Variable) -> None:
         greatest = float(x._data.max())
         if self.lasts(("nll", self.doctor.place(output.node)), greatest > 0):
-            self.doctor.find(
+            self.find(
                 ("nll", self.doctor.place(output.node)),
-                lambda: Finding(
-                    kind="not-log-probabilities",
-                    what=f"nll_loss is given {shape_of(x._data)} with numbers above 0. Logarithms of "
-                    "probabilities are never above 0; with others the loss falls without end while "
-                    "nothing is learned.",
-                    where=self.doctor.where(self.doctor.place(output.node)),
-                    remedy="apply log_softmax before nll_loss, or use cross_entropy, which does both.",
-                    evidence=f"values {ranges(x._data)}; told above 0 in {PERSISTENCE} looks",
-                ),
+                kind="not-log-probabilities",
+                what=f"nll_loss is given {x._data.shape} with numbers above 0. Logarithms of "
+                "probabilities are never above 0; with others the loss falls without end while "
+                "nothing is learned.",
+                where=self.doctor.where(self.doctor.place(output.node)),
+                remedy="apply log_softmax before nll_loss, or use cross_entropy, which does both.",
+                evidence=f"values {ranges(x._data)}; told above 0 in {PERSISTENCE} looks",
             )
 
-    def _targets(self, loss: str, target: Any, low: int, high: int, output: Any) -> None:
+    def _targets(self, loss: str, target: Array, low: int, high: int, output: Variable) -> None:
         xp = backend_of((target,)).xp
         wrong = (target != low) & (target != high) if low < 0 else (target < low) | (target > high)
         if bool(xp.any(wrong)):
-            self.doctor.find(
+            self.find(
                 ("targets", self.doctor.place(output.node)),
-                lambda: Finding(
-                    kind="labels-out-of-range",
-                    what=f"the targets {shape_of(target)} of {loss} must be "
-                    + (f"{low} or {high}" if low < 0 else f"between {low} and {high}")
-                    + f", and are {ranges(target)}: the loss has no minimum where it should.",
-                    where=self.doctor.where(self.doctor.place(output.node)),
-                    remedy="write labels as 2 * y - 1 for hinge_loss."
-                    if low < 0
-                    else "write them as 0 and 1: (y > 0), or (y + 1) / 2 for -1 and 1.",
-                    evidence=f"{int(wrong.sum())} of {target.size} targets are outside; told at once",
-                ),
+                kind="labels-out-of-range",
+                what=f"the targets {target.shape} of {loss} must be "
+                + (f"{low} or {high}" if low < 0 else f"between {low} and {high}")
+                + f", and are {ranges(target)}: the loss has no minimum where it should.",
+                where=self.doctor.where(self.doctor.place(output.node)),
+                remedy="write labels as 2 * y - 1 for hinge_loss."
+                if low < 0
+                else "write them as 0 and 1: (y > 0), or (y + 1) / 2 for -1 and 1.",
+                evidence=f"{int(wrong.sum())} of {target.size} targets are outside; told at once",
             )
 
-    def _labels(self, logits: Variable, labels: Any, settings: dict[str, Any], output: Any) -> None:
+    def _labels(self, logits: Variable, labels: Array, settings: dict[str, Any], output: Variable) -> None:
         classes, ignored = logits._data.shape[1], settings.get("ignore_index", -100)
         values = to_host(labels)
         values = values[values != ignored]
@@ -150,15 +145,16 @@ class LossInputs(Check):
             return
         place = self.doctor.place(output.node)
         if self.lasts(("constant", place), bool((values == values[0]).all()), LABEL_LOOKS):
-            self.doctor.find(("constant-labels", place), lambda: self._one_class(values, place))
+            self._one_class(values, place)
         counts = self.seen.setdefault((place, classes), numpy.zeros(classes, numpy.int64))
         numpy.add.at(counts, values, 1)
         # The first class was never right, and every other often enough.
         if classes > 2 and counts[0] == 0 and counts[1:].min() >= LEAST_BATCH and ignored != 0:
-            self.doctor.find(("shifted", place), lambda: self._shifted(counts, place))
+            self._shifted(counts, place)
 
-    def _one_class(self, values: Any, place: Any) -> Finding:
-        return Finding(
+    def _one_class(self, values: Array, place: Place) -> None:
+        self.find(
+            ("constant-labels", place),
             kind="constant-labels",
             what=f"every batch of labels ({len(values)},) holds one class only, the last one {values[0]}. "
             "The network learns to answer that, and forgets it with the next class.",
@@ -169,8 +165,9 @@ class LossInputs(Check):
             f"{LABEL_LOOKS} on",
         )
 
-    def _shifted(self, counts: Any, place: Any) -> Finding:
-        return Finding(
+    def _shifted(self, counts: Array, place: Place) -> None:
+        self.find(
+            ("shifted", place),
             kind="labels-shifted",
             what=f"of {len(counts)} outputs the first is never the answer, and all others are: the labels "
             "seem to begin at 1, while classes are counted from 0.",
@@ -184,7 +181,7 @@ class LossInputs(Check):
 class Outputs(Check):
     """Finds models that answer the same whatever they are asked."""
 
-    def module_ends(self, module: Any, output: Any) -> None:
+    def module_ends(self, module: Module, output: object) -> None:
         if not isinstance(output, Variable) or output.node is None:
             return
         y = output._data
@@ -196,22 +193,20 @@ class Outputs(Check):
         spread = float((xp.max(flat, axis=0) - xp.min(flat, axis=0)).max())
         place = self.doctor.place(output.node)
         if self.lasts(("constant", id(module)), spread <= CONSTANT * size):
-            self.doctor.find(
+            self.find(
                 ("constant-output", id(module)),
-                lambda: Finding(
-                    kind="constant-output",
-                    what=f"{type(module).__name__} gives the same output {shape_of(y)} for every input of "
-                    "a batch: what it is asked no longer reaches its answer.",
-                    where=self.doctor.where(place),
-                    remedy="look at the layers before for dead or saturated units, lower the learning "
-                    "rate, and look whether the inputs differ at all and are of a size near 1.",
-                    evidence=f"outputs differ by {spread:.1e} within a batch, their size is {size:.1e}; "
-                    f"told when that is below {CONSTANT:.0e} of the size in {PERSISTENCE} looks",
-                ),
+                kind="constant-output",
+                what=f"{type(module).__name__} gives the same output {y.shape} for every input of "
+                "a batch: what it is asked no longer reaches its answer.",
+                where=self.doctor.where(place),
+                remedy="look at the layers before for dead or saturated units, lower the learning "
+                "rate, and look whether the inputs differ at all and are of a size near 1.",
+                evidence=f"outputs differ by {spread:.1e} within a batch, their size is {size:.1e}; "
+                f"told when that is below {CONSTANT:.0e} of the size in {PERSISTENCE} looks",
             )
 
 
-def _raw(value: Any) -> Any:
+def _raw(value: Array) -> Array:
     if isinstance(value, Variable):
         return value._data
     return value if is_array(value) else numpy.asarray(value)

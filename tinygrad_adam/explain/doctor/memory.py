@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from ...backend.device import is_array
-from ...engine.graph import OUTPUT
+from ...engine.graph import OUTPUT, Node, Primitive, Variable
 from ...errors import GraphError
-from .check import Check, shape_of, squares
-from .finding import Finding
+from ...typing import Array
+from .chart import Chart
+from .check import Check, squares
 
 
 class Memory(Check):
@@ -19,11 +19,13 @@ class Memory(Check):
     batch whose memory is filled anew, is not: here the sum of the squares is compared.
     """
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.kept: dict[int, list[tuple[str, Any, float]]] = {}
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         node = output.node
         if node is not None:
             self.kept[node.number] = [
@@ -32,29 +34,27 @@ class Memory(Check):
                 if is_array(value) and value.dtype.kind == "f"
             ]
 
-    def gradient(self, node: Any, g: Any) -> None:
+    def gradient(self, node: Node, g: Array) -> None:
         for name, value, before in self.kept.pop(node.number, ()):
             after = squares(value)
             if after != before and after == after:
                 self._tell(node, name, value, f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now")
 
-    def backward_ends(self, root: Any) -> None:
+    def backward_ends(self, root: Variable) -> None:
         self.kept.clear()
 
-    def _tell(self, node: Any, name: str, value: Any, evidence: str) -> None:
+    def _tell(self, node: Node, name: str, value: Array, evidence: str) -> None:
         operation = node.primitive.name
-        self.doctor.find(
+        self.find(
             ("changed-in-place", operation, name),
-            lambda: Finding(
-                kind="changed-in-place",
-                what=f"{_named(name)} {shape_of(value)} of {operation} was changed in place between the "
-                "forward and the backward pass. The rule of the gradient needs the values of then, so the "
-                "gradient is wrong.",
-                where=self.doctor.where(self.doctor.place(node)),
-                remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
-                "memory of its own: tg.tensor(x) copies, x[...] = and x += write into what is there.",
-                evidence=f"{evidence}; told at once",
-            ),
+            kind="changed-in-place",
+            what=f"{_named(name)} {value.shape} of {operation} was changed in place between the "
+            "forward and the backward pass. The rule of the gradient needs the values of then, so the "
+            "gradient is wrong.",
+            where=self.doctor.where(self.doctor.place(node)),
+            remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
+            "memory of its own: tg.tensor(x) copies, x[...] = and x += write into what is there.",
+            evidence=f"{evidence}; told at once",
         )
 
 
@@ -63,14 +63,14 @@ class Refused(Check):
 
     every_step = True
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.node: Any = None
+        self.node: Node | None = None
 
-    def gradient(self, node: Any, g: Any) -> None:
+    def gradient(self, node: Node, g: Array) -> None:
         self.node = node
 
-    def backward_ends(self, root: Any) -> None:
+    def backward_ends(self, root: Variable) -> None:
         self.node = None
 
     def end(self) -> None:
@@ -82,14 +82,13 @@ class Refused(Check):
                 continue
             name = "y" if position == OUTPUT else node.names_of(position)[1]
             evidence = f"changes of its memory: {kept} when it was kept, {version[0]} now"
-            self.doctor.find(
-                ("changed-in-place", node.primitive.name, name), partial(self._words, node, name, evidence)
-            )
+            self._words(node, name, evidence)
 
-    def _words(self, node: Any, name: str, evidence: str) -> Finding:
+    def _words(self, node: Node, name: str, evidence: str) -> None:
         value = node.saved.get(name)
-        shape = f"{shape_of(value)} " if is_array(value) else ""
-        return Finding(
+        shape = f"{value.shape} " if value is not None and is_array(value) else ""
+        self.find(
+            ("changed-in-place", node.primitive.name, name),
             kind="changed-in-place",
             what=f"{_named(name)} {shape}of {node.primitive.name} was changed in place between the forward "
             "and the backward pass, which needs the values of then and refuses.",

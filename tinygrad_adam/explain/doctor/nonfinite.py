@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...backend.device import backend_of, is_array
-from ...engine.graph import Variable
-from ...engine.rowsparse import RowSparse
-from .check import Check, all_finite, ranges, shape_of
-from .finding import Finding
+from ...engine.graph import Node, Primitive, Variable
+from ...typing import Array, Xp
+from .chart import Chart
+from .check import Check, all_finite, numbers, ranges
 
 HINTS = {
     "linear": "its sums overflow, float32 ends at 3.4e38: lower the learning rate, or clip gradients",
@@ -35,11 +35,13 @@ class NonFinite(Check):
 
     every_step = True
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.found = False
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         y = output._data
         if self.found or y.dtype.kind != "f" or not self.doctor.may_read(y) or all_finite(y):
             return
@@ -57,18 +59,16 @@ class NonFinite(Check):
         if strange:
             self._came_in(primitive.name, strange[0], y, shown)
             return
-        self.doctor.find(
+        self.find(
             "not-finite",
-            lambda: Finding(
-                kind="not-finite",
-                what=f"{primitive.name} made the first {_kind(y)}: {_bad(y)} of its output {shape_of(y)}.",
-                where=self.doctor.where(self.doctor.place(output.node)),
-                remedy=f"{HINTS.get(primitive.name, OTHERWISE)}.",
-                evidence=f"its inputs: {shown}; told at once",
-            ),
+            kind="not-finite",
+            what=f"{primitive.name} made the first {_kind(y)}: {_bad(y)} of its output {y.shape}.",
+            where=self.doctor.where(self.doctor.place(output.node)),
+            remedy=f"{HINTS.get(primitive.name, OTHERWISE)}.",
+            evidence=f"its inputs: {shown}; told at once",
         )
 
-    def _came_in(self, operation: str, entry: tuple[str, Any, Any], y: Any, shown: str) -> None:
+    def _came_in(self, operation: str, entry: tuple[str, Any, Any], y: Array, shown: str) -> None:
         name, _, given = entry
         if _is_weight(given):
             cause = f"the weights {self.doctor.name(given)} hold it, since the last step or from the start"
@@ -78,77 +78,65 @@ class NonFinite(Check):
         else:
             cause = f"it came in with {name}, from the data or from raw arrays"
             remedy = "look at the data: numpy.isnan(x).any(); fill or drop what is missing."
-        self.doctor.find(
+        self.find(
             "not-finite",
-            lambda: Finding(
-                kind="not-finite",
-                what=f"{operation} gives {_kind(y)}, but did not make it: {cause}.",
-                where=self.doctor.where(),
-                remedy=remedy,
-                evidence=f"its inputs: {shown}; told at once",
-            ),
+            kind="not-finite",
+            what=f"{operation} gives {_kind(y)}, but did not make it: {cause}.",
+            where=self.doctor.where(),
+            remedy=remedy,
+            evidence=f"its inputs: {shown}; told at once",
         )
 
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
-        if self.found or not self.doctor.may_read(_values(share)):
-            return
-        values = _values(share)
-        if all_finite(values):
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
+        values = numbers(share)
+        if self.found or not self.doctor.may_read(values) or all_finite(values):
             return
         self.found = True
         operation = node.primitive
         name = operation.name_of(position)
         kept = "; ".join(f"{key} {_shown(value)}" for key, value in node.saved.items() if is_array(value))
-        self.doctor.find(
+        self.find(
             "not-finite",
-            lambda: Finding(
-                kind="not-finite",
-                what=f"on the way back, the rule of {operation.name} for {name} {shape_of(values)} made "
-                f"the first {_kind(values)}: {_bad(values)} of the gradient. Forward, all was finite.",
-                where=self.doctor.where(self.doctor.place(node)),
-                remedy=f"{HINTS.get(operation.name, OTHERWISE)}.",
-                evidence=f"what the rule was given: {kept or 'the gradient alone'}; told at once",
-            ),
+            kind="not-finite",
+            what=f"on the way back, the rule of {operation.name} for {name} {values.shape} made "
+            f"the first {_kind(values)}: {_bad(values)} of the gradient. Forward, all was finite.",
+            where=self.doctor.where(self.doctor.place(node)),
+            remedy=f"{HINTS.get(operation.name, OTHERWISE)}.",
+            evidence=f"what the rule was given: {kept or 'the gradient alone'}; told at once",
         )
 
 
-def _values(gradient: Any) -> Any:
-    if isinstance(gradient, RowSparse):
-        return gradient.values
-    return gradient._data if isinstance(gradient, Variable) else gradient
-
-
-def _is_weight(given: Any) -> bool:
+def _is_weight(given: object) -> bool:
     return isinstance(given, Variable) and given.node is None and given.requires_grad
 
 
-def _nan(value: Any) -> bool:
+def _nan(value: Array) -> bool:
     array, xp = _floats(value)
     return bool(xp.isnan(array).any())
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Array) -> bool:
     array, xp = _floats(value)
     return bool(xp.isfinite(array).all())
 
 
-def _floats(value: Any) -> tuple[Any, Any]:
+def _floats(value: Array) -> tuple[Array, Xp]:
     """Return what may be NaN as an array, and its namespace: arrays and numbers of floats, or else zero."""
     xp = backend_of((value,)).xp
     array = xp.asarray(value)
     return (array if array.dtype.kind == "f" else xp.zeros(())), xp
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Array) -> str:
     if not is_array(value):
         return repr(value)
-    return f"{shape_of(value)} {ranges(value)}" if value.size and value.dtype.kind == "f" else shape_of(value)
+    return f"{value.shape} {ranges(value)}" if value.size and value.dtype.kind == "f" else f"{value.shape}"
 
 
-def _kind(y: Any) -> str:
+def _kind(y: Array) -> str:
     return "NaN" if _nan(y) else "infinity"
 
 
-def _bad(y: Any) -> str:
+def _bad(y: Array) -> str:
     count = int(y.size - backend_of((y,)).xp.isfinite(y).sum())
     return f"{count:,} of the {y.size:,} elements" if y.size > 1 else "the number"

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...engine.graph import Node, Primitive, Variable
+from ...nn import Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..optimizers import parameters_of
+from .chart import Chart, Place
 from .check import PERSISTENCE, Check, squares
-from .finding import Finding
 
 
 @dataclass
@@ -28,16 +33,16 @@ class _Course:
         The squares of the first gradient that the last step used.
     """
 
-    optimizer: Any
+    optimizer: Optimizer
     stepped: bool = False
     cleared: bool = False
     passes: int = 0
     assigned: set[int] = field(default_factory=set)
     before: float = 0.0
 
-    def gradients(self) -> list[Any]:
+    def gradients(self) -> list[Parameter]:
         """Return the parameters that have a gradient."""
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p._grad is not None]
+        return [p for p in parameters_of(self.optimizer) if p._grad is not None]
 
 
 class Procedure(Check):
@@ -45,23 +50,25 @@ class Procedure(Check):
 
     every_step = True
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.courses: dict[int, _Course] = {}
         self.differentiated = False
         self.losses = 0
-        self.last_loss: Any = None
-        self.last_backward: Any = None
+        self.last_loss: tuple[str, Place] | None = None
+        self.last_backward: Place | None = None
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         if output.node is not None and output._data.size == 1 and not self.differentiated:
             self.losses += 1
             self.last_loss = primitive.name, self.doctor.place(output.node)
 
-    def gradient(self, node: Any, g: Any) -> None:
+    def gradient(self, node: Node, g: Array) -> None:
         self.differentiated = True  # by backward, or by tg.grad
 
-    def backward_begins(self, root: Any) -> None:
+    def backward_begins(self, root: Variable) -> None:
         self.differentiated = True
         self.last_backward = self.doctor.place()
         for course in self.courses.values():
@@ -71,33 +78,33 @@ class Procedure(Check):
                 # Some clear by writing zeros.
                 course.cleared = not left or not any(self._remains(p._grad) for p in left)
 
-    def assigned(self, leaf: Any) -> None:
+    def assigned(self, leaf: Variable) -> None:
         for course in self.courses.values():
             if course.passes == 0:
                 course.assigned.add(id(leaf))
 
-    def _remains(self, gradient: Any) -> bool:
+    def _remains(self, gradient: Array) -> bool:
         return self.doctor.knows("gradients-not-cleared") or squares(gradient) > 0
 
-    def step_begins(self, optimizer: Any) -> None:
+    def step_begins(self, optimizer: Optimizer) -> None:
         course = self.courses.get(id(optimizer))
         if course is None:
             course = self.courses[id(optimizer)] = _Course(optimizer, passes=int(self.differentiated))
         having = course.gradients()
         if not having:
             if not self.differentiated:
-                self.doctor.find(("no-backward", id(optimizer)), lambda: self._never(optimizer))
+                self._never(optimizer)
             return
         if course.stepped and course.passes:
             if self.lasts(("not cleared", id(optimizer)), not course.cleared):
-                self.doctor.find(("not-cleared", id(optimizer)), lambda: self._not_cleared(having))
+                self._not_cleared(optimizer, having)
         elif course.stepped:  # the gradient may be new all the same, written in place
             assigned = all(id(p) in course.assigned for p in having)
             same = not assigned and squares(having[0]._grad) == course.before
             if self.lasts(("stale", id(optimizer)), same, PERSISTENCE - 1):
-                self.doctor.find(("no-backward", id(optimizer)), lambda: self._stale(optimizer, having))
+                self._stale(optimizer, having)
 
-    def step_ends(self, optimizer: Any) -> None:
+    def step_ends(self, optimizer: Optimizer) -> None:
         course = self.courses[id(optimizer)]
         if course.passes == 0 or self.doctor.close:
             having = course.gradients()
@@ -106,35 +113,36 @@ class Procedure(Check):
 
     def end(self) -> None:
         if self.losses >= PERSISTENCE and not self.differentiated and self.doctor.error is None:
+            assert self.last_loss is not None  # it was counted
             name, place = self.last_loss
-            self.doctor.find(
+            self.find(
                 "no-backward",
-                lambda: Finding(
-                    kind="no-backward",
-                    what=f"{self.losses} scalars were computed from parameters, the last by {name}, but "
-                    "backward() was never called: without it no parameter gets a gradient, and nothing "
-                    "is learned.",
-                    where=self.doctor.where(place),
-                    remedy="call loss.backward() on each of them before optimizer.step(). If nothing is "
-                    "to be learned here, compute inside `with tg.no_grad():`.",
-                    evidence=f"backward passes: 0; told from {PERSISTENCE} scalars on",
-                ),
+                kind="no-backward",
+                what=f"{self.losses} scalars were computed from parameters, the last by {name}, but "
+                "backward() was never called: without it no parameter gets a gradient, and nothing "
+                "is learned.",
+                where=self.doctor.where(place),
+                remedy="call loss.backward() on each of them before optimizer.step(). If nothing is "
+                "to be learned here, compute inside `with tg.no_grad():`.",
+                evidence=f"backward passes: 0; told from {PERSISTENCE} scalars on",
             )
 
-    def _not_cleared(self, having: list[Any]) -> Finding:
-        return Finding(
+    def _not_cleared(self, optimizer: Optimizer, having: list[Parameter]) -> None:
+        self.find(
+            ("not-cleared", id(optimizer)),
             kind="gradients-not-cleared",
             what="backward() adds to gradients that the step before has used already: those of "
-            f"{_some([self.doctor.name(p) for p in having])}. So each step follows the sum of all "
+            f"{self._some(having)}. So each step follows the sum of all "
             "gradients since the first, most of them of weights long changed.",
             where=self.doctor.where(self.last_backward),
             remedy="call optimizer.zero_grad() once a step, before loss.backward().",
             evidence=f"nobody cleared them in {PERSISTENCE} steps in a row; told from {PERSISTENCE} on",
         )
 
-    def _never(self, optimizer: Any) -> Finding:
-        count = sum(len(group["params"]) for group in optimizer.param_groups)
-        return Finding(
+    def _never(self, optimizer: Optimizer) -> None:
+        count = len(parameters_of(optimizer))
+        self.find(
+            ("no-backward", id(optimizer)),
             kind="no-backward",
             what=f"{type(optimizer).__name__}.step() was called, but backward() never was: none of the "
             f"{count} parameters has a gradient to follow.",
@@ -143,19 +151,20 @@ class Procedure(Check):
             evidence="backward passes since the start: 0; told at the first step",
         )
 
-    def _stale(self, optimizer: Any, having: list[Any]) -> Finding:
-        return Finding(
+    def _stale(self, optimizer: Optimizer, having: list[Parameter]) -> None:
+        self.find(
+            ("no-backward", id(optimizer)),
             kind="no-backward",
             what=f"{type(optimizer).__name__}.step() follows the same gradient again and again: "
             "backward() was not called since the step before, and "
-            f"{_some([self.doctor.name(p) for p in having])} still have the old one.",
+            f"{self._some(having)} still have the old one.",
             where=self.doctor.where(),
             remedy="call optimizer.zero_grad() and loss.backward() in every step.",
             evidence=f"{PERSISTENCE - 1} steps in a row without a backward pass between; told from "
             f"{PERSISTENCE - 1} on",
         )
 
-
-def _some(names: list[str]) -> str:
-    """Name the first, and say how many more there are."""
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    def _some(self, parameters: list[Parameter]) -> str:
+        """Return the name of the first, and the number of the others."""
+        count = len(parameters) - 1
+        return self.doctor.name(parameters[0]) + (f" and {count} more" if count else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from ...backend.device import backend_of
-from .check import PERSISTENCE, Check, shape_of
-from .finding import Finding
+from ...engine.graph import Node, Primitive, Variable
+from ...typing import Array
+from .chart import Chart, Place
+from .check import PERSISTENCE, Check
 
 DEAD_SHARE = 0.6
 """The share of a layer's units. CS231n, "Neural Networks Part 1", names 40 % for too high a learning rate.
@@ -35,11 +36,13 @@ WEIGHTED = ("linear", "linear_relu", "matmul", "conv2d", "conv2d_relu", "conv2d_
 class DeadUnits(Check):
     """Finds layers of ReLUs of which many give 0 whatever comes in."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.alive: dict[Any, tuple[Any, set[int], int]] = {}
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         if output.node is None or primitive.name not in RELU or output._data.ndim < 2:
             return
         y, place = output._data, self.doctor.place(output.node)
@@ -54,12 +57,13 @@ class DeadUnits(Check):
             return
         dead = int(len(alive) - alive.sum())
         if dead > DEAD_SHARE * len(alive):
-            self.doctor.find(key, lambda: self._words(primitive.name, y, place, dead, len(alive), inputs))
+            self._words(primitive.name, y, place, dead, len(alive), inputs)
 
-    def _words(self, name: str, y: Any, place: Any, dead: int, count: int, inputs: int) -> Finding:
-        return Finding(
+    def _words(self, name: str, y: Array, place: Place, dead: int, count: int, inputs: int) -> None:
+        self.find(
+            (name, place, count),
             kind="dead-relu",
-            what=f"{dead} of the {count} units of {name} {shape_of(y)} gave 0 for every input. Where a "
+            what=f"{dead} of the {count} units of {name} {y.shape} gave 0 for every input. Where a "
             "ReLU is off its gradient is 0, so the weights before it no longer change and it stays off: "
             "it is dead.",
             where=self.doctor.where(place),
@@ -73,12 +77,14 @@ class DeadUnits(Check):
 class SaturatedUnits(Check):
     """Finds hidden layers of tanh, sigmoid or softmax that are mostly at the flat ends."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.flat: dict[int, tuple[str, str, Any, float]] = {}
         self.hidden: set[int] = set()
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         node, name = output.node, primitive.name
         if node is None or name not in ("tanh", "sigmoid", "softmax"):
             return
@@ -90,24 +96,21 @@ class SaturatedUnits(Check):
             flat = xp.abs(y - 0.5) > FLAT - 0.5
         else:
             flat = xp.max(y, axis=settings.get("axis", -1)) > FLAT
-        self.flat[node.number] = (name, shape_of(y), self.doctor.place(node), float(flat.mean()))
+        self.flat[node.number] = (name, str(y.shape), self.doctor.place(node), float(flat.mean()))
 
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
         number = getattr(parent, "number", None)
         if number is not None and (node.number in self.hidden or node.primitive.name in WEIGHTED):
             self.hidden.add(number)
 
-    def backward_ends(self, root: Any) -> None:
+    def backward_ends(self, root: Variable) -> None:
         for number, (name, shape, place, flat) in self.flat.items():
             if number in self.hidden and self.lasts((name, place), flat > FLAT_SHARE):
-                self.doctor.find(
-                    ("saturated", name, place),
-                    partial(self._words, name, shape, place, flat),
-                )
+                self._words(name, shape, place, flat)
         self.flat.clear()
         self.hidden.clear()
 
-    def _words(self, name: str, shape: str, place: Any, flat: float) -> Finding:
+    def _words(self, name: str, shape: str, place: Place, flat: float) -> None:
         if name == "softmax":
             remedy = (
                 "make its inputs smaller: divide scores by the root of their dimension, as attention does."
@@ -117,7 +120,8 @@ class SaturatedUnits(Check):
                 "start from smaller weights (nn.init.xavier_uniform_), scale the inputs to a size near 1, "
                 "lower the learning rate, or use ReLU."
             )
-        return Finding(
+        self.find(
+            ("saturated", name, place),
             kind="saturated",
             what=f"most outputs of {name} {shape} are at the flat ends of its curve, where the derivative "
             "is nearly 0: the layers before it get hardly any gradient.",

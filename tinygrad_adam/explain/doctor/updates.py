@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
-from ...backend.device import backend_of
+from ...backend.device import backend_of, on_device_of
+from ...nn import Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..optimizers import held, parameters_of, scalars_of
+from .chart import Chart
 from .check import PERSISTENCE, Check, norm
-from .finding import Finding
 
 USUAL = 1e-3
 """Norm of the update over norm of the weights. CS231n, "Neural Networks Part 3": "this ratio should be
@@ -43,18 +46,18 @@ SECOND_MOMENTS = ("total", "v_max", "v")
 class UpdateSizes(Check):
     """Finds layers whose updates are far too large or too small for their weights."""
 
-    def __init__(self, doctor: Any) -> None:
+    def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.before: list[Any] = []
+        self.before: dict[int, Array] = {}
         self.largest: dict[int, float] = {}
         self.looks: dict[int, int] = {}
         self.rates: dict[int, float] = {}
         self.rising = False
 
-    def step_begins(self, optimizer: Any) -> None:
-        self.before = [storage.data.copy() for storages in optimizer._storages for storage in storages]
+    def step_begins(self, optimizer: Optimizer) -> None:
+        self.before = {id(p): p._data.copy() for p in parameters_of(optimizer) if p.ndim > 1}
 
-    def step_ends(self, optimizer: Any) -> None:
+    def step_ends(self, optimizer: Optimizer) -> None:
         rate = max((group["lr"] for group in optimizer.param_groups if "lr" in group), default=math.nan)
         self.rising = rate > self.rates.get(id(optimizer), rate)  # a warm-up begins with tiny updates
         self.rates[id(optimizer)] = rate
@@ -62,31 +65,28 @@ class UpdateSizes(Check):
         large = [(ratio, p) for ratio, p, tiny in ratios if self._large(ratio, p, tiny)]
         small = [(self.largest[id(p)], p) for _, p, _ in ratios if self._small(p)]
         if large:
-            self.doctor.find(("large", id(optimizer)), lambda: self._words(optimizer, large, large=True))
+            self._words(optimizer, large, large=True)
         if small:
-            self.doctor.find(("small", id(optimizer)), lambda: self._words(optimizer, small, large=False))
+            self._words(optimizer, small, large=False)
 
-    def _ratios(self, optimizer: Any) -> Iterator[tuple[float, Any, bool]]:
+    def _ratios(self, optimizer: Optimizer) -> Iterator[tuple[float, Parameter, bool]]:
         """Yield the ratio of each matrix that moved, and whether its weights are tiny."""
-        storages = [storage for storages in optimizer._storages for storage in storages]
-        for storage, before in zip(storages, self.before, strict=True):
-            values, updates = storage.views(before), storage.views(storage.data - before)
-            for p, value, update in zip(storage.params, values, updates, strict=True):
-                weight = norm(value)
-                if p.ndim < 2 or p._grad is None or weight == 0:
-                    continue
-                ratio = norm(update) / weight
-                if math.isfinite(ratio):
-                    self.looks[id(p)] = self.looks.get(id(p), 0) + 1
-                    self.largest[id(p)] = max(ratio, self.largest.get(id(p), 0.0))
-                    yield ratio, p, weight < TINY_WEIGHTS * math.sqrt(p.size)
-        self.before = []
+        for p in parameters_of(optimizer):
+            if p.ndim < 2 or p._grad is None or (weight := norm(self.before[id(p)])) == 0:
+                continue
+            with on_device_of(p._data, "doctor"):
+                ratio = norm(p._data - self.before[id(p)]) / weight
+            if math.isfinite(ratio):
+                self.looks[id(p)] = self.looks.get(id(p), 0) + 1
+                self.largest[id(p)] = max(ratio, self.largest.get(id(p), 0.0))
+                yield ratio, p, weight < TINY_WEIGHTS * math.sqrt(p.size)
+        self.before = {}
 
-    def _large(self, ratio: float, p: Any, tiny: bool) -> bool:
+    def _large(self, ratio: float, p: Parameter, tiny: bool) -> bool:
         lasting = self.lasts(("large", id(p)), ratio > LARGE and self.looks[id(p)] > 1, LOOKS)
         return lasting or (ratio > WHOLE and not tiny)
 
-    def _small(self, p: Any) -> bool:
+    def _small(self, p: Parameter) -> bool:
         # Without any gradient a layer does not move at all, and not for its learning rate.
         return self.looks[id(p)] >= LOOKS and 0 < self.largest[id(p)] < SMALL and not self.rising
 
@@ -94,11 +94,12 @@ class UpdateSizes(Check):
         """Return the greatest ratio of any layer in any look."""
         return max(self.largest.values(), default=math.nan)
 
-    def _words(self, optimizer: Any, layers: list[tuple[float, Any]], large: bool) -> Finding:
+    def _words(self, optimizer: Optimizer, layers: list[tuple[float, Parameter]], large: bool) -> None:
         ratio, p = max(layers, key=lambda layer: layer[0])
         others = f", and {len(layers) - 1} more," if len(layers) > 1 else ""
         rate = self.rates[id(optimizer)]
-        return Finding(
+        self.find(
+            ("large" if large else "small", id(optimizer)),
             kind="large-updates" if large else "small-updates",
             what=f"a step of {type(optimizer).__name__} changes {self.doctor.name(p)}{others} by "
             f"{ratio:.2g} times its norm: "
@@ -115,23 +116,20 @@ class UpdateSizes(Check):
 class Epsilon(Check):
     """Finds layers in which eps is larger than the root of the second moment that it is added to."""
 
-    def step_ends(self, optimizer: Any) -> None:
+    def step_ends(self, optimizer: Optimizer) -> None:
         drowned = []
-        for settings, storages in zip(optimizer.param_groups, optimizer._storages, strict=True):
-            for storage in storages:
-                name = next((name for name in SECOND_MOMENTS if name in storage.moments), None)
-                if name is None or "rho" in settings:
-                    continue  # Adadelta's eps is what its steps begin with
-                for i, v in enumerate(storage.views(storage.moments[name])):
-                    p = storage.params[i]
-                    if p._grad is not None and p.ndim > 1:  # a bias may have a gradient of zero by design
-                        look = self._drowned(v, optimizer._scalars(settings, storage.steps[i]))
-                        if self.lasts(("eps", id(p)), look[0] > SWAMPED_SHARE):
-                            drowned.append((*look, p))
+        for _, p, steps, moments, settings in held(optimizer):
+            name = next((name for name in SECOND_MOMENTS if name in moments), None)
+            if name is None or "rho" in settings:
+                continue  # Adadelta's steps begin with its eps
+            if p._grad is not None and p.ndim > 1:  # a bias may have a gradient of zero by design
+                look = self._drowned(moments[name], scalars_of(optimizer, settings, steps))
+                if self.lasts(("eps", id(p)), look[0] > SWAMPED_SHARE):
+                    drowned.append((*look, p))
         if drowned:
-            self.doctor.find(("eps", id(optimizer)), lambda: self._words(optimizer, drowned))
+            self._words(optimizer, drowned)
 
-    def _drowned(self, v: Any, scalars: dict[str, Any]) -> tuple[float, float, float]:
+    def _drowned(self, v: Array, scalars: dict[str, float]) -> tuple[float, float, float]:
         """Return the share of entries below eps, eps, and the middle root of the second moment."""
         eps, inside = scalars["eps"], scalars.get("eps_root", 0.0)
         correction = scalars.get("correction2", 1.0)
@@ -144,11 +142,12 @@ class Epsilon(Check):
         middle = math.sqrt(float(xp.median(v[v > 0])) / correction)
         return below / moved, math.sqrt(inside) if inside else eps, middle
 
-    def _words(self, optimizer: Any, drowned: list[tuple[float, float, float, Any]]) -> Finding:
+    def _words(self, optimizer: Optimizer, drowned: list[tuple[float, float, float, Parameter]]) -> None:
         share, eps, middle, p = max(drowned, key=lambda layer: layer[0])
         others = f", and of {len(drowned) - 1} more" if len(drowned) > 1 else ""
         name = type(optimizer).__name__
-        return Finding(
+        self.find(
+            ("eps", id(optimizer)),
             kind="large-eps",
             what=f"eps is larger than the root of the second moment for {share:.0%} of the entries of "
             f"{self.doctor.name(p)}{others}. The division no longer evens out their gradients: {name} "

@@ -1,0 +1,117 @@
+"""The doctor's chart: step, models, optimizers, places of operations, and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+from ...backend.device import device_of
+from ...engine.events import Watcher
+from ...engine.graph import Node
+from ...nn import Module, Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..chain_rule.source_lines import SourceLine, users_line
+from ..optimizers import name_of
+from .finding import Finding
+
+
+class Place(NamedTuple):
+    """The place of an operation: its module, and the line of the user's program that called it."""
+
+    module: Module | None
+    line: SourceLine | None
+
+
+class Chart:
+    """Holds what is known of a training, for the checks to read and to add findings to.
+
+    Parameters
+    ----------
+    tell : callable, optional
+        Called with each finding as soon as the doctor is sure.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        The faults, in the order in which they were found.
+    step : int
+        The number of optimizer steps so far.
+    close : bool
+        Whether this step is looked at closely.
+    error : BaseException or None
+        The error that ended the training.
+    models, optimizers : list
+        All that were seen.
+    checks : sequence of Check
+        Those that read this chart.
+    """
+
+    def __init__(self, tell: Callable[[str], object] | None) -> None:
+        self.tell = tell
+        self.findings: list[Finding] = []
+        self.step = 0
+        self.close = True
+        self.error: BaseException | None = None
+        self.models: list[Module] = []
+        self.optimizers: list[Optimizer] = []
+        self.checks: Sequence[Watcher] = ()
+        self._known: dict[Hashable, Finding] = {}
+        self._seen_at: dict[Hashable, int] = {}
+        self._places: dict[int, Place] = {}
+        self._older_places: dict[int, Place] = {}
+        self._running: list[Module] = []
+
+    def find(self, key: Hashable, finding: Finding) -> None:
+        """Add a finding; one with the same key as an earlier one counts as the same, once a step."""
+        known = self._known.get(key)
+        if known is None:
+            finding.step = self.step + 1
+            self._known[key] = finding
+            self.findings.append(finding)
+            if self.tell is not None:
+                self.tell(f"{finding}\n")
+        elif self._seen_at[key] != self.step:
+            known.times += 1
+        self._seen_at[key] = self.step
+
+    def knows(self, kind: str) -> bool:
+        """Return whether a fault of this kind was found."""
+        return any(finding.kind == kind for finding in self.findings)
+
+    def place(self, node: Node | None = None) -> Place:
+        """Return the place where `node` was made, or the present one."""
+        if node is not None:
+            for places in (self._places, self._older_places):  # a graph may be older than the last step
+                if node.number in places:
+                    return places[node.number]
+        return Place(self._running[-1] if self._running else None, users_line())
+
+    def where(self, place: Place | None = None) -> str:
+        """Describe a place in words: by default the present one."""
+        module, line = place or self.place()
+        words = [] if module is None else [self.layer(module)]
+        return ", ".join(words + ([] if line is None else [str(line)])) or "the training loop"
+
+    def layer(self, module: Module) -> str:
+        """Return the name of a module in its model, and its class."""
+        for model in self.models:
+            for name, member in model.named_modules():
+                if member is module and name:
+                    return f"layer {name!r} ({type(module).__name__})"
+        return type(module).__name__
+
+    def name(self, p: Parameter) -> str:
+        """Return the name of a parameter in its model, or else in its optimizer, and its shape."""
+        for model in self.models:
+            for name, other in model.named_parameters():
+                if other is p:
+                    return f"'{name}' {p.shape}"
+        for optimizer in self.optimizers:
+            if name := name_of(optimizer, p):
+                return f"parameter '{name}' {p.shape}"
+        return f"a parameter {p.shape}"
+
+    def may_read(self, array: Array) -> bool:
+        """Return whether a check may read numbers of `array` now: a GPU would wait, so there only seldom."""
+        return self.close or device_of(array) == "cpu"
