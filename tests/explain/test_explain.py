@@ -381,7 +381,7 @@ def test_a_graph_freed_outside_the_block_has_no_gradients():
 
 
 def test_records_go_with_the_graph():
-    from tinygrad_adam.explain.chain_rule.traces import _records
+    from tinygrad_adam.explain.chain_rule.traces import _traces as _records
 
     gc.collect()
     before = len(_records)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 VIEWERS = {
-    "Tensor.explain": "explain.chain_rule.explanation:explain",
+    "Tensor.explain": "explain.chain_rule.walk:explain_graph",
     "Module.summary": "nn.summary:summarize",
     "Optimizer.ledger": "explain.ledger.ledger:ledger",
     "Optimizer.explain": "explain.ledger.ledger:explain_step",

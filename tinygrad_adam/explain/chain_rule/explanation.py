@@ -1,33 +1,14 @@
-"""The chain rule, shown: what a backward pass from a result does, operation by operation.
-
-`explain` walks the graph as `backward` does and writes down what it finds. The numbers come from a backward
-pass of its own that nobody else is told of; gradients, graph and optimizer stay as they are.
-"""
+"""An explanation: the operations of a graph from the result back, with their formulas, and its text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any
 
-from ...engine import backward
-from ...engine.events import Watcher, unwatched, watch
-from ...engine.graph import Node, Rule, Variable
-from ...errors import GraphError
-from .formulas import Formula, formula
+from ...engine.graph import Variable
+from .formulas import Formula
 from .source_lines import SourceLine
-from .traces import (  # fmt: skip
-    Call,
-    Constant,
-    Kept,
-    Measure,
-    Record,
-    kept_arrays,
-    measure,
-    number_in,
-    record_of,
-)
+from .traces import Constant, Kept, Measure, ModuleCall
 
 SHOWN = 60
 """How many operations the text shows; of a longer list, the beginning and the end. Also of inputs of one."""
@@ -116,7 +97,7 @@ class Step:
         The gradient of the result with respect to the output.
     line : SourceLine or None
         The user's line that called the operation, if it was traced.
-    call : Call or None
+    call : ModuleCall or None
         The module, if it was traced.
     traced : bool
         Whether it was.
@@ -133,7 +114,7 @@ class Step:
     kept: list[Kept]
     gradient: Measure | None
     line: SourceLine | None
-    call: Call | None
+    call: ModuleCall | None
     traced: bool
 
     @property
@@ -176,219 +157,6 @@ class Explanation:
         return "\n".join(_lines(self))
 
 
-def explain(
-    root: Variable, gradient: Any, largest_first: bool, frame: FrameType | None = None, where: str = "explain"
-) -> Explanation:
-    """Write down the graph of `root`; see `Tensor.explain`.
-
-    Parameters
-    ----------
-    root : Tensor
-        The result.
-    gradient : array or Tensor, optional
-        What the pass starts from; ones for a scalar.
-    largest_first : bool
-        The order of the text.
-    frame : frame, optional
-        Whose local variables give names to Tensors.
-    where : str
-        Who asks, for the message of an error.
-    """
-    if root.node is None:
-        raise GraphError(
-            where,
-            "the Tensor has no graph: it is a leaf, which nothing was computed for"
-            if root.requires_grad
-            else "the Tensor has no graph; compute it outside no_grad() from what has requires_grad=True",
-            shape=root._data.shape,
-        )
-    nodes, freed = _walk(root.node)
-    names, values = _names(nodes, frame)
-    notes: list[str] = []
-    seen = _Seen()
-    if freed:
-        notes.append(
-            "The graph was freed by an earlier backward pass. This is what was traced before; gradients are "
-            "those of that pass, if it ran inside `with tg.tracing():`."
-        )
-    else:
-        _measure(root, gradient, nodes, seen, notes)
-
-    leaves: dict[Variable, Leaf] = {}
-    steps: dict[Node, Step] = {}
-    for number, node in reversed(list(enumerate(nodes, 1))):
-        record = record_of(node)
-        value = values.get(node)
-        if value is None and node is root.node:
-            value = number_in(root._data)
-        if value is None:
-            value = record.value if record is not None else number_in(node.saved.get("y"))
-        if record is not None and freed:
-            seen.gradients[node], seen.shares[node] = record.gradient, record.shares
-        first = node.tape.first
-        steps[node] = Step(
-            number,
-            node.primitive.name,
-            names.get(node, ""),
-            tuple(node.shape),
-            str(node.dtype),
-            value,
-            None if first is None else formula(first.function),
-            list(_inputs(node, record, steps, leaves, names, seen)),
-            kept_arrays(node.saved) if node.parents is not None or record is None else record.kept,
-            seen.gradients.get(node),
-            record.line if record is not None else None,
-            record.call if record is not None else None,
-            record is not None,
-        )
-    listed = [steps[node] for node in nodes]
-    for leaf, shown in leaves.items():
-        shown.gradient = seen.leaves.get(leaf)
-    for step in listed if freed else ():
-        for i in step.inputs:
-            if isinstance(i.source, Leaf) and i.source.uses == 1:
-                i.source.gradient = i.gradient
-    met = {id(i.source): i.source for step in listed for i in step.inputs if isinstance(i.source, Leaf)}
-    return Explanation(listed, list(met.values()), notes, largest_first)
-
-
-@dataclass
-class _Seen(Watcher):
-    """What a backward pass brought each node, each input and each leaf."""
-
-    gradients: dict[Node, Measure | None] = field(default_factory=dict)
-    shares: dict[Node, dict[int, Measure]] = field(default_factory=dict)
-    leaves: dict[Variable, Measure] = field(default_factory=dict)
-
-    def gradient(self, node: Any, g: Any) -> None:
-        self.gradients[node] = measure(g)
-
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
-        self.shares.setdefault(node, {})[position] = measure(share)
-
-
-def _measure(root: Variable, gradient: Any, nodes: list[Node], seen: _Seen, notes: list[str]) -> None:
-    """Go back once, telling nobody but `seen`."""
-    if gradient is None and root._data.size != 1:
-        notes.append("The result is no scalar; for the norms of gradients pass gradient=.")
-        return
-    leaves = list({p: None for node in nodes for p in node.parents or () if isinstance(p, Variable)})
-    try:
-        with unwatched(), watch(seen):
-            found = backward.grad(root, leaves, gradient, retain_graph=True)
-    except GraphError as error:
-        seen.gradients, seen.shares = {}, {}
-        notes.append(f"No gradients: {error}")
-        return
-    seen.leaves = {leaf: measure(g) for leaf, g in zip(leaves, found, strict=True)}
-
-
-def _walk(root: Node) -> tuple[list[Node], bool]:
-    """List the nodes below `root` in the order of the backward pass, and whether some were freed."""
-    seen = {root}
-    stack = [root]
-    freed = False
-    while stack:
-        node = stack.pop()
-        freed |= node.parents is None
-        for parent in _parents(node):
-            if isinstance(parent, Node) and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=lambda node: node.number, reverse=True), freed
-
-
-def _parents(node: Node) -> list[Node | Variable]:
-    if node.parents is not None:
-        return node.parents
-    record = record_of(node)
-    if record is None:
-        raise GraphError(
-            "explain",
-            f"the graph was freed by an earlier backward pass, at {node.primitive.name}; explain before "
-            "backward(), pass retain_graph=True to it, or compute inside `with tg.tracing():`",
-        )
-    return [record.inputs[position] for position, _ in node.tape.pulls]
-
-
-def _inputs(
-    node: Node,
-    record: Record | None,
-    steps: dict[Node, Step],
-    leaves: dict[Variable, Leaf],
-    names: dict[Any, str],
-    seen: _Seen,
-) -> Iterator[Input]:
-    """Yield the inputs of a node by position, with the formula of each that has a gradient."""
-    pulls: dict[int, tuple[Rule, Node | Variable]] = {
-        position: (rule, parent)
-        for (position, rule), parent in zip(node.tape.pulls, _parents(node), strict=True)
-    }
-    primitive = node.primitive
-    others = dict(enumerate(record.inputs)) if record is not None else _kept_inputs(node)
-    for position in sorted({*pulls, *others}):
-        name = primitive.name_of(position)
-        if primitive.variadic and position >= len(primitive.inputs) - 1:
-            name = f"{name}[{position - len(primitive.inputs) + 1}]"
-        if position not in pulls:
-            if isinstance(others[position], Constant):
-                yield Input(name, others[position], others[position].shape, None)
-            continue
-        rule, parent = pulls[position]
-        source: Step | Leaf
-        if isinstance(parent, Node):
-            source, shape = steps[parent], tuple(parent.shape)
-        else:
-            shape = tuple(parent._data.shape)
-            if parent not in leaves:
-                leaves[parent] = Leaf(
-                    parent, names.get(parent, ""), shape, str(parent._data.dtype), number_in(parent._data)
-                )
-            source = leaves[parent]
-            source.uses += 1
-        text = formula(rule.function)
-        summed = text.elementwise and shape != tuple(node.shape)
-        yield Input(name, source, shape, text, summed, seen.shares.get(node, {}).get(position))
-
-
-def _kept_inputs(node: Node) -> dict[int, Constant]:
-    """Return the inputs that are known because the rules keep them."""
-    primitive = node.primitive
-    return {
-        position: Constant(node.saved[name])
-        for position, name in enumerate(primitive.inputs)
-        if position != primitive.first_variadic and node.saved.get(name) is not None
-    }
-
-
-def _names(
-    nodes: list[Node], frame: FrameType | None
-) -> tuple[dict[Node | Variable, str], dict[Node, float | None]]:
-    """Name Tensors by traced modules and by a frame's variables; tell the scalars that variables hold."""
-    names: dict[Node | Variable, str] = {}
-    values: dict[Node, float | None] = {}
-    parameters: dict[Node | Variable, str] = {}
-    outermost: dict[Call, None] = {}
-    for record in map(record_of, nodes):
-        call = None if record is None else record.call
-        while call is not None and call.within is not None:
-            call = call.within
-        if call is not None:
-            outermost[call] = None
-    for call in outermost:
-        parameters.update((parameter, dotted) for dotted, parameter in call.parameters)
-    for name, thing in () if frame is None else list(frame.f_locals.items()):
-        if name.startswith("_") or not name.isidentifier():
-            continue
-        if isinstance(thing, Variable):
-            names.setdefault(thing.node or thing, name)
-            if thing.node is not None:
-                values[thing.node] = number_in(thing._data)
-        elif hasattr(thing, "named_parameters") and not isinstance(thing, type):
-            parameters.update((parameter, dotted) for dotted, parameter in thing.named_parameters())
-    return names | parameters, values
-
-
 # --- The text ----------------------------------------------------------------------------
 
 
@@ -426,7 +194,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield "For source lines, modules and data without a gradient, compute inside `with tg.tracing():`."
 
 
-def _step_lines(step: Step, helpers: dict[str, str]) -> Iterable[str]:
+def _step_lines(step: Step, helpers: dict[str, str]) -> Iterator[str]:
     place = f"   {step.call.path} {step.call.kind}".rstrip() if step.call is not None else ""
     where = f"   {step.line}" if step.line is not None else ""
     name = f"{step.name} = " if step.name else ""

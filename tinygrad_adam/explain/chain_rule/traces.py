@@ -1,15 +1,15 @@
-"""Tracing: which line of the user's code, and which module, made each node of a graph.
+"""Traces: the line of the user's code and the module that made each node of a graph.
 
-The engine keeps what a backward pass needs and nothing else. Inside ``with tracing():`` a watcher keeps more
-beside each node, for as long as the node lives: where it came from, what it was computed from and what the
-backward pass brought it. `Tensor.explain` and the drawing of a graph read that.
+The engine keeps only the values that a backward pass needs. Inside ``with tracing():`` a watcher keeps a
+trace of each node for as long as the node lives: its origin, its inputs and the gradients of the backward pass.
+`Tensor.explain` and the drawing of a graph read them.
 """
 
 from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,13 +19,15 @@ import numpy
 from ...backend.device import address_of, backend_of, is_array, on_device_of
 from ...backend.scopes import scope
 from ...engine.events import Watcher, watch
-from ...engine.graph import Node, Variable
+from ...engine.graph import Node, Primitive, Variable
 from ...engine.rowsparse import RowSparse
+from ...nn import Module
+from ...typing import Array, TensorLike
 from .source_lines import SourceLine, users_line
 
 
 @dataclass(eq=False)
-class Call:
+class ModuleCall:
     """One call of a module.
 
     Attributes
@@ -36,12 +38,12 @@ class Call:
         The class and the settings that its representation shows.
     parameters : list of (str, Parameter)
         Its own parameters and those below it, by their names within it.
-    within : Call or None
+    within : ModuleCall or None
         The call that made this one.
     inputs : list of tuple of int
-        The shapes of the Tensors that it was given.
+        The shapes of its arguments that are Tensors.
     given : list of Variable or Constant
-        Those of them that no operation made.
+        The arguments that no operation made.
     output : tuple of int or None
         The shape of the Tensor that it returned; None if it returned something else, or failed.
     """
@@ -50,7 +52,7 @@ class Call:
     kind: str
     settings: str
     parameters: list[tuple[str, Variable]]
-    within: Call | None
+    within: ModuleCall | None
     inputs: list[tuple[int, ...]]
     given: list[Any]
     output: tuple[int, ...] | None = None
@@ -58,7 +60,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Measure:
-    """How great a gradient is.
+    """The size of a gradient.
 
     Attributes
     ----------
@@ -72,13 +74,13 @@ class Measure:
     value: float | None = None
 
 
-def measure(array: Any) -> Measure:
-    """Take the norm of an array or a row-sparse gradient; on the host from here on."""
+def measure(array: Array) -> Measure:
+    """Return the norm of an array or a row-sparse gradient, as a number on the host."""
     if isinstance(array, Variable):
         array = array._data
     is_number = math.prod(array.shape) == 1
     if isinstance(array, RowSparse):
-        array = array.values  # the others are zero, and rows that repeat have been added up
+        array = array.values  # all other rows are zero, and repeated ones have been added up
     if is_number and array.size:
         value = float(array.reshape(-1)[0])
         return Measure(abs(value), value)
@@ -99,24 +101,24 @@ class Kept:
     Attributes
     ----------
     name : str
-        What the rules call it.
+        Its name in the rules.
     shape, dtype : tuple of int, numpy.dtype
         Of the array.
     nbytes : int
         The memory that it takes: elements that a broadcast repeats count once.
     place : tuple of int
-        Where that memory is; what is kept twice has one place.
+        The address of that memory; an array that is kept twice has one place.
     """
 
     name: str
     shape: tuple[int, ...]
-    dtype: Any
+    dtype: numpy.dtype
     nbytes: int
     place: tuple[int, int]
 
 
 def kept_arrays(saved: dict[str, Any]) -> list[Kept]:
-    """List the arrays among what a node keeps; shapes, numbers and other settings hardly take memory."""
+    """Return the arrays that a node keeps; its shapes, numbers and other settings hardly take memory."""
     found: list[Kept] = []
     for name, value in saved.items():
         for array in value if isinstance(value, tuple | list) else (value,):
@@ -129,7 +131,7 @@ def kept_arrays(saved: dict[str, Any]) -> list[Kept]:
 
 
 class Constant:
-    """What an operation was given that has no gradient: data, labels, a number.
+    """An argument of an operation that has no gradient: data, labels, a number.
 
     Attributes
     ----------
@@ -141,7 +143,7 @@ class Constant:
 
     __slots__ = ("__weakref__", "_variable", "shape", "value")
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: TensorLike) -> None:
         self._variable = weakref.ref(given) if isinstance(given, Variable) else None
         raw = given._data if isinstance(given, Variable) else given
         nested = isinstance(raw, list | tuple)
@@ -149,41 +151,52 @@ class Constant:
         self.value = number_in(raw)
 
     def variable(self) -> Variable | None:
-        """Return the Tensor that was given, while it lives."""
+        """Return the Tensor, as long as it lives."""
         return None if self._variable is None else self._variable()
 
 
-def number_in(raw: Any) -> float | None:
+def ancestors(root: Node, parents: Callable[[Node], Iterable[Node | Variable]]) -> set[Node]:
+    """Return the nodes that `root` was computed from, and itself."""
+    seen, stack = {root}, [root]
+    while stack:
+        for parent in parents(stack.pop()):
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return seen
+
+
+def number_in(raw: TensorLike) -> float | None:
     """Return the only element of an array, or a number, as a float; None for anything else."""
     if isinstance(raw, int | float):
         return float(raw)
-    return float(raw.reshape(-1)[0]) if getattr(raw, "size", 0) == 1 else None
+    return float(raw.reshape(-1)[0]) if is_array(raw) and raw.size == 1 else None
 
 
 @dataclass(eq=False)
-class Record:
-    """What is known of a node beyond what the node knows.
+class Trace:
+    """The facts about a node that the engine does not keep.
 
     Attributes
     ----------
     line : SourceLine or None
         The user's line; None if no code outside the package was running.
-    call : Call or None
+    call : ModuleCall or None
         The innermost module.
     inputs : list
         For each argument the node or leaf that made it, a `Constant`, or None if it was left out.
     kept : list of Kept
-        What its rules keep.
+        The arrays that its rules keep.
     value : float or None
         The output, if it has one element.
     gradient : Measure or None
-        What reached the output in the latest backward pass.
+        The gradient of the output in the latest backward pass.
     shares : dict of int to Measure
-        What that pass gave each input, by position.
+        The gradients that the pass gave each input, by position.
     """
 
     line: SourceLine | None
-    call: Call | None
+    call: ModuleCall | None
     inputs: list[Any]
     kept: list[Kept]
     value: float | None
@@ -191,26 +204,28 @@ class Record:
     shares: dict[int, Measure] = field(default_factory=dict)
 
 
-_records: WeakKeyDictionary[Node, Record] = WeakKeyDictionary()
+_traces: WeakKeyDictionary[Node, Trace] = WeakKeyDictionary()
 
 
-def record_of(node: Node) -> Record | None:
-    """Return what was traced of a node, or None."""
-    return _records.get(node)
+def trace_of(node: Node) -> Trace | None:
+    """Return the trace of a node, or None."""
+    return _traces.get(node)
 
 
 class _Tracer(Watcher):
-    """Keeps a `Record` of each node that is made while it watches."""
+    """Keeps a `Trace` of each node that is made while it watches."""
 
     def __init__(self) -> None:
-        self.call: Call | None = None
+        self.call: ModuleCall | None = None
         self.names: dict[int, str] = {}
         self.constants: dict[int, Constant] = {}
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
+    def operation(
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         node = output.node
         if node is not None:
-            _records[node] = Record(
+            _traces[node] = Trace(
                 users_line(),
                 self.call,
                 [self._origin(arg) for arg in args],
@@ -218,7 +233,7 @@ class _Tracer(Watcher):
                 number_in(output._data),
             )
 
-    def _origin(self, arg: Any) -> Any:
+    def _origin(self, arg: TensorLike) -> Node | Variable | Constant | None:
         if not isinstance(arg, Variable):
             return None if arg is None else Constant(arg)
         if arg.requires_grad:
@@ -228,10 +243,10 @@ class _Tracer(Watcher):
             constant = self.constants[id(arg)] = Constant(arg)
         return constant
 
-    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
+    def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:
         if self.call is None:
             self.names = {id(m): name for name, m in module.named_modules()}
-        self.call = Call(
+        self.call = ModuleCall(
             self.names.get(id(module), ""),
             type(module).__name__,
             module.extra_repr(),
@@ -241,29 +256,29 @@ class _Tracer(Watcher):
             [self._origin(arg) for arg in args if isinstance(arg, Variable) and arg.node is None],
         )
 
-    def module_ends(self, module: Any, output: Any) -> None:
+    def module_ends(self, module: Module, output: object) -> None:
         if self.call is not None:  # the block may have begun inside a module
-            self.call.output = tuple(output.shape) if hasattr(output, "shape") else None
+            self.call.output = tuple(output._data.shape) if isinstance(output, Variable) else None
             self.call = self.call.within
 
-    def gradient(self, node: Any, g: Any) -> None:
-        record = _records.get(node)
-        if record is not None:
-            record.gradient = measure(g)
+    def gradient(self, node: Node, g: Array) -> None:
+        trace = _traces.get(node)
+        if trace is not None:
+            trace.gradient = measure(g)
 
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:
-        record = _records.get(node)
-        if record is not None:
-            record.shares[position] = measure(share)
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
+        trace = _traces.get(node)
+        if trace is not None:
+            trace.shares[position] = measure(share)
 
 
 @scope
 def tracing() -> Iterator[None]:
     """Remember the source line and the module of every operation recorded inside the block.
 
-    Also what each was computed from and, of backward passes inside the block, the norms of the gradients;
-    so a graph can be explained and drawn after `backward` has freed it. All of it is kept beside the nodes
-    of the graph and goes when they go. A traced step costs several times an ordinary one.
+    The block also remembers the inputs of each operation and the norms of the gradients in its backward
+    passes, so a graph can be explained and drawn after `backward` has freed it. The traces live as long as
+    the nodes of the graph. A traced step costs several times an ordinary one.
 
     Examples
     --------

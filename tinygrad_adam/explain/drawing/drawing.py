@@ -7,15 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ...errors import DTypeError, OptionError, unknown_name
 from ...files.writing import write_text
 from ...tensor.tensor import Tensor
-from ..chain_rule.explanation import Explanation, explain
+from ...typing import TensorLike
+from ..chain_rule.explanation import Explanation
+from ..chain_rule.walk import explain_graph
 from .faces import call_title
 from .layout import arrange, place
-from .sections import Scope, Scopes
+from .sections import Section, Sections
 from .svg import render, size_boxes
 
 VISIBLE = 40
@@ -64,7 +65,9 @@ class Drawing:
             ) from error
 
 
-def draw(result: Tensor, unfold: int | str | Sequence[str] | None = None, gradient: Any = None) -> Drawing:
+def draw(
+    result: Tensor, unfold: int | str | Sequence[str] | None = None, gradient: TensorLike = None
+) -> Drawing:
     """Draw the graph of a Tensor, from what it was computed from down to itself.
 
     Each operation is a box with its value, if that is one number, or its shape; its gradient, or the norm of
@@ -107,16 +110,16 @@ def draw(result: Tensor, unfold: int | str | Sequence[str] | None = None, gradie
     if not isinstance(result, Tensor):
         raise DTypeError("draw", "only a Tensor has a graph", got=type(result).__name__)
     frame = sys._getframe(1)
-    explanation = explain(result, gradient, largest_first=False, frame=frame, where="draw")
-    scopes = Scopes(explanation, _names(frame))
-    held = [scope for scope in scopes.drawn() if scope.call is not None]
-    for scope in _to_open(held, unfold):
-        scopes.box_of(scope).opened = True
-    size_boxes(scopes)
-    for scope in scopes.drawn():
-        arrange(scope.level)
-    place(scopes.whole.level)
-    return Drawing(render(scopes), explanation)
+    explanation = explain_graph(result, gradient, largest_first=False, frame=frame, where="draw")
+    sections = Sections(explanation, _names(frame))
+    held = [section for section in sections.drawn() if section.call is not None]
+    for section in _to_open(held, unfold):
+        sections.box_of(section).opened = True
+    size_boxes(sections)
+    for section in sections.drawn():
+        arrange(section.level)
+    place(sections.whole.level)
+    return Drawing(render(sections), explanation)
 
 
 def _names(frame: FrameType) -> dict[int, str]:
@@ -127,26 +130,26 @@ def _names(frame: FrameType) -> dict[int, str]:
     }
 
 
-def _to_open(held: Sequence[Scope], unfold: int | str | Sequence[str] | None) -> list[Scope]:
+def _to_open(held: Sequence[Section], unfold: int | str | Sequence[str] | None) -> list[Section]:
     """Choose the modules that are unfolded at first."""
     if unfold is None:
-        opened: list[Scope] = []
-        deepest = max((scope.depth for scope in held), default=-1)
+        opened: list[Section] = []
+        deepest = max((section.depth for section in held), default=-1)
         for depth in range(deepest + 1):
             # Modules that hold no other stay folded: their names say what they do.
-            more = [s for s in held if s.depth == depth and any(isinstance(m, Scope) for m in s.members)]
-            if sum(len(scope.members) for scope in (*opened, *more)) > VISIBLE:
+            more = [s for s in held if s.depth == depth and any(isinstance(m, Section) for m in s.members)]
+            if sum(len(section.members) for section in (*opened, *more)) > VISIBLE:
                 break
             opened += more
         return opened
     if isinstance(unfold, int):
-        return [scope for scope in held if scope.depth < unfold]
-    chosen: dict[Scope, None] = {}
-    known = {scope: call_title(scope.call) for scope in held if scope.call is not None}
+        return [section for section in held if section.depth < unfold]
+    chosen: dict[Section, None] = {}
+    known = {section: call_title(section.call) for section in held if section.call is not None}
     for name in [unfold] if isinstance(unfold, str) else unfold:
         found = [s for s in held if s.call is not None and name in (s.call.path, known[s])]
         if not found:
             raise unknown_name("draw", "module", name, known.values())
-        for scope in found:
-            chosen.update((inner, None) for _, inner in scope.path if isinstance(inner, Scope))
+        for section in found:
+            chosen.update((inner, None) for _, inner in section.path if isinstance(inner, Section))
     return list(chosen)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..chain_rule.explanation import SHOWN, Leaf, Step, amount, readable_bytes
-from ..chain_rule.traces import Call, Constant, Measure
+from ..chain_rule.traces import Constant, Measure, ModuleCall
 
 WIDEST = 56
 """Characters of a line; what is longer ends in dots."""
@@ -79,12 +79,12 @@ def constant_face(constant: Constant, name: str, role: str) -> Face:
     return Face("constant", name or role, [str(constant.shape)], f"{constant.shape}, no gradient")
 
 
-def call_title(call: Call) -> str:
+def call_title(call: ModuleCall) -> str:
     """Name a module and its class."""
     return f"{call.path} {call.kind}".strip()
 
 
-def call_face(call: Call, gradient: Measure | None, count: int) -> Face:
+def call_face(call: ModuleCall, gradient: Measure | None, count: int) -> Face:
     """Say what a folded module is: settings, shapes, parameters, and the gradient of its output."""
     lines = [call.settings] if call.settings else []
     given = ", ".join(map(str, call.inputs))

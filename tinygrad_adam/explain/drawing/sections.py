@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..chain_rule.explanation import Explanation, Leaf, Step
-from ..chain_rule.traces import Call, Constant
+from ..chain_rule.traces import Constant, ModuleCall
 from .faces import Face, call_face, constant_face, leaf_face, leaves_face, rest_face, step_face
 from .layout import Box, Edge, Level
 
@@ -29,12 +29,12 @@ class Rest:
 
 
 @dataclass(eq=False)
-class Scope:
+class Section:
     """A module's call, or the whole graph.
 
     Attributes
     ----------
-    call : Call or None
+    call : ModuleCall or None
         None for the whole.
     level : Level
         What is laid out.
@@ -42,15 +42,15 @@ class Scope:
         The steps, calls and the rest in it, as they ran.
     steps : list of Step
         All steps in it, at any depth.
-    path : list of (Scope, member)
-        How one comes here: for each scope from the whole on, which member of it to enter.
+    path : list of (Section, member)
+        How one comes here: for each section from the whole on, which member of it to enter.
     """
 
-    call: Call | None
+    call: ModuleCall | None
     level: Level
-    members: list[Step | Scope | Rest] = field(default_factory=list)
+    members: list[Step | Section | Rest] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    path: list[tuple[Scope, object]] = field(default_factory=list)
+    path: list[tuple[Section, object]] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
@@ -58,8 +58,8 @@ class Scope:
         return len(self.path) - 1
 
 
-class Scopes:
-    """The tree of scopes of an explanation, with a box for each member and leaf.
+class Sections:
+    """The tree of sections of an explanation, with a box for each member and leaf.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ class Scopes:
 
     Attributes
     ----------
-    whole : Scope
+    whole : Section
         The outermost.
-    scopes : dict of Call to Scope
+    sections : dict of ModuleCall to Section
         All others, the outer before the inner.
     faces : dict of Box to Face
         What each box says; ends of edges say nothing.
@@ -81,18 +81,18 @@ class Scopes:
     def __init__(self, explanation: Explanation, names: dict[int, str]) -> None:
         self.explanation = explanation
         self.names = names
-        self.whole = Scope(None, Level("whole"))
-        self.scopes: dict[Call, Scope] = {}
+        self.whole = Section(None, Level("whole"))
+        self.sections: dict[ModuleCall, Section] = {}
         self.faces: dict[Box, Face] = {}
         self._boxes: dict[object, Box] = {}
-        self._paths: dict[object, list[tuple[Scope, object]]] = {}
-        self._ends: dict[tuple[str, Scope, object], Box] = {}
+        self._paths: dict[object, list[tuple[Section, object]]] = {}
+        self._ends: dict[tuple[str, Section, object], Box] = {}
         self._edges: dict[tuple[object, ...], Edge] = {}
         for step in reversed(explanation.steps):
-            scope = self._scope(step.call)
-            scope.members.append(step)
-            scope.steps.append(step)
-            for outer, _ in scope.path:
+            section = self._section(step.call)
+            section.members.append(step)
+            section.steps.append(step)
+            for outer, _ in section.path:
                 outer.steps.append(step)
         self._fold()
         self._place_members()
@@ -100,45 +100,45 @@ class Scopes:
         for step in reversed(explanation.steps):
             for position, given in enumerate(step.inputs):
                 self._connect(given.source, step, position)
-        for scope in self.drawn():
-            scope.level.boxes.sort(key=_order)  # stable: ends, then what is inside, then ends
+        for section in self.drawn():
+            section.level.boxes.sort(key=_order)  # stable: ends, then what is inside, then ends
 
-    def _scope(self, call: Call | None) -> Scope:
+    def _section(self, call: ModuleCall | None) -> Section:
         if call is None:
             return self.whole
-        scope = self.scopes.get(call)
-        if scope is None:
-            outer = self._scope(call.within)
-            scope = self.scopes[call] = Scope(call, Level(f"L{len(self.scopes)}"))
-            scope.path = [*outer.path, (outer, scope)]
-            outer.members.append(scope)
-        return scope
+        section = self.sections.get(call)
+        if section is None:
+            outer = self._section(call.within)
+            section = self.sections[call] = Section(call, Level(f"L{len(self.sections)}"))
+            section.path = [*outer.path, (outer, section)]
+            outer.members.append(section)
+        return section
 
     def _fold(self) -> None:
         """Put what is too much to draw into one member: the middle of a level, or all of a deep one."""
         drawn = 0
         waiting = [self.whole]
-        for scope in waiting:  # which grows: the outer levels come first
-            count = len(scope.members)
+        for section in waiting:  # which grows: the outer levels come first
+            count = len(section.members)
             ends = count if count <= MOST else MOST // 4
             if drawn > DRAWN:
                 ends = 0
             if 2 * ends < count and ends < count:
                 rest = Rest()
-                for member in scope.members[ends : count - ends]:
+                for member in section.members[ends : count - ends]:
                     assert not isinstance(member, Rest)
-                    rest.steps += member.steps if isinstance(member, Scope) else [member]
-                scope.members[ends : count - ends] = [rest]
-            drawn += len(scope.members)
-            waiting += [member for member in scope.members if isinstance(member, Scope)]
+                    rest.steps += member.steps if isinstance(member, Section) else [member]
+                section.members[ends : count - ends] = [rest]
+            drawn += len(section.members)
+            waiting += [member for member in section.members if isinstance(member, Section)]
 
     def _place_members(self) -> None:
         waiting = [self.whole]
         result = self.explanation.steps[0]
         while waiting:
-            scope = waiting.pop()
-            for member in scope.members:
-                path = [*scope.path, (scope, member)]
+            section = waiting.pop()
+            for member in section.members:
+                path = [*section.path, (section, member)]
                 if isinstance(member, Step):
                     face = step_face(member, member is result)
                     self._paths[member] = path
@@ -150,13 +150,15 @@ class Scopes:
                     gradient = member.steps[-1].gradient
                     face = call_face(member.call, gradient, len(member.steps))
                     waiting.append(member)
-                self._add(scope, member, face, "").level = member.level if isinstance(member, Scope) else None
+                self._add(section, member, face, "").level = (
+                    member.level if isinstance(member, Section) else None
+                )
 
     def _place_leaves(self) -> None:
-        """Put each leaf into the innermost scope that holds all operations that take it."""
+        """Put each leaf into the innermost section that holds all operations that take it."""
         takers: dict[Leaf | Constant, list[Step]] = {}
         roles: dict[Leaf | Constant, str] = {}
-        places: dict[Scope, list[Leaf | Constant]] = {}
+        places: dict[Section, list[Leaf | Constant]] = {}
         for step in reversed(self.explanation.steps):
             for given in step.inputs:
                 if not isinstance(given.source, Step):
@@ -168,17 +170,17 @@ class Scopes:
                 common = common[: _alike(common, self._paths[step])]
             if common and isinstance(common[-1][1], Rest):
                 continue  # all that take it are not drawn
-            common = [stop for stop in common if isinstance(stop[1], Scope)]
+            common = [stop for stop in common if isinstance(stop[1], Section)]
             # What a module was given stands outside of it.
             tensor = source.tensor if isinstance(source, Leaf) else source
             for i, (_, inner) in enumerate(common):
-                if isinstance(inner, Scope) and inner.call and any(g is tensor for g in inner.call.given):
+                if isinstance(inner, Section) and inner.call and any(g is tensor for g in inner.call.given):
                     common = common[:i]
                     break
-            scope = common[-1][1] if common else self.whole
-            assert isinstance(scope, Scope)
-            places.setdefault(scope, []).append(source)
-        for scope, sources in places.items():
+            section = common[-1][1] if common else self.whole
+            assert isinstance(section, Section)
+            places.setdefault(section, []).append(source)
+        for section, sources in places.items():
             shown = sources if len(sources) <= MOST else sources[: MOST // 4]
             for source in shown:
                 if isinstance(source, Leaf):
@@ -186,18 +188,18 @@ class Scopes:
                 else:
                     name = self.names.get(id(source.variable()), "")
                     face = constant_face(source, name, roles[source])
-                self._paths[source] = [*scope.path, (scope, source)]
-                self._add(scope, source, face, "source")
+                self._paths[source] = [*section.path, (section, source)]
+                self._add(section, source, face, "source")
             if len(shown) < len(sources):
                 rest = Rest(leaves=len(sources) - len(shown))
-                self._add(scope, rest, leaves_face(rest.leaves), "source")
-                path = [*scope.path, (scope, rest)]
+                self._add(section, rest, leaves_face(rest.leaves), "source")
+                path = [*section.path, (section, rest)]
                 self._paths.update((source, path) for source in sources[len(shown) :])
 
-    def _add(self, scope: Scope, thing: object, face: Face, where: str) -> Box:
+    def _add(self, section: Section, thing: object, face: Face, where: str) -> Box:
         box = self._boxes[thing] = Box(f"B{len(self._boxes)}", where=where)
         self.faces[box] = face
-        scope.level.boxes.append(box)
+        section.level.boxes.append(box)
         return box
 
     def _connect(self, source: Step | Leaf | Constant, taker: Step, position: int) -> None:
@@ -209,48 +211,48 @@ class Scopes:
         if meet == len(here) or meet == len(there):
             return  # both are among what is not drawn
         value = here[-1][1]  # itself, or the box of what is not drawn
-        outward = [self._end("bottom", scope, value) for scope, _ in here[meet + 1 :]]  # the outer first
-        inward = [self._end("top", scope, value) for scope, _ in there[meet + 1 :]]
+        outward = [self._end("bottom", section, value) for section, _ in here[meet + 1 :]]  # the outer first
+        inward = [self._end("top", section, value) for section, _ in there[meet + 1 :]]
         outer, inner = [*outward, None], [*inward, None]
         self._join(there[meet][0], here[meet][1], there[meet][1], outer[0], inner[0], value, position)
-        for i, (scope, member) in enumerate(here[meet + 1 :]):
-            self._join(scope, member, outward[i], outer[i + 1], None, value, position)
-        for i, (scope, member) in enumerate(there[meet + 1 :]):
-            self._join(scope, inward[i], member, None, inner[i + 1], value, position)
+        for i, (section, member) in enumerate(here[meet + 1 :]):
+            self._join(section, member, outward[i], outer[i + 1], None, value, position)
+        for i, (section, member) in enumerate(there[meet + 1 :]):
+            self._join(section, inward[i], member, None, inner[i + 1], value, position)
 
-    def _end(self, where: str, scope: Scope, value: object) -> Box:
-        end = self._ends.get((where, scope, value))
+    def _end(self, where: str, section: Section, value: object) -> Box:
+        end = self._ends.get((where, section, value))
         if end is None:
-            end = self._ends[where, scope, value] = Box(f"E{len(self._ends)}", width=10.0, where=where)
-            scope.level.boxes.append(end)
+            end = self._ends[where, section, value] = Box(f"E{len(self._ends)}", width=10.0, where=where)
+            section.level.boxes.append(end)
         return end
 
     def _join(
-        self, scope: Scope, source: object, target: object, leaving: Box | None, entering: Box | None,
+        self, section: Section, source: object, target: object, leaving: Box | None, entering: Box | None,
         value: object, position: int,
     ) -> None:  # fmt: skip
         """Draw an edge, unless the same value goes the same way already."""
         place = position if isinstance(target, Step) and not isinstance(value, Rest) else None
-        key = (scope, source, target, value, place)
+        key = (section, source, target, value, place)
         if key not in self._edges:
             from_box = source if isinstance(source, Box) else self._boxes[source]
             to_box = target if isinstance(target, Box) else self._boxes[target]
             edge = self._edges[key] = Edge(f"e{len(self._edges)}", from_box, to_box, leaving, entering)
-            scope.level.edges.append(edge)
+            section.level.edges.append(edge)
 
-    def drawn(self) -> Iterator[Scope]:
-        """Yield the scopes that the picture holds, the inner ones first."""
+    def drawn(self) -> Iterator[Section]:
+        """Yield the sections that the picture holds, the inner ones first."""
         held = [self.whole]
-        for scope in held:
-            held += [member for member in scope.members if isinstance(member, Scope)]
+        for section in held:
+            held += [member for member in section.members if isinstance(member, Section)]
         yield from reversed(held)
 
-    def box_of(self, scope: Scope) -> Box:
+    def box_of(self, section: Section) -> Box:
         """Return the box of a module."""
-        return self._boxes[scope]
+        return self._boxes[section]
 
 
-def _alike(a: list[tuple[Scope, object]], b: list[tuple[Scope, object]]) -> int:
+def _alike(a: list[tuple[Section, object]], b: list[tuple[Section, object]]) -> int:
     """Count the stops that two paths share."""
     count = 0
     for (_, mine), (_, theirs) in zip(a, b, strict=False):

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from . import layout
 from .faces import Face, call_title
 from .layout import Box, Level
-from .sections import Scope, Scopes
+from .sections import Section, Sections
 
 TITLE, LINE = 7.85, 6.65
 """The widths of a character of 13 and of 11 pixels, of fonts whose characters are all alike."""
@@ -50,9 +50,9 @@ OUTLINES = {
 TRACING = "For modules, data and all values compute inside `with tg.tracing():`."
 
 
-def size_boxes(scopes: Scopes) -> None:
+def size_boxes(sections: Sections) -> None:
     """Give every box the size of its text."""
-    for box, face in scopes.faces.items():
+    for box, face in sections.faces.items():
         box.width, box.height = _size(face)
 
 
@@ -62,29 +62,29 @@ def _size(face: Face) -> tuple[float, float]:
     return round(widest + 22.0, 1), 28.0 + 15.0 * len(face.lines) - (0 if face.lines else 2)
 
 
-def render(scopes: Scopes) -> str:
+def render(sections: Sections) -> str:
     """Write a picture whose boxes are placed."""
-    kinds = dict.fromkeys(face.kind for face in scopes.faces.values())
-    count = len(scopes.explanation.steps)
+    kinds = dict.fromkeys(face.kind for face in sections.faces.values())
+    count = len(sections.explanation.steps)
     legend = [f"{count:,} operation{'s' * (count > 1)}, data flows down, gradients back up; g = dL/dy"]
     legend += [" · ".join(OUTLINES[kind] for kind in OUTLINES if kind in kinds)]
-    legend += scopes.explanation.notes
-    if any(not step.traced and step.value is None for step in scopes.explanation.steps):
+    legend += sections.explanation.notes
+    if any(not step.traced and step.value is None for step in sections.explanation.steps):
         legend.append(TRACING)
     lines = [line for note in legend for line in _wrapped(note.splitlines()[0])]
     foot = (max(map(len, lines)) * LINE + 16.0, 15.0 * len(lines) + 12.0)
-    whole = scopes.whole.level
+    whole = sections.whole.level
     width = max(whole.width, foot[0]) + 2 * MARGIN
     height = whole.height + foot[1] + 3 * MARGIN
     shift = (width - whole.width) / 2
     below = whole.height + 2 * MARGIN
-    by_level = {scope.level: scope for scope in scopes.drawn()}
+    by_level = {section.level: section for section in sections.drawn()}
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph" width="{width:.1f}" height="{height:.1f}"'
         f' viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="Graph of {count:,} operations">',
         f"<style>{STYLE}</style>",
         f'<g data-level="whole" transform="translate({shift:.1f} {MARGIN:.1f})">',
-        *_level(whole, by_level, scopes.faces),
+        *_level(whole, by_level, sections.faces),
         "</g>",
         f'<g class="foot" data-foot="foot" transform="translate({MARGIN:.1f} {below:.1f})">',
         f'<rect width="{foot[0]:.1f}" height="{foot[1]:.1f}" rx="4"/>',
@@ -92,11 +92,11 @@ def render(scopes: Scopes) -> str:
         "</g>",
     ]
     if len(by_level) > 1:
-        body.append(f"<script><![CDATA[{_script(scopes, by_level, foot)}]]></script>")
+        body.append(f"<script><![CDATA[{_script(sections, by_level, foot)}]]></script>")
     return "\n".join([*body, "</svg>\n"])
 
 
-def _level(level: Level, by_level: dict[Level, Scope], faces: dict[Box, Face]) -> Iterator[str]:
+def _level(level: Level, by_level: dict[Level, Section], faces: dict[Box, Face]) -> Iterator[str]:
     for edge in level.edges:
         yield f'<path data-edge="{edge.key}" d="{edge.path}"/>'
     for box in level.boxes:
@@ -112,7 +112,7 @@ def _level(level: Level, by_level: dict[Level, Scope], faces: dict[Box, Face]) -
             yield "</g>"
 
 
-def _module(box: Box, level: Level, by_level: dict[Level, Scope], faces: dict[Box, Face]) -> Iterator[str]:
+def _module(box: Box, level: Level, by_level: dict[Level, Section], faces: dict[Box, Face]) -> Iterator[str]:
     """Write a module twice, folded and from within; one of them is shown."""
     call = by_level[level].call
     assert call is not None
@@ -167,7 +167,7 @@ def _key(end: Box | None) -> str | None:
     return None if end is None else end.key
 
 
-def _script(scopes: Scopes, by_level: dict[Level, Scope], foot: tuple[float, float]) -> str:
+def _script(sections: Sections, by_level: dict[Level, Section], foot: tuple[float, float]) -> str:
     """Give the script what it needs to place the boxes again."""
     boxes: dict[str, Any] = {}
     levels: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Recording of training steps: what each stage gave, each gradient on its way back, each update.
+"""The camera of a film: it takes a frame of each step, with its outputs, gradients and updates.
 
 A stage is a module without members, or an operation outside of those. Frames have one layout, so a film
 is a matrix: one row a step, with a stretch of columns for each stage, parameter and edge.
@@ -13,9 +13,13 @@ import numpy
 
 from ...backend.device import to_host
 from ...engine.events import Watcher
-from ...engine.graph import Node, Variable
+from ...engine.graph import Node, Primitive, Variable
 from ...engine.rowsparse import RowSparse
-from ..chain_rule.traces import measure
+from ...nn import Module, Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..chain_rule.traces import ancestors, measure
+from ..optimizers import name_of, parameters_of
 from .sampling import View, view_of_values, view_of_weights
 
 MOST_FRAMES = 200
@@ -27,10 +31,10 @@ MOST_PARAMETERS = 200
 _SIZES = (24, 16, 12, 8, 5, 3)
 """How many elements are shown along a side; the first with which all fits the budget."""
 _BUDGET = 3_500_000
-"""Bytes of numbers in a film, before they are written as text, which takes a third more. A network of very
-many layers gets fewer frames for it."""
+"""Bytes of numbers in a film, before they are written as text, which takes a third more. To stay within, a
+network of very many layers gets fewer frames."""
 _MOST_WAITING = 10_000
-"""Stages that wait for a backward pass; their outputs are kept so long."""
+"""Stages that wait for a backward pass; until then the camera keeps their outputs."""
 _MOST_LOSSES = 4000
 """Points of the curve of the loss."""
 
@@ -44,36 +48,36 @@ class Stage:
     shape: tuple[int, ...]
     node: Node | None = None
     view: View | None = None
-    values: Any = None
+    values: Array = None
 
 
 @dataclass
-class _Call:
+class _Running:
     """A module that is running, and the stage that it became."""
 
-    module: Any
+    module: Module
     prefix: str
     stage: Stage | None = None
 
 
 @dataclass
-class Shown:
-    """A parameter, and what of it a film shows; the column after all is its count of steps."""
+class ShownParameter:
+    """A parameter and the part of it that a film shows; the column after all others counts its steps."""
 
     name: str
-    tensor: Any
+    tensor: Parameter
     view: View
     kinds: list[str]
     start: int = 0
 
 
 @dataclass
-class Layout:
-    """What a frame holds, and where: outputs and gradients of stages, norms of edges, parameters."""
+class FrameLayout:
+    """The columns of a frame: outputs and gradients of stages, norms of edges, parameters."""
 
     stages: list[Stage]
     edges: list[tuple[int, str, int, str, float]] = field(default_factory=list)
-    params: list[Shown] = field(default_factory=list)
+    params: list[ShownParameter] = field(default_factory=list)
     width: int = 0
 
     def room(self, count: int) -> int:
@@ -83,7 +87,7 @@ class Layout:
         return start
 
 
-class Recorder(Watcher):
+class Camera(Watcher):
     """Watches training steps and keeps up to `MOST_FRAMES` of them.
 
     Attributes
@@ -108,41 +112,43 @@ class Recorder(Watcher):
         self.rates: list[float] = []
         self.losses: list[tuple[int, float]] = []
         self.other = self.folded = self.hidden = self.size = 0
-        self.layout: Layout | None = None
-        self.optimizer: Any = None
+        self.layout: FrameLayout | None = None
+        self.optimizer: Optimizer | None = None
         self._count = 1  # the number of the step that is under way
         self._every = self._every_loss = 1
         self._most_frames = MOST_FRAMES
-        self._path: list[_Call] = []
+        self._path: list[_Running] = []
         self._names: dict[int, str] = {}
         self._made: list[Stage] = []
-        self._frame: Any = None
-        self._gradients: dict[Node, Any] = {}
-        self._shares: list[tuple[Node, Any, float]] = []
+        self._frame: Array = None
+        self._gradients: dict[Node, Array] = {}
+        self._shares: list[tuple[Node, Node | Variable, float]] = []
         self._stages: list[Stage] = []
         self._before: list[Any] = []
-        self._signature: Any = None
+        self._signature: list[tuple[str, tuple[int, ...]]] | None = None
 
     def _due(self) -> bool:
         return (self._count - 1) % self._every == 0
 
     # --- Forward -------------------------------------------------------------------------
 
-    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:  # noqa: D102
+    def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:  # noqa: D102
         prefix = ""
         if self._path:
             parent = self._path[-1]
             prefix = next((key for key, member in parent.module._modules.items() if member is module), "")
             prefix = f"{parent.prefix}.{prefix}" if parent.prefix else prefix
-        self._path.append(_Call(module, prefix))
+        self._path.append(_Running(module, prefix))
         if self.layout is None:
             for key, p in module._parameters.items():
                 self._names[id(p)] = f"{prefix}.{key}" if prefix else key
 
-    def module_ends(self, module: Any, output: Any) -> None:  # noqa: D102
+    def module_ends(self, module: Module, output: object) -> None:  # noqa: D102
         self._path.pop()
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:  # noqa: D102
+    def operation(  # noqa: D102
+        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
+    ) -> None:
         if output.node is None or not self._due():
             return
         call = self._path[-1] if self._path and not self._path[-1].module._modules else None
@@ -150,23 +156,23 @@ class Recorder(Watcher):
         if stage is None:  # of several operations of a module, the last gives its output
             kind = "operation" if call is None else type(call.module).__name__
             name = primitive.name if call is None else f"{call.prefix} {kind}".strip()
-            stage = Stage(name, kind, output.shape)
+            stage = Stage(name, kind, output._data.shape)
             self._made.append(stage)
         if call is not None:
             call.stage = stage
-        stage.shape, stage.node, stage.values = output.shape, output.node, output._data
-        if len(self._made) > _MOST_WAITING:  # forward passes that nobody goes back through
+        stage.shape, stage.node, stage.values = output._data.shape, output.node, output._data
+        if len(self._made) > _MOST_WAITING:  # forward passes without a backward pass
             del self._made[: -2 * MOST_STAGES]
 
     # --- Backward ------------------------------------------------------------------------
 
-    def backward_begins(self, root: Any) -> None:  # noqa: D102
+    def backward_begins(self, root: Variable) -> None:  # noqa: D102
         self._gradients, self._shares = {}, []
         if (self._count - 1) % self._every_loss == 0 and root._data.size == 1:
             self._note_loss(float(to_host(root._data).reshape(())))
         if not self._due() or root.node is None:
             return
-        reached = _reached(root.node)
+        reached = ancestors(root.node, lambda node: node.parents or ())
         stages = [stage for stage in self._made if stage.node in reached]
         self.folded = max(0, len(stages) - MOST_STAGES)
         self._stages, self._made = stages[-MOST_STAGES:], []
@@ -179,17 +185,17 @@ class Recorder(Watcher):
             self.losses = self.losses[::2]
             self._every_loss *= 2
 
-    def gradient(self, node: Any, g: Any) -> None:  # noqa: D102
+    def gradient(self, node: Node, g: Array) -> None:  # noqa: D102
         if self._due() and any(stage.node is node for stage in self._stages):
             self._gradients[node] = g._data if isinstance(g, Variable) else g
 
-    def share(self, node: Any, position: int, parent: Any, share: Any) -> None:  # noqa: D102
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:  # noqa: D102
         if self._due():
             self._shares.append((node, parent, measure(share).norm))
 
     # --- Update --------------------------------------------------------------------------
 
-    def step_begins(self, optimizer: Any) -> None:  # noqa: D102
+    def step_begins(self, optimizer: Optimizer) -> None:  # noqa: D102
         if self.optimizer is None:
             self.optimizer = optimizer
         if optimizer is not self.optimizer or not self._due() or not self._stages:
@@ -197,7 +203,7 @@ class Recorder(Watcher):
         signature = [(stage.name, stage.shape[1:]) for stage in self._stages]
         if self.layout is None:
             self._signature = signature
-            self.layout = self._planned()
+            self.layout = self._planned(optimizer)
         if signature != self._signature:
             self.other += 1
             self._stages = []
@@ -206,11 +212,11 @@ class Recorder(Watcher):
         self._write_stages()
         self._before = [p.view.of(p.tensor._data) for p in self.layout.params]
 
-    def step_ends(self, optimizer: Any) -> None:  # noqa: D102
+    def step_ends(self, optimizer: Optimizer) -> None:  # noqa: D102
         if optimizer is not self.optimizer:
             return
         if self._frame is not None:
-            self._write_parameters()
+            self._write_parameters(optimizer)
             self.frames.append(self._frame)
             self.steps.append(self._count)
             self.rates.append(float(optimizer.param_groups[0]["lr"]))
@@ -223,30 +229,32 @@ class Recorder(Watcher):
 
     # --- The layout ----------------------------------------------------------------------
 
-    def _planned(self) -> Layout:
+    def _planned(self, optimizer: Optimizer) -> FrameLayout:
         """Choose how much of each array is shown, so that all frames fit the budget."""
         for most in _SIZES:
-            layout = self._layout(most)
+            layout = self._layout(optimizer, most)
             if layout.width * 4 * MOST_FRAMES <= _BUDGET:
                 break
         self._most_frames = max(1, min(MOST_FRAMES, _BUDGET // (4 * layout.width)))
         return layout
 
-    def _layout(self, most: int) -> Layout:
-        layout = Layout([])
+    def _layout(self, optimizer: Optimizer, most: int) -> FrameLayout:
+        layout = FrameLayout([])
         for stage in self._stages:
             view = view_of_values(stage.shape, most)
             layout.stages.append(replace(stage, view=view, node=None, values=None))
             layout.room(2 * view.places.size)  # values, then gradients
-        params = [p for group in self.optimizer.param_groups for p in group["params"]]
+        params = parameters_of(optimizer)
         self.size, self.hidden = sum(p.size for p in params), max(0, len(params) - MOST_PARAMETERS)
         for p in params[self.hidden :]:
-            moments = self.optimizer.moments(p)[1]
-            name = self.optimizer._names[id(p)]
+            moments = optimizer.moments(p)[1]
+            name = name_of(optimizer, p)
             if name.isdecimal():  # a number, where the optimizer was given no names
                 name = self._names.get(id(p), name)
             layout.params.append(
-                Shown(name, p, view_of_weights(p.shape, most), ["value", "gradient", *moments, "update"])
+                ShownParameter(
+                    name, p, view_of_weights(p.shape, most), ["value", "gradient", *moments, "update"]
+                )
             )
         layout.edges = self._edges(layout)
         layout.room(len(layout.edges))
@@ -254,7 +262,7 @@ class Recorder(Watcher):
             shown.start = layout.room(len(shown.kinds) * shown.view.places.size + 1)
         return layout
 
-    def _edges(self, layout: Layout) -> list[tuple[int, str, int, str, float]]:
+    def _edges(self, layout: FrameLayout) -> list[tuple[int, str, int, str, float]]:
         """List the ways of the gradient between stages and to parameters, in the order of the pass.
 
         Each is a stage, what it passes a gradient to (a stage or a parameter, by number), the operation
@@ -294,11 +302,11 @@ class Recorder(Watcher):
         if len(norms) == len(self.layout.edges):
             self._frame[column : column + len(norms)] = norms
 
-    def _write_parameters(self) -> None:
+    def _write_parameters(self, optimizer: Optimizer) -> None:
         assert self.layout is not None
         for p, before in zip(self.layout.params, self._before, strict=True):
             tensor, view, column = p.tensor, p.view, p.start
-            count, moments = self.optimizer.moments(tensor)
+            count, moments = optimizer.moments(tensor)
             value = view.of(tensor._data)
             gradient = None if tensor._grad is None else view.of(_dense(tensor._grad))
             for array in (value, gradient, *[view.of(m) for m in moments.values()], value - before):
@@ -308,19 +316,8 @@ class Recorder(Watcher):
             self._frame[column] = count
 
 
-def _dense(gradient: Any) -> Any:
+def _dense(gradient: Array) -> Array:
     """Return the array of a gradient, which may be row-sparse, or have a graph of its own."""
     if isinstance(gradient, RowSparse):
         return gradient.to_dense()
     return gradient._data if isinstance(gradient, Variable) else gradient
-
-
-def _reached(root: Node) -> set[Node]:
-    """Return the nodes that `root` was computed from, and itself."""
-    seen, stack = {root}, [root]
-    while stack:
-        for parent in stack.pop().parents or ():
-            if isinstance(parent, Node) and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return seen

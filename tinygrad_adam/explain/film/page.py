@@ -11,27 +11,29 @@ from typing import Any
 import numpy
 
 from ...errors import OptionError
-from .camera import Recorder
+from .camera import Camera
 
 
-def page(recorder: Recorder, title: str) -> str:
-    """Return the page that plays what was recorded.
+def page(camera: Camera, title: str) -> str:
+    """Return the page that plays the frames of a camera.
 
     Raises
     ------
     OptionError
-        If no training step was seen.
+        If the camera has seen no training step.
     """
-    if recorder.layout is None or not recorder.frames:
+    if camera.layout is None or not camera.frames:
         raise OptionError(
             "film",
             "no training step was seen: backward() on a loss and step() of an optimizer must be called "
             "inside the with block, and the modules called there",
         )
-    words = {"title": html.escape(title), "film": _json(_described(recorder, title))}
-    words["data"] = base64.b64encode(numpy.stack(recorder.frames).astype("<f4").tobytes()).decode()
-    for name in ("style.css", "player.js"):
-        words[name] = _asset(name)
+    words = {
+        "title": html.escape(title),
+        "film": _json(_described(camera, title)),
+        "data": base64.b64encode(numpy.stack(camera.frames).astype("<f4").tobytes()).decode(),
+        **{name: _asset(name) for name in ("style.css", "player.js")},
+    }
     text = _asset("player.html")
     for name, value in words.items():
         text = text.replace("{{" + name + "}}", value)
@@ -42,15 +44,16 @@ def _asset(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _json(value: Any) -> str:
-    """Return JSON that may stand inside a script element; what is not finite becomes null."""
+def _json(value: object) -> str:
+    """Return JSON that may stand inside a script element; it refuses NaN and infinity."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _described(recorder: Recorder, title: str) -> dict[str, Any]:
-    """Return all of the film but its frames."""
-    layout, optimizer = recorder.layout, recorder.optimizer
+def _described(camera: Camera, title: str) -> dict[str, Any]:
+    """Return the whole film except its frames, for the player."""
+    layout, optimizer = camera.layout, camera.optimizer
     assert layout is not None
+    assert optimizer is not None
     column = 0
     stages = []
     for stage in layout.stages:
@@ -88,13 +91,13 @@ def _described(recorder: Recorder, title: str) -> dict[str, Any]:
         "optimizer": type(optimizer).__name__,
         "settings": settings,
         "width": layout.width,
-        "steps": recorder.steps,
-        "rates": recorder.rates,
-        "losses": [[step, loss if numpy.isfinite(loss) else None] for step, loss in recorder.losses],
-        "other": recorder.other,
-        "folded": recorder.folded,
-        "hidden": recorder.hidden,
-        "size": int(recorder.size),
+        "steps": camera.steps,
+        "rates": camera.rates,
+        "losses": [[step, loss if numpy.isfinite(loss) else None] for step, loss in camera.losses],
+        "other": camera.other,
+        "folded": camera.folded,
+        "hidden": camera.hidden,
+        "size": int(camera.size),
         "stages": stages,
         "edges": edges,
         "params": params,

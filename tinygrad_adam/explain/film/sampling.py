@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
 from ...backend.device import on_device_of, to_host
+from ...typing import Array
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class View:
     places : numpy.ndarray of int, shape (rows, columns)
         Where each element is in the flat array.
     about : str
-        What is shown of the whole, in words.
+        The part that is shown, in words.
     """
 
-    places: Any
+    places: Array
     about: str
 
-    def of(self, array: Any) -> Any:
+    def of(self, array: Array) -> Array:
         """Return the elements, flat and on the host; `array` may lie on any device."""
         with on_device_of(array, "film"):
             return to_host(array.reshape(-1)[self.places.reshape(-1)])
@@ -52,7 +52,7 @@ def view_of_weights(shape: tuple[int, ...], most: int) -> View:
 
 
 def view_of_values(shape: tuple[int, ...], most: int) -> View:
-    """Show what an operation gave for a batch: rows are samples; of images, the maps of the first one."""
+    """Show the output of an operation for a batch: rows are samples; of images, the maps of the first one."""
     if len(shape) <= 2:
         rows = _spread(shape[0], 8) if len(shape) == 2 else _spread(1, 1)
         columns = shape[-1] if shape else 1
@@ -71,17 +71,17 @@ def view_of_values(shape: tuple[int, ...], most: int) -> View:
     return View(places, shown + ("" if full else f", {len(height)} × {len(width)} of their pixels"))
 
 
-def _spread(count: int, most: int) -> Any:
+def _spread(count: int, most: int) -> Array:
     """Return up to `most` indices, evenly spread over ``range(count)``, the first and the last among them."""
     if count <= most:
         return numpy.arange(count)
     return numpy.unique(numpy.linspace(0, count - 1, most).round().astype(int))
 
 
-def _view(shape: tuple[int, ...], chosen: list[Any], what: str) -> View:
+def _view(shape: tuple[int, ...], chosen: list[Array], axes: str) -> View:
     rows, columns = chosen
     width = shape[-1] if shape else 1
     places = rows[:, None] * width + columns
     if places.size == math.prod(shape):
         return View(places, "all")
-    return View(places, f"{len(rows)} × {len(columns)} of {' × '.join(map(str, shape))}: {what}")
+    return View(places, f"{len(rows)} × {len(columns)} of {' × '.join(map(str, shape))}: {axes}")
