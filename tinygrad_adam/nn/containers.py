@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from ..engine import events
 from ..errors import IndexingError
+from ..typing import TensorLike
 from .activation import ReLU
 from .convolution import Conv2d
 from .linear import Linear
@@ -16,9 +17,9 @@ __all__ = ["ModuleList", "Sequential"]
 
 
 class ModuleList(Module, MutableSequence[Module]):
-    """List of modules, whose parameters are those of the whole.
+    """List of modules, all of whose parameters belong to it.
 
-    All that a list of Python can do, it can. Members are named by their numbers.
+    It has all methods of a Python list. Members are named by their positions.
 
     Parameters
     ----------
@@ -45,11 +46,11 @@ class ModuleList(Module, MutableSequence[Module]):
             self.append(module)
 
     def append(self, module: Module) -> None:
-        """Add a member at the end, named by its number."""
+        """Add a member at the end, named by its position."""
         self.register_module(str(len(self)), module)
 
     def insert(self, index: int, module: Module) -> None:
-        """Add a member before the one of this number; those behind are named anew."""
+        """Add a member before the one at this position; the names of later ones move up."""
         self[index:index] = [module]
 
     def __len__(self) -> int:
@@ -85,19 +86,19 @@ class ModuleList(Module, MutableSequence[Module]):
         self._replace(members)
 
     def _like(self, members: list[Module]) -> ModuleList:
-        """Make a container of this kind; not of a derived class, which may be made of other arguments."""
+        """Make a list of this kind, not of a derived class, whose constructor may take other arguments."""
         return ModuleList(members)
 
     def _members(self, index: int | slice) -> list[Module]:
-        """Return all members, if one has this index."""
+        """Return all members, or refuse an index that none of them has."""
         members = list(self._modules.values())
         if not isinstance(index, slice) and not -len(members) <= index < len(members):
             raise IndexingError(type(self).__name__, f"it has {len(members)} members", index=index)
         return members
 
     def _replace(self, members: list[Module]) -> None:
-        """Take other members, named by their numbers."""
-        checked = ModuleList(members)  # refuses what is no Module before anything is changed
+        """Replace all members."""
+        checked = ModuleList(members)  # refuses other objects before anything is changed
         for name in list(self._modules):
             delattr(self, name)
         for module in checked:
@@ -107,14 +108,14 @@ class ModuleList(Module, MutableSequence[Module]):
 class Sequential(ModuleList):
     """Modules that run one after the other, each on the output of the one before.
 
-    A `Linear` or `Conv2d` with a `ReLU` behind it does both in one pass over memory. The numbers are the
-    same; with a forward hook or a ``forward`` of its own on either, or while anyone watches, each runs by
-    itself.
+    A `Linear` or `Conv2d` and a `ReLU` behind it run as one, in one pass over memory. The numbers are the
+    same. If either has a forward hook between them or a ``forward`` of its own, or while a watcher wants the
+    values between layers, each runs by itself.
 
     Parameters
     ----------
     *modules : Module
-        In order.
+        In the order in which they run.
 
     Examples
     --------
@@ -132,8 +133,8 @@ class Sequential(ModuleList):
     def _like(self, members: list[Module]) -> ModuleList:
         return Sequential(*members)
 
-    def forward(self, x: Any) -> Any:
-        """Run all members."""
+    def forward(self, x: TensorLike) -> Any:
+        """Run all members, each on the output of the one before; without members, return `x`."""
         members = iter(self._modules.values())
         following = next(members, None)
         while following is not None:
@@ -147,7 +148,7 @@ class Sequential(ModuleList):
 
 
 def _joins(module: Module, relu: ReLU) -> bool:
-    """Tell whether `module` can apply the ReLU itself without anybody missing what lies between."""
+    """Return whether `module` can apply the ReLU itself, with no hook or method between them."""
     hooks = (module._forward_hooks, relu._forward_pre_hooks, relu._forward_hooks)
     replaced = "forward" in module.__dict__ or "forward" in relu.__dict__
     return type(module) in (Linear, Conv2d) and not any(hooks) and not replaced

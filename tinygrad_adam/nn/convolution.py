@@ -19,7 +19,7 @@ __all__ = ["Conv1d", "Conv2d", "ConvTranspose2d"]
 
 
 class _Convolution(FunctionLayer):
-    """The filters and the bias of a convolutional layer, and its settings, those of its function."""
+    """The filters, the bias and the settings of a convolutional layer."""
 
     _transposed = False
 
@@ -79,16 +79,16 @@ class Conv2d(_Convolution, function=ops.conv2d):
     padding : int, two of them, "same" or "valid"
         Zeros on both sides.
     groups : int
-        Into how many independent parts the channels fall.
+        The number of independent parts that the channels are divided into.
     bias : bool
         Whether to add a bias to each output channel.
 
     Attributes
     ----------
     weight : Parameter, shape (out_channels, in_channels // groups, KH, KW)
-        Drawn uniformly within one over the root of the inputs to an output, as PyTorch does.
+        Sampled uniformly within ``1 / sqrt(in_channels // groups * KH * KW)``, as PyTorch does.
     bias : Parameter, shape (out_channels,), or None
-        Drawn from the same interval.
+        Sampled from the same interval.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class ConvTranspose2d(_Convolution, function=ops.conv_transpose2d):
     in_channels, out_channels, kernel_size, stride, padding, groups, bias, dilation
         As for `Conv2d`, of the convolution whose transpose this is.
     output_padding : int or two of them
-        Which of the sizes that the convolution would have mapped to this one.
+        Added to the size of the output: several sizes are convolved to one, and this chooses among them.
 
     Attributes
     ----------

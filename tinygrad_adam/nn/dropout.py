@@ -25,7 +25,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     p : float
         In [0, 1).
     training : bool
-        If False, `x` is returned as it is.
+        If False, `x` itself is returned.
 
     Raises
     ------
@@ -40,12 +40,13 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero whole channels with probability `p` and enlarge the others by ``1 / (1 - p)``.
 
-    Neighboring pixels tell the same, so dropping single ones would drop little (Tompson et al., 2015).
+    Neighboring pixels carry the same information, so dropping single ones drops little (Tompson et al.,
+    2015).
 
     Parameters
     ----------
     x : Tensor, shape (N, C, ...)
-        The input.
+        Images or sequences.
     p, training
         As for `dropout`.
 
@@ -84,7 +85,7 @@ class Dropout(Module):
         self.p = number_in(type(self).__name__, "p", p, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop elements of `x` in training; return it as it is otherwise."""
+        """Drop elements of `x` in training; return `x` itself otherwise."""
         return dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:  # noqa: D102
@@ -105,5 +106,5 @@ class Dropout2d(Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop channels of `x`, shape (N, C, H, W), in training; return it as it is otherwise."""
+        """Drop channels of `x`, shape (N, C, H, W), in training; return `x` itself otherwise."""
         return dropout2d(x, self.p, self.training)

@@ -19,17 +19,17 @@ class Embedding(Module):
     Parameters
     ----------
     num_embeddings : int
-        How many vectors there are.
+        The number of vectors.
     embedding_dim : int
         Their size.
     sparse : bool
-        Whether the gradient is to be a `RowSparse`, which holds only the rows that were looked up; see
-        `functional.embedding`. `SparseAdam` is the optimizer for it, and the only one that takes it.
+        Whether the gradient is a `RowSparse`, which holds only the rows that were looked up; see
+        `functional.embedding`. `SparseAdam` is the only optimizer that takes it.
 
     Attributes
     ----------
     weight : Parameter, shape (num_embeddings, embedding_dim)
-        Drawn from the standard normal distribution, as PyTorch does.
+        Sampled from the standard normal distribution, as PyTorch does.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Embedding(Module):
         self.weight = Parameter(init.normal_(zeros(*shape)))
 
     def forward(self, indices: TensorLike) -> Tensor:
-        """Look `indices` of any shape up; the result has one more axis, of size embedding_dim."""
+        """Look up `indices` of any shape; the result has one more axis, of size embedding_dim."""
         return embedding(indices, self.weight, self.sparse)
 
     def extra_repr(self) -> str:  # noqa: D102

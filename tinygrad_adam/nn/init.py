@@ -7,26 +7,26 @@ shape (fan_out, fan_in, *kernel).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy
 
 from ..errors import OptionError, ShapeError, unknown_name
 from ..tensor.random import generator
 from ..tensor.tensor import Tensor
+from ..typing import Array
 
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": None, "selu": 0.75}
 
 
 def calculate_gain(nonlinearity: str, negative_slope: float = 0.01) -> float:
-    """Return by how much to enlarge weights so that a nonlinearity keeps the variance.
+    """Return the factor for weights that makes a nonlinearity keep the variance.
 
     Parameters
     ----------
     nonlinearity : {"linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"}
-        What follows the weights.
+        The function behind the weights.
     negative_slope : float
-        That of a leaky ReLU.
+        The slope of a leaky ReLU on the negative side.
     """
     if nonlinearity not in GAINS:
         raise unknown_name("calculate_gain", "nonlinearity", nonlinearity, GAINS)
@@ -48,7 +48,7 @@ def _fan(weight: Tensor, mode: str) -> int:
     return fan_in if mode == "fan_in" else fan_out
 
 
-def _fill(weight: Tensor, values: Any) -> Tensor:
+def _fill(weight: Tensor, values: Array) -> Tensor:
     weight.data = values
     return weight
 
@@ -59,37 +59,33 @@ def constant_(weight: Tensor, value: float) -> Tensor:
 
 
 def uniform_(weight: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Draw uniformly from [low, high)."""
+    """Sample uniformly from [low, high)."""
     return _fill(weight, generator().uniform(low, high, weight.shape))
 
 
 def normal_(weight: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Draw from a normal distribution."""
+    """Sample from a normal distribution."""
     return _fill(weight, generator().normal(mean, std, weight.shape))
 
 
 def trunc_normal_(
     weight: Tensor, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0
 ) -> Tensor:
-    """Draw from a normal distribution, and again whatever falls outside [low, high].
+    """Sample from a normal distribution, again for each number outside [low, high].
 
     Raises
     ------
     OptionError
-        If the interval holds too little of the distribution for drawing again to end.
+        If the interval holds less than a thousandth of the distribution, so that sampling might not end.
     """
     inside = 0.5 * (
         math.erf((high - mean) / (std * math.sqrt(2))) - math.erf((low - mean) / (std * math.sqrt(2)))
     )
     if inside < 1e-3:
         raise OptionError(
-            "trunc_normal_",
-            "the interval holds almost none of the distribution",
-            low=low,
-            high=high,
-            mean=mean,
-            std=std,
-        )
+            "trunc_normal_", "the interval holds almost none of the distribution",
+            low=low, high=high, mean=mean, std=std,
+        )  # fmt: skip
     values = generator().normal(mean, std, weight.shape)
     while (outside := (values < low) | (values > high)).any():
         values[outside] = generator().normal(mean, std, int(outside.sum()))
@@ -99,7 +95,7 @@ def trunc_normal_(
 def kaiming_uniform_(
     weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Tensor:
-    """Draw uniformly so that ReLU layers keep the variance (He et al., 2015, equation 10).
+    """Sample uniformly so that ReLU layers keep the variance (He et al., 2015, equation 10).
 
     Parameters
     ----------
@@ -119,23 +115,23 @@ def kaiming_uniform_(
 def kaiming_normal_(
     weight: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Tensor:
-    """Draw from a normal distribution of the variance of `kaiming_uniform_`."""
+    """Sample from a normal distribution of the variance of `kaiming_uniform_`."""
     return normal_(weight, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(1, _fan(weight, mode))))
 
 
 def xavier_uniform_(weight: Tensor, gain: float = 1.0) -> Tensor:
-    """Draw uniformly with variance 2 / (fan_in + fan_out) (Glorot & Bengio, 2010, equation 16)."""
+    """Sample uniformly with variance 2 / (fan_in + fan_out) (Glorot & Bengio, 2010, equation 16)."""
     bound = gain * math.sqrt(6 / sum(_fans(weight)))
     return uniform_(weight, -bound, bound)
 
 
 def xavier_normal_(weight: Tensor, gain: float = 1.0) -> Tensor:
-    """Draw from a normal distribution of the variance of `xavier_uniform_`."""
+    """Sample from a normal distribution of the variance of `xavier_uniform_`."""
     return normal_(weight, 0.0, gain * math.sqrt(2 / sum(_fans(weight))))
 
 
 def orthogonal_(weight: Tensor, gain: float = 1.0) -> Tensor:
-    """Draw a matrix with orthonormal rows or columns (Saxe et al., 2014); later axes count as columns."""
+    """Sample a matrix with orthonormal rows or columns (Saxe et al., 2014); later axes count as columns."""
     if weight.ndim < 2:
         raise ShapeError("orthogonal_", "a weight with at least two axes is needed", weight=weight.shape)
     rows, columns = weight.shape[0], math.prod(weight.shape[1:])
@@ -145,6 +141,6 @@ def orthogonal_(weight: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def fan_in_uniform_(weight: Tensor, fan_in: int) -> Tensor:
-    """Draw uniformly within one over the root of `fan_in`: PyTorch's default for weights and biases."""
+    """Sample uniformly within ``1 / sqrt(fan_in)``: PyTorch's default for weights and biases."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return uniform_(weight, -bound, bound)

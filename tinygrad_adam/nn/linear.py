@@ -27,9 +27,9 @@ class Linear(Module):
     Attributes
     ----------
     weight : Parameter, shape (out_features, in_features)
-        Drawn uniformly within ``1 / sqrt(in_features)``, as PyTorch does.
+        Sampled uniformly within ``1 / sqrt(in_features)``, as PyTorch does.
     bias : Parameter, shape (out_features,), or None
-        Drawn from the same interval.
+        Sampled from the same interval.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Linear(Module):
 class SparseLinear(Module):
     """Affine map ``x @ weight + bias`` of a sparse matrix, such as word counts or one-hot features.
 
-    Its cost follows the numbers that `x` stores, and the gradient of the weight is a `RowSparse`, with a
+    Its cost grows with the numbers that `x` stores, and the gradient of the weight is a `RowSparse`, with a
     row for each feature that occurs. `SparseAdam` is the optimizer for it, and takes the bias as well.
 
     Parameters
@@ -69,13 +69,13 @@ class SparseLinear(Module):
     Attributes
     ----------
     weight : Parameter, shape (in_features, out_features)
-        The transpose of the weight of a `Linear`. Drawn uniformly within ``1 / sqrt(in_features)``.
+        The transpose of the weight of a `Linear`. Sampled uniformly within ``1 / sqrt(in_features)``.
     bias : Parameter, shape (out_features,), or None
-        Drawn from the same interval.
+        Sampled from the same interval.
 
     Examples
     --------
-    Anything with the attributes of SciPy's ``csr_array`` will do:
+    Any object with the attributes of SciPy's ``csr_array`` will do:
 
     >>> from types import SimpleNamespace
     >>> import numpy as np

@@ -16,7 +16,7 @@ from ..typing import Array, TensorLike
 
 
 def embedding(indices: TensorLike, weight: Tensor, sparse: bool = False) -> Tensor:
-    """Look rows of `weight` up.
+    """Look up rows of `weight`; the gradient adds up those of a row that occurs several times.
 
     Parameters
     ----------
@@ -25,9 +25,8 @@ def embedding(indices: TensorLike, weight: Tensor, sparse: bool = False) -> Tens
     weight : Tensor, shape (num_embeddings, embedding_dim)
         The rows.
     sparse : bool
-        Whether the gradient of `weight` is to be a `RowSparse`, of the rows that were looked up. It is
-        where `weight` is a leaf that is used for nothing else, after `Tensor.backward` without
-        ``create_graph``; else it is dense.
+        Whether the gradient of `weight` is a `RowSparse`, of the rows that were looked up. It is dense
+        nevertheless if `weight` is no leaf or has another use, and with ``create_graph``.
 
     Returns
     -------
@@ -39,8 +38,8 @@ def embedding(indices: TensorLike, weight: Tensor, sparse: bool = False) -> Tens
     DTypeError
         If `indices` are not integers.
     IndexingError
-        If one is out of range; on a GPU, where a look at it would wait, its row is NaN instead, and only
-        a row-sparse gradient raises it, in the backward pass.
+        If an index is out of range. On a GPU, where checking would wait for the device, its row is NaN
+        instead, and only the backward pass of a row-sparse gradient raises the error.
     """
     if not isinstance(indices, Tensor):
         indices = aside(_array_of, indices, weight)
@@ -54,13 +53,13 @@ def _array_of(indices: TensorLike, weight: Array) -> Array:
 
 
 def _rows(op: str, weight: Tensor, indices: TensorLike, sparse: bool) -> Tensor:
-    """Look rows up; those of an index out of range are NaN on a GPU, where an error would have to wait."""
+    """Look rows up; on a GPU, where an error would have to wait, indices out of range give rows of NaN."""
     rows = relying_on(lookup(weight, aside(_checked, op, indices, len(weight)), sparse), op, indices=indices)
     return rows if weight.device == "cpu" else ops.where(aside(_inside, op, indices, weight), rows, math.nan)
 
 
 def _checked(op: str, indices: Array, count: int) -> Array:
-    """Refuse indices out of range; not on a GPU, where a look at them would wait."""
+    """Refuse indices out of range, except on a GPU, where checking would wait for the device."""
     if indices.size and device_of(indices) == "cpu" and (indices.min() < 0 or indices.max() >= count):
         raise IndexingError(
             op, f"indices must lie in range({count})", least=indices.min(), greatest=indices.max()
@@ -69,26 +68,26 @@ def _checked(op: str, indices: Array, count: int) -> Array:
 
 
 def _inside(op: str, indices: Array, weight: Array) -> Array:
-    """Tell which indices are in range, with axes of size one for those that a row has."""
+    """Mark the indices in range; axes of size one stand for the axes of a row."""
     with backend_of((indices,)).current(op):
         inside = (indices >= 0) & (indices < len(weight))
         return inside.reshape(*inside.shape, *[1] * (weight.ndim - 1))
 
 
 def sparse_linear(x: TensorLike, weight: Tensor, bias: TensorLike = None) -> Tensor:
-    r"""Affine map :math:`x W + b` of a sparse matrix, whose cost follows the numbers that it stores.
+    r"""Affine map :math:`x W + b` of a sparse matrix, whose cost grows with the numbers that it stores.
 
-    Row i of the result is the sum of the rows of `weight` that row i of `x` stores a column for, each times
-    the number stored. So the gradient of `weight` is row-sparse, with a row for each column that occurs.
+    Row i of the result is the sum of the rows of `weight` whose columns row i of `x` stores, each times the
+    number stored. So the gradient of `weight` is row-sparse, with a row for each column that occurs.
 
     Parameters
     ----------
     x : sparse matrix, shape (N, in_features)
-        In compressed sparse rows, as ``scipy.sparse.csr_array`` or CuPy's ``csr_matrix``: what is read are
-        its ``indptr``, ``indices``, ``data`` and ``shape``. The numbers are cast to the dtype of `weight`;
-        they get no gradient.
+        In compressed sparse rows, as ``scipy.sparse.csr_array`` or CuPy's ``csr_matrix``: any object with
+        ``indptr``, ``indices``, ``data`` and ``shape``. The numbers are cast to the dtype of `weight`, and
+        get no gradient.
     weight : Tensor, shape (in_features, out_features)
-        The transpose of what `linear` takes, for features are rows here.
+        The transpose of the weight of `linear`: features are rows here.
     bias : Tensor or array, shape (out_features,), optional
         Added to every row.
 
@@ -107,8 +106,8 @@ def sparse_linear(x: TensorLike, weight: Tensor, bias: TensorLike = None) -> Ten
 
     Notes
     -----
-    The gradient is a `RowSparse` under the conditions that `embedding` names. The memory of a call is one
-    number for each output and each number stored.
+    The gradient is a `RowSparse` under the conditions of `embedding`. A call takes memory for its output and
+    for out_features numbers for each number stored.
     """
     if getattr(x, "format", "csr") != "csr" or not all(
         hasattr(x, name) for name in ("indptr", "indices", "data", "shape")

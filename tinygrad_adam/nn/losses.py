@@ -1,4 +1,4 @@
-"""Losses as layers; the functions of `tinygrad_adam.nn.functional` say what they compute."""
+"""Losses as layers; the functions of `tinygrad_adam.nn.functional` describe them."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ class Module:
             parameter.grad = None
 
     def to(self, target: Any) -> Self:
-        """Move all parameters and buffers to a device, or cast those of floats to a dtype.
+        """Move all parameters and buffers to a device, or cast the floats among them to a dtype.
 
         The parameters stay the same objects; an optimizer that holds them follows at its next step.
 
@@ -259,7 +259,7 @@ class Module:
         Raises
         ------
         DTypeError
-            If the dtype is not one of floats.
+            If the dtype is neither float32 nor float64.
         """
         dtype = None
         if not isinstance(target, str) or target.startswith(("float", "int", "uint", "bool")):
@@ -378,7 +378,7 @@ class Module:
     # --- Showing -------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return the settings that the representation shows in parentheses."""
+        """Return the settings that the representation shows in parentheses; a layer defines its own."""
         return ""
 
     def parameter_count(self) -> int:
@@ -415,7 +415,7 @@ def _add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) ->
 
 
 def _lines(module: Module, label: str, count: int, root: bool = False) -> Iterator[str]:
-    """Yield the lines of the tree; each says how many parameters are below it."""
+    """Yield the lines of the tree, each with the number of parameters below it."""
     head = f"{label}{type(module).__name__}({module.extra_repr()}"
     note = f"  # {count:,}{' parameters' if root else ''}" if count else ""
     children = list(module.named_children())

@@ -47,7 +47,7 @@ class LayerNorm(Module):
 class _BatchNorm(Module):
     """Standardize each channel over the batch, then scale and shift (Ioffe & Szegedy, 2015).
 
-    Subclasses say which inputs they take.
+    Subclasses declare the numbers of axes of their inputs.
 
     Parameters
     ----------
@@ -63,13 +63,16 @@ class _BatchNorm(Module):
     weight, bias : Parameter, shape (num_features,)
         Scale and shift, at first 1 and 0.
     running_mean, running_var : Tensor, shape (num_features,)
-        What evaluation mode uses. A training batch with NaN or infinities leaves them as they are.
+        The statistics of evaluation mode. A training batch with NaN or infinities does not change them.
     num_batches_tracked : Tensor
-        How many batches the running averages have seen.
+        The number of batches in the running averages.
     """
 
     dimensions: tuple[int, ...]
     layout: str
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__()
@@ -78,9 +81,6 @@ class _BatchNorm(Module):
         self.num_features, self.eps = num_features, number_in(name, "eps", eps, 0)
         self.momentum = None if momentum is None else number_in(name, "momentum", momentum, 0)
         self.weight, self.bias = Parameter(ones(num_features)), Parameter(zeros(num_features))
-        self.running_mean: Tensor
-        self.running_var: Tensor
-        self.num_batches_tracked: Tensor
         self.register_buffer("running_mean", zeros(num_features))
         self.register_buffer("running_var", ones(num_features))
         self.register_buffer("num_batches_tracked", zeros((), dtype="int64"))
@@ -93,16 +93,9 @@ class _BatchNorm(Module):
                 x=x.shape, num_features=self.num_features,
             )  # fmt: skip
         return ops.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum,
-            self.eps,
-            self.num_batches_tracked,
-        )
+            x, self.running_mean, self.running_var, self.weight, self.bias,
+            self.training, self.momentum, self.eps, self.num_batches_tracked,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.num_features}"
@@ -128,9 +121,9 @@ class GroupNorm(Module):
     Parameters
     ----------
     num_groups : int
-        Into how many groups the channels fall.
+        The number of groups that the channels are divided into.
     num_channels : int
-        How many channels there are.
+        The number of channels.
     eps : float
         Added to the variance.
 
@@ -145,11 +138,9 @@ class GroupNorm(Module):
         num_groups, num_channels = sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ShapeError(
-                "GroupNorm",
-                "num_groups must divide num_channels",
-                num_groups=num_groups,
-                num_channels=num_channels,
-            )
+                "GroupNorm", "num_groups must divide num_channels",
+                num_groups=num_groups, num_channels=num_channels,
+            )  # fmt: skip
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps = number_in("GroupNorm", "eps", eps, 0)
         self.weight, self.bias = Parameter(ones(num_channels)), Parameter(zeros(num_channels))

@@ -92,7 +92,7 @@ def saved_array(value: TensorLike, where: str) -> numpy.ndarray[Any, Any]:
         if isinstance(error, TinygradAdamError):
             raise
         raise StateError(
-            where, "a value cannot be read as an array; those of PyTorch can after .detach().float()",
+            where, "a value cannot be read as an array; a Tensor of PyTorch can after .detach().float()",
             got=type(value).__name__, reason=error,
         ) from error  # fmt: skip
 

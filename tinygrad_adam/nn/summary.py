@@ -1,4 +1,4 @@
-"""A table of a model's layers: what shape leaves each, and how many parameters it has."""
+"""A table of a model's layers, with the output shape and the number of parameters of each."""
 
 from __future__ import annotations
 

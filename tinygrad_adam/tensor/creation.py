@@ -34,7 +34,7 @@ def tensor(
     data : number, nested sequence, array or Tensor
         The values.
     dtype : dtype, optional
-        By default that of an array; Python floats become the default dtype (float32), integers
+        By default the dtype of an array; Python floats become the default dtype (float32), integers
         int64, truth values bool.
     device : str, optional
         ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; by default where the data are.

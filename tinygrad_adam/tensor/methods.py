@@ -1,4 +1,4 @@
-"""The operations as methods of Tensor; the functions of the same names say what they compute."""
+"""The operations as methods of Tensor; the functions of the same names in `ops` describe them in full."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ class Operations(Variable, Generic[T]):
         return ops.moveaxis(self, source, destination)
 
     def squeeze(self, axis: Axis = None) -> T:
-        """Drop the axes of size one, all of them or those of `axis`."""
+        """Drop the axes of size one, all of them, or only the axes in `axis`."""
         return ops.squeeze(self, axis)
 
     def expand_dims(self, axis: int | tuple[int, ...]) -> T:
