@@ -27,7 +27,7 @@ from tinygrad_adam import training
 from tinygrad_adam.errors import OptionError, TinygradAdamError
 from tinygrad_adam.optim import OPTIMIZERS
 from tinygrad_adam.training import Entry, Outcome, Result, Run, RunConfig, compare, process_pool
-from tinygrad_adam.training.many import comparison, curves, trial
+from tinygrad_adam.training.many import comparison, curves, parallel, trial
 
 pytestmark = [pytest.mark.products, pytest.mark.versions]
 
@@ -102,7 +102,7 @@ def test_best_is_the_later_of_equals():
 def test_as_they_finish_yields_what_is_ready_before_the_next_is_begun():
     seen = []
     executor = Inline()
-    for key, result in trial.as_they_finish(executor, lambda x: x * x, {"a": 2, "b": 3}):
+    for key, result in parallel.as_they_finish(executor, lambda x: x * x, {"a": 2, "b": 3}):
         seen.append((key, result, len(executor.calls)))
     assert seen == [("a", 4, 1), ("b", 9, 2)]
 
@@ -118,7 +118,7 @@ def worker_threads(_):
 
 def test_ctrl_c_at_any_line_leaves_no_future_locked():
     """The end of a pool waits for the locks of its futures: one that is kept would make it wait forever."""
-    files = {trial.__file__, futures._base.__file__}
+    files = {parallel.__file__, futures._base.__file__}
     lines, interrupted = 0, True
     while interrupted:
         lines, left = lines + 1, lines
@@ -144,7 +144,7 @@ def test_ctrl_c_at_any_line_leaves_no_future_locked():
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            dict(trial.as_they_finish(Recording(3), abs, {1: -1, 2: -2, 3: -3}))
+            dict(parallel.as_they_finish(Recording(3), abs, {1: -1, 2: -2, 3: -3}))
             interrupted = False
         except KeyboardInterrupt:
             pass
@@ -160,7 +160,7 @@ def test_ctrl_c_at_any_line_leaves_no_future_locked():
 def test_worker_processes(tmp_path):
     with process_pool(2, threads=1) as pool:
         config = RunConfig(**TINY, settings={"lr": 0.01})
-        found = dict(trial.as_they_finish(pool, training.run_trial, {0: config}, test=True))
+        found = dict(parallel.as_they_finish(pool, training.run_trial, {0: config}, test=True))
         threads, pid = pool.submit(worker_threads, None).result()
         assert threads == 1
         assert pid != os.getpid()
@@ -178,7 +178,7 @@ def die(_):
 
 def test_a_worker_that_dies_is_named():
     with pytest.raises(TinygradAdamError, match=r"worker process died.*--workers"), process_pool(1) as pool:
-        list(trial.as_they_finish(pool, die, {0: 0}))
+        list(parallel.as_they_finish(pool, die, {0: 0}))
 
 
 ORPHAN = """

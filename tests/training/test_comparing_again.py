@@ -14,7 +14,7 @@ from executors import Inline
 
 from tinygrad_adam.errors import CheckpointError, StateError, TinygradAdamError
 from tinygrad_adam.training import Entry, Outcome, RunConfig, Search, compare, process_pool
-from tinygrad_adam.training.many import comparison, results, trial
+from tinygrad_adam.training.many import comparison, parallel, results
 
 TINY = RunConfig(model="mlp:3", epochs=1, batch_size=2048)
 TWO = [Entry.parse("adam"), Entry.parse("momentum")]
@@ -49,12 +49,12 @@ def test_a_job_that_kills_its_process_does_not_end_the_others(tmp_path):
     kinds = ["a", "deadly", "b", "deadly once", "c"]
     jobs = {number: (kind, str(tmp_path / str(number))) for number, kind in enumerate(kinds)}
     with process_pool(2) as pool:
-        found = dict(trial.as_they_finish(pool, work, jobs, lambda problem: problem))
+        found = dict(parallel.as_they_finish(pool, work, jobs, lambda problem: problem))
     assert found.pop(1).startswith("a worker process died")
     assert found == {0: "a", 2: "b", 3: "deadly once", 4: "c"}
 
 
-class Dying(trial.Workers):
+class Dying(parallel.Workers):
     """Workers without processes: a moment after the first job comes, all that are there are done or lost."""
 
     def __init__(self, count, deadly):
@@ -92,7 +92,7 @@ class Dying(trial.Workers):
 def test_jobs_that_were_under_way_when_a_process_died_are_done_again(count):
     jobs = {name: name for name in ("a", "deadly", "b", "deadly once", "c", "d")}
     deadly = dict.fromkeys(jobs, 0) | {"deadly": 99, "deadly once": 1}
-    found = dict(trial.as_they_finish(Dying(count, deadly), None, jobs, lambda problem: problem))
+    found = dict(parallel.as_they_finish(Dying(count, deadly), None, jobs, lambda problem: problem))
     assert found.pop("deadly").startswith("a worker process died")
     assert found == {name: name for name in jobs if name != "deadly"}
     assert deadly["deadly"] == 97  # once among others, once alone
@@ -101,7 +101,7 @@ def test_jobs_that_were_under_way_when_a_process_died_are_done_again(count):
 def test_without_a_result_for_it_a_death_is_an_error():
     pool = Dying(1, {0: 0, 1: 99, 2: 0})
     with pytest.raises(TinygradAdamError, match=r"worker process died.*--workers\n +done +1 of 3: 0$"):
-        list(trial.as_they_finish(pool, None, {0: 0, 1: 1, 2: 2}))
+        list(parallel.as_they_finish(pool, None, {0: 0, 1: 1, 2: 2}))
     assert pool.deadly[1] == 97
 
 
@@ -109,8 +109,8 @@ def test_processes_that_all_die_are_not_made_for_ever():
     """As in a script without ``if __name__ == "__main__"``, where each of them dies at once."""
     deadly = dict.fromkeys(range(6), 99)
     with pytest.raises(TinygradAdamError, match=r"worker process died"):
-        list(trial.as_they_finish(Dying(1, deadly), None, {n: n for n in deadly}, Outcome.of_a_death))
-    assert sum(deadly.values()) == 6 * 99 - trial.DEATHS - 1
+        list(parallel.as_they_finish(Dying(1, deadly), None, {n: n for n in deadly}, Outcome.of_a_death))
+    assert sum(deadly.values()) == 6 * 99 - parallel.DEATHS - 1
 
 
 # --- Executors of others -------------------------------------------------------------------

@@ -274,7 +274,7 @@ def _rows(dataset: Dataset, rows: NDArray[np.intp]) -> Any:
         return dataset[rows]
     except TypeError as error:
         if not isinstance(error, TinygradAdamError):  # NumPy's, of a dataset that gives one row
-            error.add_note("A DataLoader reads a whole batch at once: dataset[array of row numbers].")
+            error.add_note("A DataLoader reads a batch at once: dataset[array of row numbers].")
         raise
 
 

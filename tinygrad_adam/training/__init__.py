@@ -13,9 +13,10 @@ from .many.comparison import Entry, Result, compare
 from .many.curves import plot_comparison
 from .many.heatmap import plot_search
 from .many.lr_finder import Sweep, lr_find
+from .many.parallel import process_pool
 from .many.search import Search, Trial, rank_trials
 from .many.space import Range, parse_space
-from .many.trial import Outcome, process_pool, run_trial
+from .many.trial import Outcome, run_trial
 from .metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric
 from .models import build_model, cnn, mlp
 from .run import Experiment, Run

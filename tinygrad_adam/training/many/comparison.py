@@ -18,10 +18,11 @@ from ..._version import __version__
 from ...errors import OptionError, unknown_name
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value
-from ..config import RunConfig
+from ..run import RunConfig
+from .parallel import as_they_finish, process_pool
 from .results import append_result, begin_results, check_same, read_results, readable
 from .space import optimizer_settings
-from .trial import Outcome, as_they_finish, process_pool, run_trial
+from .trial import Outcome, run_trial
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("sgd", {"lr": 0.5}),
