@@ -18,7 +18,7 @@ from ..._version import __version__
 from ...errors import OptionError, unknown_name
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value
-from ..run import RunConfig
+from ..config import RunConfig
 from .parallel import as_they_finish, process_pool
 from .results import append_result, begin_results, check_same, read_results, readable
 from .space import optimizer_settings

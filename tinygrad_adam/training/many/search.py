@@ -23,7 +23,7 @@ from typing import Any
 from ..._version import __version__
 from ...errors import OptionError
 from ...values import integer, plain
-from ..run import RunConfig
+from ..config import RunConfig
 from .parallel import as_they_finish, process_pool
 from .results import append_result, begin_results, check_same, read_results, readable
 from .space import Range, Space, draw, grid, optimizer_settings

@@ -10,7 +10,7 @@ from ...errors import NonFiniteError
 from ...tensor import random
 from ..config import RunConfig
 from ..loop import Callback, Trainer
-from ..run import Experiment, RunConfig
+from ..run import Experiment
 from . import parallel
 
 
