@@ -140,7 +140,7 @@ class Evaluator:
     def _no_label_counts(self, loss: Tensor, output: object, target: TensorLike) -> bool:
         """Return whether a loss is NaN only because no label of the batch counts: its gradient is 0."""
         leaves: list[Tensor] = []
-        apart = _detached(output, leaves) if math.isnan(loss.item()) else None
+        apart = _detached(output, leaves) if math.isnan(to_host(loss._data).item()) else None
         if not leaves or not all_finite(leaves):
             return False
         with unwatched(), enable_grad():

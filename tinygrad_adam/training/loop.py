@@ -349,9 +349,9 @@ class Trainer(Evaluator):
                 self._read_losses()
             return True
         value = loss._data.item()
-        if self._no_label_counts(loss, output, target):
-            return False
         if not math.isfinite(value):
+            if self._no_label_counts(loss, output, target):
+                return False
             raise self._not_finite(value)
         self._last_loss = value
         self._loss_sum += value * examples
