@@ -61,6 +61,16 @@ def test_each_answer_names_things_that_exist(owner):
             assert hasattr(THINGS[name], attribute), f"{name}.{attribute}"
 
 
+def test_answers_hold_stars_of_their_own():
+    for word, here in (("pow", "`x ** exponent`"), ("mul", "the operators `+`, `-`, `*`, `/`")):
+        with pytest.raises(errors.UnknownNameError, match=re.escape(here)):
+            getattr(tg.ones(2), word)
+    with pytest.raises(errors.UnknownNameError, match=re.escape("`tg.randn(*shape)`")):
+        tg.normal  # noqa: B018
+    with pytest.raises(errors.UnknownNameError, match=re.escape("`numpy.float32`")):
+        tg.float32  # noqa: B018
+
+
 X = tg.ones(2, 3)
 LABELS = numpy.array([0, 1])
 CALLS = {

@@ -34,16 +34,6 @@ class Word(NamedTuple):
     here: str
 
 
-def _table() -> list[Word]:
-    """Read the rows below: several words may share an answer, in which ``*`` stands for the word."""
-    return [
-        Word(owner, word, here.replace("*", word))
-        for owner, rows in _ROWS.items()
-        for words, here in rows.items()
-        for word in words.split()
-    ]
-
-
 _ROWS: dict[str, dict[str, str]] = {
     "keyword": {
         "dim": "`axis=`, as in NumPy",
@@ -138,7 +128,7 @@ _ROWS: dict[str, dict[str, str]] = {
         "value_and_grad jit compile": "`tg.recorded(function)`: forward and backward without the bookkeeping",
         "save": "`model.save(path)`",
         "load": "`model.load(path)`",
-        "float32 float64 int32 int64": "`numpy.*`: data types are NumPy's",
+        "float32 float64 int32 int64": "`numpy.{word}`: data types are NumPy's",
         "get_default_device set_default_device": "`tg.device(name)`, a `with` block",
         "utils": "`data.DataLoader`, and `optim.clip_grad_norm_`",
     },
@@ -215,7 +205,14 @@ _ROWS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 
-TABLE = _table()
+TABLE = [
+    Word(owner, word, here.replace("{word}", word))
+    for owner, rows in _ROWS.items()
+    for words, here in rows.items()
+    for word in words.split()
+]
+"""The rows above, one for each word; ``{word}`` in an answer stands for it."""
+
 _ANSWERS = {(word.owner, word.word): word.here for word in TABLE}
 
 
@@ -326,7 +323,7 @@ def answer_calls(*things: ModuleType | type) -> None:
             elif inspect.isfunction(member) and (
                 inspect.isclass(thing) or f"{module}.".startswith(f"{thing.__name__}.")
             ):
-                if "words" in inspect.signature(member).parameters:
+                if "words" in member.__annotations__:
                     _hide_words(member)
                     continue
                 answers = _answering(member)
