@@ -113,12 +113,9 @@ class DataLoader:
         count = len(self)
         if count == 0:
             raise OptionError(
-                "DataLoader",
-                "an epoch must have at least one batch",
-                examples=len(self.dataset),
-                batch_size=self.batch_size,
-                drop_last=self.drop_last,
-            )
+                "DataLoader", "an epoch must have at least one batch",
+                examples=len(self.dataset), batch_size=self.batch_size, drop_last=self.drop_last,
+            )  # fmt: skip
         epoch, first = self._next_place()
         self._epoch, self._batch, self._restored = epoch, first, False
 

@@ -151,7 +151,5 @@ def _require_finite(trainer: Trainer) -> None:
                 "training",
                 "a weight became NaN or infinite though the loss was finite; lower the learning rate, or "
                 "look for a gradient that is not finite, as of sqrt(0). Older checkpoints stay as they are",
-                weight=names.get(id(p), "one outside the model"),
-                epoch=trainer.epoch,
-                step=trainer.step,
-            )
+                weight=names.get(id(p), "one outside the model"), epoch=trainer.epoch, step=trainer.step,
+            )  # fmt: skip

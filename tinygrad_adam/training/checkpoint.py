@@ -190,9 +190,7 @@ def _header(path: str | os.PathLike[str], metadata: dict[str, str]) -> dict[str,
         )
     if header["version"] > VERSION:
         raise CheckpointError(
-            f"loading {path}",
-            "written by a newer version of tinygrad_adam",
-            version=header["version"],
-            understood=VERSION,
-        )
+            f"loading {path}", "written by a newer version of tinygrad_adam",
+            version=header["version"], understood=VERSION,
+        )  # fmt: skip
     return header

@@ -118,10 +118,8 @@ class Evaluator:
                     raise OptionError(
                         "Trainer.predict",
                         "the outputs of a batch must have a row for each input; give rows together, as one "
-                        "array",
-                        input=getattr(x, "shape", type(x).__name__),
-                        output=shape,
-                    )
+                        "array", input=getattr(x, "shape", type(x).__name__), output=shape,
+                    )  # fmt: skip
         if not outputs:
             raise OptionError("Trainer.predict", f"there were no batches; {AGAIN}")
         return numpy.concatenate([to_host(output._data) for output in outputs])

@@ -87,9 +87,7 @@ def monitored_value(where: str, row: dict[str, float], monitor: str) -> float:
     """Return a quantity of an epoch, or refuse a name that its row lacks."""
     if monitor not in row:
         raise OptionError(
-            where,
-            "no such quantity to monitor; those of validation data need validation= in fit",
-            monitor=monitor,
-            known=", ".join(row),
-        )
+            where, "no such quantity to monitor; those of validation data need validation= in fit",
+            monitor=monitor, known=", ".join(row),
+        )  # fmt: skip
     return row[monitor]

@@ -463,12 +463,10 @@ class Trainer(Evaluator):
     def _take_over(self, path: str | os.PathLike[str], state: dict[str, Any]) -> None:
         if (state["schedule"] is None) != (self.schedule is None) or {*state["metrics"]} != {*self.metrics}:
             raise StateError(
-                f"loading {path}",
-                "schedule and metrics must be the ones of the run that was saved",
-                saved_schedule=state["schedule"],
-                saved_metrics=sorted(state["metrics"]),
+                f"loading {path}", "schedule and metrics must be the ones of the run that was saved",
+                saved_schedule=state["schedule"], saved_metrics=sorted(state["metrics"]),
                 metrics=sorted(self.metrics),
-            )
+            )  # fmt: skip
         for name, metric in self.metrics.items():
             metric.load_state_dict(state["metrics"][name])
         if self.schedule is not None:

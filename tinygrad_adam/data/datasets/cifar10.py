@@ -101,10 +101,8 @@ def _files() -> Iterator[tuple[str, NDArray[np.uint8]]]:
             raise DataError(
                 ARCHIVE.folder,
                 f"some of the files are missing; add them, put {ARCHIVE.name} there, or remove the others",
-                folder=folder,
-                expected=", ".join(MEMBER_MD5),
-                missing=", ".join(missing),
-            )
+                folder=folder, expected=", ".join(MEMBER_MD5), missing=", ".join(missing),
+            )  # fmt: skip
     yield from _read_archive(fetch(ARCHIVE))
 
 
@@ -118,12 +116,10 @@ def _read_archive(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
                 name = PurePosixPath(member.name)
                 if not (member.isreg() or member.isdir()) or name.is_absolute() or ".." in name.parts:
                     raise DataError(
-                        ARCHIVE.folder,
-                        f"a member is not a plain file or folder; {ARCHIVE.name} {WRONG}",
-                        file=inside,
-                        expected="plain files and folders with relative names",
+                        ARCHIVE.folder, f"a member is not a plain file or folder; {ARCHIVE.name} {WRONG}",
+                        file=inside, expected="plain files and folders with relative names",
                         found=f"type {member.type!r}, name {member.name!r}",
-                    )
+                    )  # fmt: skip
                 if member.isdir() or member.name not in missing:
                     continue
                 del missing[member.name]
@@ -137,12 +133,9 @@ def _read_archive(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         ) from error
     if missing:
         raise DataError(
-            ARCHIVE.folder,
-            f"the archive lacks files; {ARCHIVE.name} {WRONG}",
-            file=path,
-            expected=", ".join(INSIDE + name for name in MEMBER_MD5),
-            missing=", ".join(missing),
-        )
+            ARCHIVE.folder, f"the archive lacks files; {ARCHIVE.name} {WRONG}",
+            file=path, expected=", ".join(INSIDE + name for name in MEMBER_MD5), missing=", ".join(missing),
+        )  # fmt: skip
 
 
 def _records(source: str | Path, name: str, content: bytes) -> NDArray[np.uint8]:

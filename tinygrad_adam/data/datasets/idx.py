@@ -76,13 +76,9 @@ def parse_idx(content: bytes, source: str) -> NDArray[Any]:
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise DataError(
-            "read_idx",
-            "the values do not fill the shape in the header",
-            file=source,
-            shape=shape,
-            expected=f"{expected} bytes",
-            found=f"{len(content)} bytes",
-        )
+            "read_idx", "the values do not fill the shape in the header",
+            file=source, shape=shape, expected=f"{expected} bytes", found=f"{len(content)} bytes",
+        )  # fmt: skip
     try:
         values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     except ValueError as error:  # of a forged header: more than 64 axes, or none long and the others too long
