@@ -19,7 +19,7 @@ def _same_shape(where: str, output: tuple[int, ...], target: tuple[int, ...]) ->
 
 
 def _difference(where: str, output: Array, target: Array) -> Array:
-    """Return ``output - target`` in floats: unsigned integers would wrap around, truth values refuse."""
+    """Return ``output - target`` in floats: unsigned integers would wrap around, bools refuse it."""
     _same_shape(where, output.shape, target.shape)
     dtype = numpy.result_type(output.dtype, target.dtype, numpy.float32)
     return output.astype(dtype, copy=False) - target.astype(dtype, copy=False)

@@ -26,7 +26,7 @@ def check_arguments(
     schedule_per: object,
     max_grad_norm: object,
 ) -> None:
-    """Refuse arguments of a Trainer that would fail far inside, and say what to write instead."""
+    """Refuse arguments of a Trainer that would fail far inside, with the remedy."""
     if not isinstance(model, Module):
         refuse("model must be a Module, such as nn.Sequential(...)", model=model)
     if not isinstance(optimizer, Optimizer):
