@@ -75,6 +75,25 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(History, "plot", lambda *args: None)
 
 
+@pytest.fixture
+def train(call, no_pictures, tmp_path):
+    """Train a small model for a moment."""
+    from command_line import SMALL
+
+    return lambda *args, out="run": call("train", *SMALL, "--out", tmp_path / out, *args)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that was trained well enough to know its digits."""
+    from tinygrad_adam.training import Run, RunConfig
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    config = RunConfig(model="mlp:48", epochs=8, settings={"lr": 0.01}, dropout=0.1)
+    Run.start(config, folder).fit()
+    return folder
+
+
 @pytest.fixture(scope="module")  # Playwright runs an event loop as long as it is open
 def browser():
     """Start headless Chromium, installed by the system or by Playwright."""

@@ -6,14 +6,13 @@ import importlib.util
 import itertools
 import math
 import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
 
 import numpy as np
 import pytest
+from child import LONG, python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +23,6 @@ from tinygrad_adam.errors import OptionError
 
 pytestmark = pytest.mark.products
 
-LONG = 300
 """Seconds after which what should have come is given up, on the busiest machine."""
 
 
@@ -97,20 +95,6 @@ def test_the_count_is_kept_and_blas_follows(blas):
         assert tg.get_num_threads() == count
         if count <= 2:
             assert blas() == {count}
-
-
-def python(code):
-    root = os.path.dirname(os.path.dirname(tg.__file__))
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment["PYTHONPATH"] = root
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        env=environment,
-        check=False,
-    )
 
 
 def test_at_first_there_are_as_many_as_usable_cores_and_nothing_heavy_is_imported():
@@ -580,63 +564,3 @@ threading.Thread(target=work).start()
 def test_a_thread_that_outlives_the_main_one():
     done = python(ENDING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "64.0\n9\n", "")
-
-
-# --- Processes ---------------------------------------------------------------------------------
-
-FORK = """
-import faulthandler, os, threading, warnings
-faulthandler.dump_traceback_later(240, exit=True)
-import numpy as np
-import tinygrad_adam as tg
-from tinygrad_adam.backend import threads
-from tinygrad_adam.kernels.cpu import convolution as cpu_convolution
-
-cpu_convolution._LEAST = 1
-warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
-tg.set_num_threads(2)
-x, w = tg.tensor(np.random.default_rng(0).standard_normal((6, 2, 9, 9))), tg.ones(3, 2, 3, 3)
-big = tg.tensor(np.random.default_rng(0).standard_normal(1 << 20))
-
-def results():
-    return tg.conv2d(x, w).numpy(), big.relu().numpy()
-
-def blas():
-    return {count() for count, _ in threads._blas()} or {2}
-
-wanted = results()
-entered, leave = threading.Event(), threading.Event()
-
-def hold():
-    with threads.one_blas_thread:
-        entered.set()
-        leave.wait()
-
-other = threading.Thread(target=hold)
-if HELD:
-    other.start()
-    entered.wait()
-child = os.fork()
-if child == 0:
-    assert not threads._workers
-    assert blas() == {2}, blas()
-    right = all(np.array_equal(a, b) for a, b in zip(results(), wanted))
-    assert threads._workers
-    os._exit(0 if right and blas() == {2} else 3)
-leave.set()
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-if HELD:
-    other.join()
-assert blas() == {2}, blas()
-assert all(np.array_equal(a, b) for a, b in zip(results(), wanted))
-print("done")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("held", [False, True], ids=["", "while another thread convolves"])
-def test_after_a_fork(held):
-    pytest.importorskip("numba")
-    done = python(f"HELD = {held}\n" + FORK)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -16,6 +16,48 @@ FILES = [
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+NET = """
+from __future__ import annotations
+from dataclasses import dataclass
+from math import prod
+from tinygrad_adam import nn
+
+@dataclass
+class Shape:
+    sizes: tuple[int, ...]
+
+def build(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(Shape(input_shape).sizes), classes))
+
+def number(input_shape, classes):
+    return 3
+
+def broken(input_shape, classes):
+    return 1 / 0
+
+def misshapen(input_shape, classes):
+    return nn.Linear(0, classes)
+
+def no_arguments():
+    return nn.Linear(64, 10)
+
+def unflattened(input_shape, classes):
+    return nn.Linear(64, classes)
+
+def too_few(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
+
+class Misspelt(nn.Module):
+    def forward(self, x):
+        return self.lin(x)
+
+def misspelt(input_shape, classes):
+    return Misspelt()
+
+ready = nn.Linear(64, 10)
+"""
+
+
 class Answer:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err

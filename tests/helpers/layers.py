@@ -34,8 +34,8 @@ TORCH = {
     "Embedding-sparse": "gradients of another class; test_sparse.py compares them",
     "SparseLinear": "PyTorch has no such layer; test_sparse.py compares with a product",
     "GELU-tanh": lambda lib, _: lib.GELU(approximate="tanh"),
-    "HingeLoss": "PyTorch has no plain hinge loss; test_nn.py has the closed form",
-    "HingeLoss-sum": "PyTorch has no plain hinge loss; test_nn.py has the closed form",
+    "HingeLoss": "PyTorch has no plain hinge loss; test_layers.py has the closed form",
+    "HingeLoss-sum": "PyTorch has no plain hinge loss; test_layers.py has the closed form",
 }
 LAYERS = [Layer(**vars(layer), torch=TORCH.get(str(layer))) for layer in layers.LAYERS]
 IMAGE_LAYERS = LAYERS[: len(layers.IMAGE_LAYERS)]

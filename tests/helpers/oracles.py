@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Oracle:
@@ -56,3 +58,10 @@ def named(name: str, **renamed: str) -> Callable[..., Any]:
     return lambda torch, *tensors, **settings: getattr(torch, name)(
         *tensors, **{renamed.get(key, key): value for key, value in settings.items()}
     )
+
+
+# --- In NumPy, for several families -----------------------------------------------------------
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))

@@ -1,6 +1,6 @@
 """Layers of images: what they show and refuse, initial weights, dropout of channels, skip connections.
 
-The table in layers.py has their gradients (test_nn.py) and what PyTorch makes of them (test_nn_torch.py).
+The table in layers.py has their gradients (test_layers.py) and what PyTorch makes of them (test_nn_torch.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import gc
 import threading
@@ -11,26 +10,15 @@ import weakref
 
 import numpy as np
 import pytest
-import strict_cupy
 from cases import CASES, weighted
 from layers import LAYERS, build
+from recording import batches_of, counted
 
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import errors, nn, optim
 
 pytestmark = pytest.mark.products
-
-
-def counted(function):
-    """Return a function that counts its calls in ``.calls``."""
-
-    def counting(*args):
-        counting.calls += 1
-        return function(*args)
-
-    counting.calls = 0
-    return counting
 
 
 def train(make, batches, recorded, optimizer=optim.Adam, clip=None):
@@ -53,17 +41,6 @@ def train(make, batches, recorded, optimizer=optim.Adam, clip=None):
             opt.step()
             losses.append(loss.item())
     return losses, [p.data.copy() for p in model.parameters()], function.calls
-
-
-def batches_of(shape, classes, count=6, seed=1):
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            tg.tensor(rng.standard_normal(shape).astype(np.float32)),
-            tg.tensor(rng.integers(0, classes, shape[0])),
-        )
-        for _ in range(count)
-    ]
 
 
 def mlp():
@@ -581,41 +558,3 @@ def test_a_replay_lets_go_of_what_nobody_needs_any_more():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * x.data.nbytes
-
-
-# --- On a GPU ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_replays_on_a_gpu_read_nothing_and_give_the_losses_of_the_cpu(device):
-    found = []
-    with strict_cupy.installed():
-        for where in ("cpu", device):
-            with tg.fork_rng(0), tg.use_kernels("reference"):
-                net = nn.Sequential(
-                    nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3)
-                )
-                opt = optim.Adam(net.to(where).parameters(), lr=0.01)
-                function = counted(lambda x, y, net=net: F.cross_entropy(net(x), y))
-                training_pass = tg.recorded(function)
-                batches = [(x.to(where), y.to(where)) for x, y in batches_of((8, 6), 3)]
-                losses = []
-                with contextlib.nullcontext() if where == "cpu" else strict_cupy.no_host_reads():
-                    for x, y in batches:
-                        opt.zero_grad()
-                        losses.append(training_pass(x, y))
-                        opt.step()
-                found.append([loss.item() for loss in losses])
-            assert function.calls == 2
-    np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
-
-
-def test_a_model_that_is_moved_is_recorded_anew():
-    with strict_cupy.installed():
-        weight = nn.Parameter([1.0, 2.0])
-        training_pass = tg.recorded(lambda: (weight * weight).sum())
-        for _ in range(3):
-            training_pass()
-        weight._data, weight._grad = weight.to("cuda")._data, None
-        for _ in range(3):
-            assert training_pass().device == "cuda:0"
