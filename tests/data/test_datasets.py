@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tinygrad_adam.data import DATASETS, blobs, load_dataset, load_digits, load_mnist, moons, spirals
-from tinygrad_adam.data.datasets import mnist, read_idx
-from tinygrad_adam.data.datasets.idx import parse_idx
+from tinygrad_adam.data.datasets import mnist
+from tinygrad_adam.data.datasets.idx import parse_idx, read_idx
 from tinygrad_adam.errors import DataError, OptionError
 
 pytestmark = pytest.mark.versions

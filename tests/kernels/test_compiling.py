@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from tinygrad_adam.kernels.compiling import told_of_compilation
+from tinygrad_adam.backend.compiling import told_of_compilation
 
 
 def test_told_once_when_something_compiles_and_not_again():

@@ -7,59 +7,14 @@ which library it is: code that computes receives ``xp`` and writes against it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from types import ModuleType
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy
 
 from ..errors import DeviceError, DTypeError, OptionError
 from ..typing import Array
-from .overrides import KernelTable, Overrides, Rules
-
-
-class Backend(NamedTuple):
-    """An array namespace with the kernels written for it.
-
-    Attributes
-    ----------
-    device : str
-        The device's name, such as ``"cpu"`` or ``"cuda:0"``.
-    xp : module
-        The array namespace: NumPy, or a library with NumPy's interface.
-    array_type : type
-        The class of its arrays.
-    kernels : Overrides
-        Faster versions of reference code, by name.
-    rules : dict of str to Rules
-        For each kernel set that `use_kernels` takes, what computes a reference function.
-    current : callable
-        ``with current(where):`` new arrays go to this device, and a lack of memory there is a DeviceError in
-        the name of `where`.
-    """
-
-    device: str
-    xp: ModuleType
-    array_type: type
-    kernels: Overrides
-    rules: dict[str, Rules]
-    tables: dict[str, KernelTable]
-    current: Callable[[str], AbstractContextManager[Any]] = nullcontext
-
-
-_KERNELS = Overrides("cpu")
-CPU = Backend(
-    "cpu",
-    numpy,
-    numpy.ndarray,
-    _KERNELS,
-    {"fast": Rules(numpy, _KERNELS), "reference": Rules(numpy)},
-    {"fast": KernelTable(numpy, override="cpu"), "reference": KernelTable(numpy, override=None)},
-)
-
-GPUS: dict[int, Backend] = {}
-"""The backends of GPUs by number, from when they are first met: every operation on one asks."""
+from .backends import CPU, GPUS, Backend
 
 _HOST_ARRAY = numpy.ndarray
 

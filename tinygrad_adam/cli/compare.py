@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from ..files.writing import write_text
 from . import options
 from .shared import counted, described, results_folder, say, say_table, trouble

@@ -13,9 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..backend.compiling import told_of_compilation
 from ..backend.threads import set_num_threads
 from ..errors import TinygradAdamError
-from ..kernels.compiling import told_of_compilation
 from . import options
 from .shared import console, described, say
 

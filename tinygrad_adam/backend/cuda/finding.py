@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import DeviceError
-from ..device import Backend
+from ..backends import Backend
 from ..overrides import KernelTable, Overrides, Rules
 from .diagnosis import diagnose, lacks_memory
 

@@ -1,7 +1,8 @@
 """Traces: the line of the user's code and the module that made each node of a graph.
 
 The engine keeps only the values that a backward pass needs. Inside ``with tracing():`` a watcher keeps a
-trace of each node for as long as the node lives: its origin, its inputs and the gradients of the backward pass.
+trace of each node for as long as the node lives: its origin, its inputs and its gradients in the backward
+pass.
 `Tensor.explain` and the drawing of a graph read them.
 """
 
