@@ -68,6 +68,8 @@ def mentioned(module: str) -> Iterator[str]:
 
 
 def room(module: str) -> str:
+    if module == "cuda":  # the public face of the backend
+        return "backend"
     folder, _, _ = module.partition(".")
     return folder if (PACKAGE / folder).is_dir() else TOP
 
@@ -92,7 +94,7 @@ HIGHER: dict[str, list[str]] = {
 
 
 def is_higher(module: str, other: str) -> bool:
-    above = ("", "__main__", "cuda")  # the public face
+    above = ("", "__main__")
     if module in above or other in above:
         return module not in above
     if "kernels" in (room(module), room(other)):
