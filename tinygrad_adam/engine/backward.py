@@ -23,7 +23,7 @@ from ..errors import DTypeError, GraphError
 from ..typing import Array, TensorLike, Xp
 from . import events, refusals
 from .graph import OUTPUT, Node, Variable, provided
-from .modes import GradMode
+from .modes import grad_enabled
 from .rowsparse import RowSparse, alike
 
 reserving = threading.Lock()
@@ -173,7 +173,8 @@ class _Pass:
             self.targets = _leading_to(nodes, self.wanted)
             nodes = [node for node in nodes if node in self.targets]
         found = {}
-        with GradMode("backward", self.create_graph):
+        token = grad_enabled.set(self.create_graph)
+        try:
             for node in nodes:
                 g = self.pending.pop(node)
                 if node.hooks:
@@ -185,6 +186,8 @@ class _Pass:
                 self._pull(node, g)
                 if not retain_graph:
                     node.free()
+        finally:
+            grad_enabled.reset(token)
         return found | self.pending
 
     def _retain(self, node: Node, g: Any) -> None:
@@ -264,13 +267,16 @@ def _first_gradient(root: Variable, gradient: TensorLike, where: str, create_gra
     if not root._requires_grad:
         raise refusals.independent(where)
     like = root._data
-    if gradient is None and like.size == 1:
+    if gradient is None:
+        if like.size != 1:
+            raise refusals.no_scalar(where, like.shape)
         gradient = backend_of((like,)).xp.ones(like.shape, like.dtype)
-    elif isinstance(gradient, Variable) and not create_graph:
-        gradient = gradient._data
-    elif gradient is not None and not isinstance(gradient, Variable):
+    elif not isinstance(gradient, Variable):
         gradient = assignable(where, gradient, like)
-    refusals.require_gradient_of(where, like.shape, gradient)
+    elif not create_graph:
+        gradient = gradient._data
+    if gradient.shape != like.shape:
+        raise refusals.unfit_gradient(where, like.shape, gradient.shape)
     if gradient.dtype != like.dtype:
         gradient = gradient.astype(like.dtype)
     return (

@@ -18,10 +18,10 @@ import numpy
 from ..backend.convert import beside_floats, operand
 from ..backend.device import CPU, Backend, backend_of, is_array, on_device_of
 from ..backend.overrides import chosen_kernels
-from ..errors import DTypeError, GraphError
 from ..typing import Array, TensorLike
 from . import events, refusals
-from .modes import is_recording
+from .modes import grad_enabled
+from .rules import Rule, Tape, parameter_names
 
 # --- Values ----------------------------------------------------------------------------------
 
@@ -49,15 +49,8 @@ class Variable:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_data",
-        "_grad",
-        "_grad_buffer",
-        "_hooks",
-        "_requires_grad",
-        "_version",
-        "node",
-    )
+        "__weakref__", "_data", "_grad", "_grad_buffer", "_hooks", "_requires_grad", "_version", "node"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -187,56 +180,6 @@ _FLOAT64 = numpy.dtype("float64")
 # --- Operations ------------------------------------------------------------------------------
 
 
-def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Name the parameters in order, a variadic one last; `inspect.signature` would be slow to import with."""
-    code = function.__code__
-    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
-    return code.co_varnames[:count]
-
-
-class Rule:
-    """A vector-Jacobian product and the names of its parameters, which say what it needs."""
-
-    __slots__ = ("function", "names")
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.names = _parameter_names(function)
-
-
-class Tape:
-    """The plan of a primitive's nodes when a given set of its inputs needs a gradient.
-
-    Attributes
-    ----------
-    pulls : list of (int, Rule)
-        The inputs that get a gradient, by position, with their rules.
-    first : Rule or None
-        The rule for the output, which the gradient passes before the others see it.
-    inputs, shapes : list of (str, int)
-        The names that those rules use for an input or its shape, and its position.
-    settings : list of (str, object)
-        The settings that they use, with their defaults.
-    output : bool
-        Whether they use the output.
-    """
-
-    __slots__ = ("first", "inputs", "output", "pulls", "settings", "shapes")
-
-    def __init__(self, primitive: Primitive, mask: int) -> None:
-        rules = primitive.rules
-        named = [(i, primitive.name_of(i)) for i in range(mask.bit_length()) if mask >> i & 1]
-        self.pulls = [(i, rules[name]) for i, name in named if name in rules]
-        self.first = rules.get("y")
-        names = {name for _, rule in self.pulls for name in rule.names}
-        names.update(self.first.names if self.first else ())
-        places = list(enumerate(primitive.inputs))
-        self.inputs = [(name, i) for i, name in places if name in names]
-        self.shapes = [(f"{name}_shape", i) for i, name in places if f"{name}_shape" in names]
-        self.settings = [(name, default) for name, default in primitive.static.items() if name in names]
-        self.output = "y" in names
-
-
 class Primitive:
     """A differentiable operation: a forward rule, and for each input a rule of the way back.
 
@@ -277,7 +220,7 @@ class Primitive:
         self.forward = forward
         self.view = view
         self.ours = forward.__module__.partition(".")[0] == __name__.partition(".")[0]
-        _, *names = _parameter_names(forward)
+        _, *names = parameter_names(forward)
         self.variadic = bool(forward.__code__.co_flags & inspect.CO_VARARGS)
         arrays = forward.__code__.co_argcount - 1
         self.inputs = names[:arrays] + names[len(names) - self.variadic :]
@@ -327,7 +270,7 @@ class Primitive:
             y = self._as_array(backend, y, values)
         kind = y.dtype.kind
         if kind not in "fiub":
-            raise DTypeError(self.name, "the result must hold real numbers or truth values", dtype=y.dtype)
+            raise refusals.no_real_result(self, y.dtype)
         if y.dtype is _FLOAT64 and self.ours:
             alike = provided.recast(args, values)
             if alike is not None:
@@ -335,7 +278,7 @@ class Primitive:
         view = self.view and isinstance(args[0], Variable)
         version = args[0]._version if view else [0]
         node = None
-        if mask and kind == "f" and is_recording():
+        if mask and kind == "f" and grad_enabled.get():
             tape = self._tapes.get(mask)
             if tape is None:
                 tape = self._tapes[mask] = Tape(self, mask)
@@ -366,9 +309,7 @@ class Primitive:
             if isinstance(setting, numpy.generic):  # else it would widen float32, as beside a Tensor
                 settings = {**settings, name: setting.item()}
             elif isinstance(setting, Variable):
-                raise DTypeError(
-                    self.name, f"{name} is a setting and cannot be a Tensor", shape=setting._data.shape
-                )
+                raise refusals.not_a_setting(self, name, setting._data.shape)
         return args, settings
 
     def _compute(self, backend: Backend, values: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -529,11 +470,7 @@ class Node:
         return self.primitive.name, "its output" if name == OUTPUT else self.primitive.name_of(name)
 
     def __reduce__(self) -> Any:
-        raise GraphError(
-            "pickle",
-            "the result of an operation holds its graph, which cannot be pickled; call .detach() first",
-            made_by=self.primitive.name,
-        )
+        raise refusals.not_pickled(self.primitive)
 
     def free(self) -> None:
         """Drop what was kept; the node cannot be differentiated again."""

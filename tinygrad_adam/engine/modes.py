@@ -10,9 +10,8 @@ from ..backend.scopes import entered_for_each_step
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
-is_recording = _grad_enabled.get
-"""As `is_grad_enabled`, without a frame of Python: every operation asks."""
+grad_enabled: ContextVar[bool] = ContextVar("tinygrad_adam_grad_enabled", default=True)
+"""Whether operations are recorded in this context."""
 
 
 class GradMode:
@@ -24,10 +23,10 @@ class GradMode:
         self._where, self._enabled = where, enabled
 
     def __enter__(self) -> None:
-        self._token = _grad_enabled.set(self._enabled)
+        self._token = grad_enabled.set(self._enabled)
 
     def __exit__(self, *error: object) -> None:
-        _grad_enabled.reset(self._token)
+        grad_enabled.reset(self._token)
 
     def __call__(self, function: F) -> F:
         """Apply the mode to the code of a function, a generator or a coroutine."""
@@ -79,4 +78,4 @@ def enable_grad(function: Any = None) -> Any:
 
 def is_grad_enabled() -> bool:
     """Return whether operations are recorded in this context."""
-    return _grad_enabled.get()
+    return grad_enabled.get()

@@ -198,13 +198,32 @@ def not_computed_from(position: int, wanted: bool, shape: tuple[int, ...]) -> Gr
     )
 
 
-def require_gradient_of(where: str, shape: tuple[int, ...], gradient: Any) -> None:
-    """Refuse a missing gradient of more than one element, or one of another shape."""
-    if gradient is None:
-        raise ShapeError(
-            where, "only a scalar has an implicit gradient; sum it first, or pass gradient=", tensor=shape
-        )
-    if gradient.shape != shape:
-        raise ShapeError(
-            where, "gradient must have the Tensor's shape", tensor=shape, gradient=gradient.shape
-        )
+def no_scalar(where: str, shape: tuple[int, ...]) -> ShapeError:
+    """Return the error for a result of several elements without a gradient to start from."""
+    return ShapeError(
+        where, "only a scalar has an implicit gradient; sum it first, or pass gradient=", tensor=shape
+    )
+
+
+def unfit_gradient(where: str, shape: tuple[int, ...], found: tuple[int, ...]) -> ShapeError:
+    """Return the error for a gradient to start from that has another shape than the result."""
+    return ShapeError(where, "gradient must have the Tensor's shape", tensor=shape, gradient=found)
+
+
+def not_pickled(primitive: _Primitive) -> GraphError:
+    """Return the error for a pickle of a result with its graph."""
+    return GraphError(
+        "pickle",
+        "the result of an operation holds its graph, which cannot be pickled; call .detach() first",
+        made_by=primitive.name,
+    )
+
+
+def not_a_setting(primitive: _Primitive, name: str, shape: tuple[int, ...]) -> DTypeError:
+    """Return the error for a Tensor in place of a setting."""
+    return DTypeError(primitive.name, f"{name} is a setting and cannot be a Tensor", shape=shape)
+
+
+def no_real_result(primitive: _Primitive, dtype: object) -> DTypeError:
+    """Return the error for a result of complex numbers or objects."""
+    return DTypeError(primitive.name, "the result must hold real numbers or truth values", dtype=dtype)
