@@ -81,7 +81,9 @@ def replacements(node: ast.AST, in_loop: bool, arrays: list[str]) -> Iterator[as
             yield value
         case ast.Call(ast.Attribute(ast.Name("xp"), "where"), [_, yes, no]):
             yield from (yes, no)
-        case ast.Call(ast.Attribute(ast.Name("xp")) | ast.Name(), [first, *_]):
+        case ast.Call(ast.Attribute(ast.Name("xp")) | ast.Name(), [first, *_]) if not isinstance(
+            first, ast.Starred
+        ):
             yield first
         case ast.AugAssign(target, ast.Add() | ast.Sub() as op, value):
             yield ast.AugAssign(target, OPPOSITE[type(op)](), value)

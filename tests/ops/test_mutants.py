@@ -29,12 +29,14 @@ from cases import (
     check_reserved_places,
     check_second_derivative,
     exercised,
+    outputs_of,
 )
 from mutation import Definition, broken, caught, compiled, running
 
 import tinygrad_adam as tg
 from tinygrad_adam.engine import backward, graph
 from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
+from tinygrad_adam.kernels import cpu, cuda
 
 # --- What there is to break ------------------------------------------------------------------
 
@@ -43,8 +45,8 @@ from tinygrad_adam.engine.graph import PRIMITIVES as REGISTERED
 class Target:
     """A function that gradients depend on, and the primitives whose checks must notice.
 
-    Forward rules that compute a vector-Jacobian product belong to the way back, too; `kernels` says that
-    the reference set must be in use for them to be called.
+    Forward rules that kernels override are targets, too; `kernels` says that the reference set must be in
+    use for them to be called.
     """
 
     name: str
@@ -56,8 +58,8 @@ class Target:
 
 PRIMITIVES = dict(REGISTERED)  # before examples in docstrings, when they run, add theirs
 ARRAYS = {"g", "y"} | {name for each in PRIMITIVES.values() for name in each.inputs}
-BACKWARD = ("_vjp", "add_at", "_input", "_weight", "_gather")
-"""How the names of primitives end that rules consist of."""
+OVERRIDDEN = set(" ".join([*cpu.KERNELS.values(), *cuda.KERNELS.values()]).split())
+"""The names of primitives whose forward rule is replaced by a kernel, unless the reference set is in use."""
 
 
 @cache
@@ -127,7 +129,7 @@ def targets() -> list[Target]:
                 found.append(Target(helper.name, function, helper, frozenset(primitives)))
     rules_only = list(found)
     for name, primitive in PRIMITIVES.items():
-        if name.endswith(BACKWARD):
+        if primitive.name in OVERRIDDEN:
             users_of = {p for t in rules_only if name in names_in(t.tree) for p in t.primitives}
             tree = copy.copy(definitions(primitive.__module__)[name])
             tree.decorator_list = []  # rules of their own
@@ -163,6 +165,13 @@ def cost(case: Case) -> tuple[bool, int]:
     return size == 0, size
 
 
+def check_value(case: Case) -> None:
+    """Compare the outputs with NumPy's."""
+    wanted = outputs_of(case.expected(*case.arrays()))
+    for out, value in zip(outputs_of(case.function(*case.tensors())), wanted, strict=True):
+        np.testing.assert_allclose(out.data, value, rtol=1e-12, atol=1e-12)
+
+
 @cache
 def checks_for(primitives: frozenset[str]) -> list[Callable[[], None]]:
     """List the checks of all cases that go through one of the primitives."""
@@ -170,7 +179,8 @@ def checks_for(primitives: frozenset[str]) -> list[Callable[[], None]]:
     for case in sorted((case for case in CASES if case.differentiable), key=cost):
         first, second = exercised(case)
         if primitives & first:
-            checks += [partial(check_first_derivative, case), partial(check_reserved_places, case)]
+            checks += [partial(check_value, case), partial(check_first_derivative, case)]
+            checks.append(partial(check_reserved_places, case))
         if primitives & second:
             checks.append(partial(check_second_derivative, case))
     return checks
@@ -197,6 +207,9 @@ UNREAD = "what iterates over the places of a window does not read this size"
 CHANNELS = "the reshape that follows splits the channels as well"
 ORDER = "the order in memory saves time only"
 BEYOND = "differs beside infinities and NaN only; test_selecting.py and test_losses.py check those"
+BRANCH = "differs where the other branch is taken only"
+KNOWN = "moments that are known save time only"
+PRODUCT = "xp.matmul(a, b) if into is Non...e xp.matmul(a, b, out=into)"
 LENGTH = "all of these have one length and one backend"
 
 EQUIVALENT = {
@@ -325,7 +338,7 @@ EQUIVALENT = {
     (
         "_standardize_vjp.forward",
         "moments or _moments(xp, x, axes) -> _moments(xp, x, axes)",
-    ): "moments that are known save time only",
+    ): KNOWN,
     ("_conv2d_input.forward", "xp.result_type(gy, weight): gy -> weight"): ONE_DTYPE,
     ("_conv2d_input.forward", "xp.result_type(gy, weight): weight -> gy"): ONE_DTYPE,
     ("_conv2d_weight.forward", "_grouped(gy, 1, groups) -> gy"): CHANNELS,
@@ -336,7 +349,7 @@ EQUIVALENT = {
     ("_conv2d_weight.forward", "x.shape: x -> gy"): UNREAD,
     ("_conv2d_weight.forward", "2:: 2 -> 3 #2"): UNREAD,
     ("_conv2d_weight.forward", "-2 -> 2"): "of four axes, the last but one",
-    ("_max_pool2d_vjp.forward", "x.shape: x -> a #2"): SHARED,
+    ("_max_pool2d_vjp.forward", "x.shape: x -> a #3"): SHARED,
     ("_max_pool2d_vjp.forward", "a.dtype: a -> x"): ONE_DTYPE,
     ("_max_pool2d_gather.forward", "a.dtype: a -> x"): ONE_DTYPE,
     ("_max_pool2d_gather.forward", "a.shape: a -> x"): UNREAD,
@@ -347,6 +360,61 @@ EQUIVALENT = {
     ): BEYOND,
     ("_softmax_cross_entropy_vjp.forward", "logits.dtype: logits -> g_in"): DTYPE,
     ("_softmax_cross_entropy_vjp.forward", "logits.dtype: logits -> labels"): DTYPE,
+    **{
+        ("erf.forward", label): reason
+        for label, reason in [
+            ("xp.minimum(size, 0.46875) -> size", BRANCH),
+            ("xp.minimum(size, 0.46875): 0.46875 -> 1.46875", BRANCH),
+            ("size <= 0.46875 -> size < 0.46875", "both approximations hold there"),
+            ("xp.clip(size, 0.46875, 6.0) -> size", BRANCH),
+            ("xp.clip(size, 0.46875, 6.0): 6.0 -> 7.0", "erf is 1 from 6 on"),
+            ("xp.where(xp.isnan(a), a, xp.sign(a) * value) -> xp.sign(a) * value", "NaN makes NaN anyway"),
+        ]
+    },
+    ("dropout.forward", "1.0 / (1.0 - p) -> 1 / (1.0 - p)"): "the same number",
+    ("dropout.forward", "xp.uint64(32) -> 32"): "NumPy takes Python's integers, too",
+    ("dropout.forward", "xp.uint64(dropout_threshold(p)) -> dropout_threshold(p)"): "likewise",
+    (
+        "dropout.forward",
+        "random_bits(xp, key, a.size) >...int64(dropout_threshold(p)) -> "
+        "random_bits(xp, key, a.size) >...int64(dropout_threshold(p)) #2",
+    ): "no word of these is just at the threshold; test_cuda_kernels.py has one",
+    ("channel_products.forward", "all_but_channels(a): a -> b"): "of one shape",
+    ("scale_channels.forward", "-1: 1 -> 2"): "NumPy infers any negative size",
+    ("_standardize.forward", "moments or _moments(xp, x, axes) -> _moments(xp, x, axes)"): KNOWN,
+    ("_sum_pool2d.forward", "2:: 2 -> 3"): UNREAD,
+    ("_matmul.forward", f"{PRODUCT} -> xp.matmul(a, b, out=into)"): "NumPy makes an array for no place",
+    ("_matmul.forward", f"{PRODUCT} -> xp.matmul(a, b)"): "the engine puts what is elsewhere into its place",
+    ("_softmax_cross_entropy.forward", "logits.dtype: logits -> labels"): DTYPE,
+    (
+        "_softmax_cross_entropy.forward",
+        "require_in_range('cross_entrop...its.shape[1], ignore_index) -> 'cross_entropy'",
+    ): "labels out of range are refused; test_losses.py checks it",
+    (
+        "_softmax_cross_entropy.forward",
+        "xp.where(xp.any(row != 0), xp.sum(losses), math.nan) -> xp.sum(losses)",
+    ): "differs where nothing counts; test_losses.py checks it",
+    (
+        "_softmax_cross_entropy.forward",
+        "xp.where(row == 0, 0, log_sum ...ange(len(column)), column]): 0 -> 1",
+    ): "it is multiplied by the row, which is 0 there",
+    (
+        "_softmax_cross_entropy.forward",
+        "xp.where(row == 0, 0, log_sum ...ange(len(column)), column]) -> "
+        "log_sum - shifted[xp.arange(len(column)), column]",
+    ): BEYOND,
+    **{
+        ("_conv2d.forward", f"xp.result_type(x, weight): {old} -> {new}"): ONE_DTYPE
+        for old, new in [("x", "weight"), ("x", "bias"), ("weight", "x"), ("weight", "bias")]
+    },
+    ("_conv2d.forward", "x.shape: x -> weight #2"): UNREAD,
+    ("_conv2d.forward", "2:: 2 -> 3 #3"): UNREAD,
+    ("_conv2d.forward", "_grouped(x[place], 1, groups) -> x[place]"): CHANNELS,
+    ("_mixed.forward", "strict=True: True -> False"): "pairs all of them",
+    ("_mixed.forward", "xp.asarray(places) -> places"): "NumPy takes a list, too",
+    ("_mixed.forward", "xp.asarray(held) -> held"): "likewise",
+    ("_mixed.forward", "-1: 1 -> 2"): "NumPy infers any negative size",
+    ("_mixed.forward", "taps[p][k]: k -> _moved(k)"): "the same pairs, the last one first",
 }
 """Mutants, by target and description, that compute the same as the original, and why."""
 
