@@ -36,15 +36,6 @@ def relu_vjp(xp: Any, a: Any, output: Any) -> Any:
     return xp.where(output <= 0, 0, a)  # selected: an infinite a times 0 would be NaN
 
 
-def choose_activation(where: str, activation: str | None) -> str | None:
-    """Return the activation that an operation is to end with, or refuse it in the name of `where`."""
-    if activation not in (None, "relu"):
-        raise OptionError(
-            where, "the activation must be 'relu' or None; apply others to the result", activation=activation
-        )
-    return activation
-
-
 def _leaky_relu_rule(xp: Any, g: Any, a: Any, negative_slope: float) -> Any:
     """Give ``g`` or ``negative_slope * g``; a slope of 0 selects 0, also of an infinite ``g``."""
     return xp.where(a > 0, g, g * negative_slope) if negative_slope else relu_vjp(g, a)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any, Never
 
+import numpy
+
 from ..backend.device import CPU, backend_of, on_device_of
-from ..engine.graph import aside, primitive, relying_on
-from ..errors import DTypeError, IndexingError, OptionError, ShapeError
-from ..typing import Array, Xp
+from ..engine.graph import Variable, aside, primitive, relying_on
+from ..errors import DTypeError, ShapeError
+from ..typing import Array, TensorLike, Xp
 from ..words import refuse_words
+from . import refusals
 from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
 from .indexing import _add_at
 from .loss import (
+    REDUCTIONS,
     _cast,
     as_constant,
     as_target,
@@ -194,65 +198,63 @@ def cross_entropy(
     """
     if words:
         refuse_words(cross_entropy, words)
-    check_reduction("cross_entropy", reduction)
+    if reduction not in REDUCTIONS:
+        check_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise OptionError(
-            "cross_entropy", "label_smoothing must be in [0, 1]", label_smoothing=label_smoothing
-        )
-    label_smoothing = float(label_smoothing)
-    check_input("cross_entropy", "logits", logits)
+        raise refusals.label_smoothing(label_smoothing)
+    if not isinstance(logits, Variable):
+        check_input("cross_entropy", "logits", logits)
     shape = tuple(logits.shape)
-    axis = 1 if len(shape) > 1 else 0
     if not shape or logits.dtype.kind != "f":
-        raise DTypeError(
-            "cross_entropy", "logits must be floats with an axis of classes", logits=(shape, logits.dtype)
-        )
-    rows = logits if len(shape) == 2 else reshape(moveaxis(logits, axis, -1), shape=(-1, shape[axis]))
-    target = beside("cross_entropy", "target", target, logits)
-    class_weight = None if weight is None else as_constant("cross_entropy", "weight", weight, logits)
-    if class_weight is not None and class_weight.shape != (shape[axis],):
-        raise ShapeError(
-            "cross_entropy",
-            "weight must have one entry for each class",
-            weight=class_weight.shape,
-            logits=shape,
-        )
+        raise refusals.logits(logits)
+    if not isinstance(target, Variable) and type(target) is not numpy.ndarray:
+        target = beside("cross_entropy", "target", target, logits)
+    axis = 1 if len(shape) > 1 else 0
+    class_weight = None
+    if weight is not None:
+        class_weight = as_constant("cross_entropy", "weight", weight, logits)
+        if class_weight.shape != (shape[axis],):
+            raise refusals.class_weight("cross_entropy", class_weight, logits=logits)
     sample_shape = shape[:axis] + shape[axis + 1 :]
-    if target.dtype.kind == "f":
-        if tuple(target.shape) == sample_shape:
-            raise DTypeError(
-                "cross_entropy", "labels must be integers, such as labels.astype(int); "
-                "floats are probabilities of classes, of the shape of logits",
-                logits=shape, target=f"{sample_shape} {target.dtype}",
-            )  # fmt: skip
-        check_same_shape("cross_entropy", logits, target)
-        target = as_target("cross_entropy", target, logits)
-        q = target if len(shape) == 2 else reshape(moveaxis(target, axis, -1), shape=(-1, shape[axis]))
-        if label_smoothing:
-            q = add(multiply(q, 1 - label_smoothing), label_smoothing / shape[axis])
-        if class_weight is not None:
-            q = multiply(q, class_weight)
+    rows = _rows(logits, axis)
+    target_shape = tuple(target.shape)
+    if target.dtype.kind == "f" and target_shape != sample_shape:
+        q = _probabilities(logits, target, axis, class_weight, float(label_smoothing))
         losses = reduced(_soft_cross_entropy(rows, q), reduction)
-        return reshape(losses, shape=sample_shape) if reduction == "none" else losses
-    if tuple(target.shape) != sample_shape:
-        raise ShapeError(
-            "cross_entropy",
-            f"target must have the shape of logits without the axis of classes, {sample_shape}",
-            logits=shape, target=tuple(target.shape),
-        )  # fmt: skip
-    labels = _flat_labels("cross_entropy", target)
-    if label_smoothing:
+    elif target.dtype.kind == "f" or target_shape != sample_shape:
+        raise refusals.labels(logits, target, sample_shape)
+    elif label_smoothing:
+        labels = _flat_labels("cross_entropy", target)
         q, read, counts = aside(
-            _smoothed, labels, rows, class_weight, ignore_index, reduction, label_smoothing
+            _smoothed, labels, rows, class_weight, ignore_index, reduction, float(label_smoothing)
         )
         losses = _soft_cross_entropy(where(read, rows, 0), q)
         losses = relying_on(losses, "cross_entropy", target=labels, weight=class_weight)
         losses = _summed(losses, reduction, counts)
     else:
+        given = (rows, _flat_labels("cross_entropy", target), class_weight)
         losses = _softmax_cross_entropy(
-            rows, labels, class_weight, ignore_index=ignore_index, reduction=reduction
+            *(given if weight is not None else given[:2]), ignore_index=ignore_index, reduction=reduction
         )
     return losses if reduction != "none" or len(shape) == 2 else reshape(losses, shape=sample_shape)
+
+
+def _rows(scores: TensorLike, axis: int) -> TensorLike:
+    """Return scores with the axis of classes last, and all others as one."""
+    if len(scores.shape) == 2:
+        return scores
+    return reshape(moveaxis(scores, axis, -1), shape=(-1, scores.shape[axis]))
+
+
+def _probabilities(
+    logits: TensorLike, target: TensorLike, axis: int, class_weight: TensorLike, label_smoothing: float
+) -> TensorLike:
+    """Return the factor of each log-probability: rows of target probabilities, smoothed and weighted."""
+    check_same_shape("cross_entropy", logits, target)
+    q = _rows(as_target("cross_entropy", target, logits), axis)
+    if label_smoothing:
+        q = add(multiply(q, 1 - label_smoothing), label_smoothing / logits.shape[axis])
+    return q if class_weight is None else multiply(q, class_weight)
 
 
 def _summed(losses: Any, reduction: str, counts: Any) -> Any:
@@ -275,10 +277,7 @@ def require_in_range(op: str, labels: Array, classes: int, ignore_index: int) ->
     if backend_of((labels,)) is not CPU:
         return
     if not (((labels >= 0) & (labels < classes)) | (labels == ignore_index)).all():
-        raise IndexingError(
-            op, f"labels must lie in range({classes}), or be ignore_index={ignore_index}",
-            least=labels.min(), greatest=labels.max(),
-        )  # fmt: skip
+        raise refusals.label_out_of_range(op, labels, classes, ignore_index)
 
 
 def _smoothed(
@@ -356,12 +355,7 @@ def nll_loss(
     labels = _flat_labels("nll_loss", labels)
     class_weight = None if weight is None else as_constant("nll_loss", "weight", weight, log_probs)
     if class_weight is not None and class_weight.shape != shape[1:]:
-        raise ShapeError(
-            "nll_loss",
-            "weight must have one entry for each class",
-            weight=class_weight.shape,
-            log_probs=shape,
-        )
+        raise refusals.class_weight("nll_loss", class_weight, log_probs=log_probs)
     row, column, counts = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
     losses = relying_on(_nll(log_probs, column, row), "nll_loss", target=labels, weight=class_weight)
     return _summed(losses, reduction, counts)

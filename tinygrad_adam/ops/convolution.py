@@ -20,7 +20,8 @@ from ..engine.graph import Primitive, primitive
 from ..errors import OptionError, ShapeError
 from ..typing import Array, Xp
 from ..values import integer
-from .activation import choose_activation, relu_vjp
+from . import refusals
+from .activation import relu_vjp
 from .channels import channel_sums
 from .indexing import getitem
 from .shaping import expand_dims, squeeze
@@ -244,7 +245,9 @@ def conv2d(
     >>> tg.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2)).shape
     (1, 1, 2, 2)
     """
-    operation = _conv2d if choose_activation("conv2d", activation) is None else _conv2d_relu
+    if activation not in (None, "relu"):
+        raise refusals.activation("conv2d", activation)
+    operation = _conv2d if activation is None else _conv2d_relu
     return _filtered("conv2d", operation, x, weight, bias, stride, padding, dilation, groups)
 
 

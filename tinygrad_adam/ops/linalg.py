@@ -14,7 +14,8 @@ from ..errors import DTypeError, ShapeError
 from ..typing import Array, Xp
 from ..values import integer
 from ..words import refuse_words
-from .activation import choose_activation, relu_vjp
+from . import refusals
+from .activation import relu_vjp
 from .arithmetic import multiply
 from .indexing import getitem
 from .reduction import normalize_axes, sum
@@ -202,28 +203,21 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
     """
     if words:
         refuse_words(linear, words)
-    operation = _linear if choose_activation("linear", activation) is None else _linear_relu
+    if activation not in (None, "relu"):
+        raise refusals.activation("linear", activation)
+    operation = _linear if activation is None else _linear_relu
     try:
         x_shape, weight_shape = x.shape, weight.shape
         bias_shape = weight_shape[:1] if bias is None else bias.shape
     except AttributeError as error:
-        name = "weight" if error.obj is weight else "bias" if error.obj is bias else "x"
-        raise DTypeError(
-            "linear",
-            f"{name} must be a Tensor or an array, as tg.tensor({name})",
-            **{name: type(error.obj).__name__},
-        ) from error
-    if not x_shape or len(weight_shape) != 2 or x_shape[-1] != weight_shape[1]:
-        raise ShapeError(
-            "linear", "x.shape[-1] must equal weight.shape[1]", x=tuple(x_shape), weight=tuple(weight_shape)
-        )
-    if bias_shape != weight_shape[:1]:
-        raise ShapeError(
-            "linear",
-            "bias must have shape weight.shape[:1]",
-            bias=tuple(bias_shape),
-            weight=tuple(weight_shape),
-        )
+        raise refusals.no_array("linear", error.obj, x=x, weight=weight, bias=bias) from error
+    if (
+        not x_shape
+        or len(weight_shape) != 2
+        or x_shape[-1] != weight_shape[1]
+        or bias_shape != weight_shape[:1]
+    ):
+        raise refusals.affine(x, weight, bias)
     return operation(x, weight) if bias is None else operation(x, weight, bias)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy
 
 from ...backend import memory, sums
-from ...ops import activation, indexing
-from ...ops.classification import require_in_range
+from ...ops import activation, indexing, refusals
 from ...typing import Array
 from .layout import flat_alike
 from .loops import compiled, in_flat_pieces
@@ -77,8 +76,8 @@ def softmax_cross_entropy(
         logits, labels, class_weight, ignore_index, reduction == "mean", losses
     )
     if not known:
-        require_in_range("cross_entropy", labels, logits.shape[1], ignore_index)
-    return losses if reduction == "none" else logits.dtype.type(reduced)
+        raise refusals.label_out_of_range("cross_entropy", labels, logits.shape[1], ignore_index)
+    return losses if reduction == "none" else numpy.array(reduced, logits.dtype)
 
 
 @compiled
