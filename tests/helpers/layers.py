@@ -31,6 +31,8 @@ class Layer(layers.Layer):
 
 
 TORCH = {
+    "Softmax": lambda lib, _: lib.Softmax(-1),  # PyTorch has no default axis
+    "LogSoftmax": lambda lib, _: lib.LogSoftmax(-1),
     "Embedding-sparse": "gradients of another class; test_sparse.py compares them",
     "SparseLinear": "PyTorch has no such layer; test_sparse.py compares with a product",
     "GELU-tanh": lambda lib, _: lib.GELU(approximate="tanh"),

@@ -177,6 +177,11 @@ def images(name: str, *shape: int, label: str = "", train: bool = True, **settin
     )
 
 
+def activation(name: str) -> Layer:
+    """Make a row for an activation function with its default settings."""
+    return Layer(name, lambda lib, _: getattr(lib, name)(), off_zero(3, 4))
+
+
 IMAGE_LAYERS = [
     images("Conv1d", 2, 3, 7, _=(3, 4, 3)),
     images("Conv1d", 2, 4, 9, _=(4, 6, 3, 2, 2, 2, 2), label="all settings"),
@@ -238,21 +243,12 @@ LAYERS = [
     Layer(
         "BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4, momentum=None), normal((6, 4)), label="means"
     ),
-    Layer("ReLU", lambda lib, _: lib.ReLU(), off_zero(3, 4)),
-    Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(), off_zero(3, 4)),
+    *[activation(name) for name in nn.activation.__all__],
     Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(0.3), off_zero(3, 4), label="slope"),
-    Layer("ELU", lambda lib, _: lib.ELU(), off_zero(3, 4)),
     Layer("ELU", lambda lib, _: lib.ELU(0.7), off_zero(3, 4), label="alpha"),
-    Layer("Tanh", lambda lib, _: lib.Tanh(), normal((3, 4))),
-    Layer("Sigmoid", lambda lib, _: lib.Sigmoid(), normal((3, 4))),
-    Layer("SiLU", lambda lib, _: lib.SiLU(), normal((3, 4))),
-    Layer("Softplus", lambda lib, _: lib.Softplus(), normal((3, 4))),
-    Layer("GELU", lambda lib, _: lib.GELU(), normal((3, 4))),
     Layer("GELU", lambda lib, _: lib.GELU("tanh"), normal((3, 4)),
           label="tanh"),
-    Layer("Softmax", lambda lib, _: lib.Softmax(-1), normal((3, 4))),
     Layer("Softmax", lambda lib, _: lib.Softmax(0), normal((3, 4)), label="axis 0"),
-    Layer("LogSoftmax", lambda lib, _: lib.LogSoftmax(-1), normal((3, 4))),
     Layer("LogSoftmax", lambda lib, _: lib.LogSoftmax(1), normal((3, 4, 2)), label="axis 1"),
     Layer("Sequential", mlp, normal((6, 4))),
     Layer("Sequential", mlp, normal((6, 4)), label="eval", train=False),
