@@ -10,12 +10,13 @@ from typing import Any, Self
 import numpy
 
 from ..backend.convert import known_dtype
-from ..backend.device import on_device_of, to_device, to_host
+from ..backend.device import asarray, to_host
 from ..engine import events
 from ..engine.graph import look_at
 from ..engine.viewers import view
 from ..errors import DTypeError, OptionError, TinygradAdamError
 from ..tensor.tensor import Tensor
+from ..typing import DType
 from .parameter import Parameter
 from .state import Unmatched, load_state
 
@@ -241,7 +242,7 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, target: Any) -> Self:
+    def to(self, target: DType) -> Self:
         """Move all parameters and buffers to a device, or cast the floats among them to a dtype.
 
         The parameters stay the same objects; an optimizer that holds them follows at its next step.
@@ -261,18 +262,14 @@ class Module:
         DTypeError
             If the dtype is neither float32 nor float64.
         """
-        dtype = None
+        dtype, device = None, target
         if not isinstance(target, str) or target.startswith(("float", "int", "uint", "bool")):
-            dtype = known_dtype("Module.to", target)
+            dtype, device = known_dtype("Module.to", target), None
             if dtype not in (numpy.float32, numpy.float64):
                 raise DTypeError("Module.to", "parameters are float32 or float64", dtype=target)
         for entry in itertools.chain(self.parameters(), self.buffers()):
-            moved = entry._data
-            if dtype is None:
-                moved = to_device(moved, target)
-            elif entry.dtype.kind == "f":
-                with on_device_of(moved, "Module.to"):
-                    moved = moved.astype(dtype, copy=False)
+            wanted = dtype if entry.dtype.kind == "f" else None
+            moved = asarray(entry._data, wanted, device or entry.device, "Module.to")
             if moved is not entry._data:
                 entry._data, entry._grad, entry._grad_buffer = moved, None, None
                 entry._written()
