@@ -1,4 +1,4 @@
-"""Types that signatures name: raw arrays, the namespace that computes with them, operands and data types."""
+"""Types that signatures name: raw arrays, the namespace that computes with them, and operands."""
 
 from typing import Any, TypeAlias
 
@@ -10,6 +10,12 @@ Xp: TypeAlias = Any
 
 TensorLike: TypeAlias = Any
 """An operand: a Tensor, a raw array, a number, or nested lists of numbers."""
+
+Args: TypeAlias = tuple[Any, ...]
+"""The arguments of an operation: Tensors, raw arrays, numbers, or None."""
+
+Settings: TypeAlias = dict[str, Any]
+"""The keyword arguments of an operation."""
 
 DType: TypeAlias = Any
 """A data type as NumPy takes it: a `numpy.dtype`, its name or a scalar type. None stands for a default."""

@@ -29,7 +29,7 @@ class Leaf:
     value : float or None
         The value, if it has one element.
     gradient : Measure or None
-        What all its uses together bring it.
+        The sum of the gradients from all its uses.
     uses : int
         How often operations take it.
     """
@@ -45,22 +45,22 @@ class Leaf:
 
 @dataclass(eq=False)
 class Input:
-    """What an operation was given in one place, and the way back from there.
+    """An argument of an operation, and the gradient with respect to it.
 
     Attributes
     ----------
     name : str
         The operation's name for it.
     source : Step, Leaf or Constant
-        What it is: the output of another step, a leaf, or something without a gradient.
+        Its origin: the output of another step, a leaf, or a value without a gradient.
     shape : tuple of int
         Of the array.
     formula : Formula or None
         The gradient with respect to it; None for a constant.
     summed : bool
-        Whether the engine is known to sum what the formula gives, since the input was broadcast.
+        Whether the engine is known to sum the formula's result, since the input was broadcast.
     gradient : Measure or None
-        What the formula gave.
+        The result of the formula.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Step:
     value : float or None
         The output, if it has one element and is known.
     first : Formula or None
-        What the gradient passes before the formulas of the inputs see it.
+        The formula that the gradient passes before those of the inputs.
     inputs : list of Input
         In the operation's order; those without a gradient only where the operation was traced or keeps them.
     kept : list of Kept
@@ -134,9 +134,9 @@ class Explanation:
     leaves : list of Leaf
         Where the graph ends, in the order in which the steps meet them.
     notes : list of str
-        What could not be found out, and why.
+        The facts that are missing, and the reasons.
     largest_first : bool
-        Whether the text lists what keeps most memory first.
+        Whether the text lists the operations that keep most memory first.
     """
 
     steps: list[Step]

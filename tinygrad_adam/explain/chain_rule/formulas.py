@@ -1,7 +1,7 @@
-"""Formulas of rules: the source text of a primitive's vector-Jacobian product, as one would write it down.
+"""Formulas of rules: the source text of a primitive's vector-Jacobian product, written for a reader.
 
-A rule is its own formula. What is left out is what only the computer needs: the namespace ``xp``, the place
-``out`` for the result, settings that are passed on under their own names, and underscores before names.
+A rule is its own formula. The formula omits the parts that only the computer needs: the namespace ``xp``, the
+place ``out`` for the result, settings passed on under their own names, and underscores before names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...engine.graph import Primitive
 
 @dataclass(frozen=True)
 class Formula:
-    """What a rule computes, in words that its source has.
+    """The expression that a rule computes, in the words of its source.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Formula:
         An expression such as ``"g * b"``; a call of the rule by name if it takes several statements, or
         if its source is not at hand.
     helpers : tuple of (str, str)
-        The functions of the package that it calls, each as a call and with what its docstring says.
+        The functions of the package that it calls, each as a call with the first line of its docstring.
     elementwise : bool
         Whether it is known to have the shape of the output, whatever the input's.
     """
@@ -118,7 +118,7 @@ class _Reader(ast.NodeTransformer):
         self.helpers: dict[str, str] = {}
 
     def elementwise(self, body: ast.expr) -> bool:
-        """Tell whether every function in the rule works element by element."""
+        """Return whether every function in the rule works element by element."""
         for node in ast.walk(body):
             if isinstance(node, ast.Subscript | ast.MatMult | ast.Attribute) and not _of_xp(node):
                 return False
@@ -172,7 +172,7 @@ def _plain(name: str) -> str:
     return name.lstrip("_")
 
 
-def _first_line(thing: Any) -> str:
+def _first_line(thing: object) -> str:
     """Return the first sentence of a docstring, without its quotation marks."""
     text = (thing.__doc__ or "").strip().split("\n\n")[0]
     return re.sub(r"`+", "", " ".join(text.split())).rstrip(".")

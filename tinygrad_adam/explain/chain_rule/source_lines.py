@@ -1,4 +1,4 @@
-"""Which line of the user's program called an operation."""
+"""The line of the user's program that called an operation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SourceLine(NamedTuple):
     number : int
         From 1.
     function : str
-        What the line is part of.
+        The function that the line is part of.
     """
 
     file: str
@@ -47,7 +47,7 @@ class SourceLine(NamedTuple):
 
 
 def users_line() -> SourceLine | None:
-    """Return the innermost line outside this package, or None if that is of the command line's library."""
+    """Return the innermost line outside this package, or None if it belongs to the command line's library."""
     frame, inside = sys._getframe(1), ""
     while frame.f_code.co_filename.startswith(PACKAGE):
         inside = frame.f_code.co_filename

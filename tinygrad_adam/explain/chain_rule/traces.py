@@ -1,8 +1,7 @@
 """Traces: the line of the user's code and the module that made each node of a graph.
 
 The engine keeps only the values that a backward pass needs. Inside ``with tracing():`` a watcher keeps a
-trace of each node for as long as the node lives: its origin, its inputs and its gradients in the backward
-pass.
+trace of each node for as long as the node lives: its origin, its inputs and its gradients.
 `Tensor.explain` and the drawing of a graph read them.
 """
 
@@ -23,7 +22,7 @@ from ...engine.events import Watcher, watch
 from ...engine.graph import Node, Primitive, Variable
 from ...engine.rowsparse import RowSparse
 from ...nn import Module
-from ...typing import Array, TensorLike
+from ...typing import Args, Array, Settings, TensorLike
 from .source_lines import SourceLine, users_line
 
 
@@ -221,9 +220,7 @@ class _Tracer(Watcher):
         self.names: dict[int, str] = {}
         self.constants: dict[int, Constant] = {}
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         node = output.node
         if node is not None:
             _traces[node] = Trace(

@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 class Chart:
-    """Holds what is known of a training, for the checks to read and to add findings to.
+    """Holds the known facts of a training; checks read them and add their findings.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ class Chart:
         self._older_places: dict[int, Place] = {}
         self._running: list[Module] = []
 
-    def find(self, key: Hashable, finding: Finding) -> None:
-        """Add a finding; one with the same key as an earlier one counts as the same, once a step."""
-        known = self._known.get(key)
-        if known is None:
-            finding.step = self.step + 1
-            self._known[key] = finding
-            self.findings.append(finding)
+    def find(self, key: Hashable, make: Callable[[], Finding]) -> None:
+        """Add the finding that `make` returns, or count the earlier one with this key again, once a step."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = make()
+            found.step = self.step + 1
+            self.findings.append(found)
             if self.tell is not None:
-                self.tell(f"{finding}\n")
+                self.tell(f"{found}\n")
         elif self._seen_at[key] != self.step:
-            known.times += 1
+            found.times += 1
         self._seen_at[key] = self.step
 
     def knows(self, kind: str) -> bool:

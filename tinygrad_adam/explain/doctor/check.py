@@ -45,7 +45,7 @@ class Check(Watcher):
 
     def find(self, key: Hashable, *, kind: str, what: str, where: str, remedy: str, evidence: str) -> None:
         """Report a fault; `key` says which one and where, for a fault is reported once and then counted."""
-        self.doctor.find(key, Finding(kind, what, where, remedy, evidence))
+        self.doctor.find(key, lambda: Finding(kind, what, where, remedy, evidence))
 
     def lasts(self, symptom: Hashable, there: bool, looks: int = PERSISTENCE) -> bool:
         """Return whether a symptom has now been there for `looks` steps in a row.
@@ -97,7 +97,7 @@ def all_finite(array: Array) -> bool:
     else:
         with numpy.errstate(all="ignore"):
             total = float(array.sum())
-    # What is not finite shows in the sum; but sums of finite numbers may overflow.
+    # NaN and infinity show in the sum; but sums of finite numbers may overflow.
     return math.isfinite(total) or bool(xp.isfinite(array).all())
 
 

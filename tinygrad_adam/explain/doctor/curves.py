@@ -1,4 +1,4 @@
-"""What the curve of the loss says: learning rates too high or too low, over- and underfitting."""
+"""The curve of the loss: learning rates too high or too low, over- and underfitting."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ LOW_STEPS = 100
 """Steps after which a loss should have begun to fall."""
 
 LOW_FALL = 0.05
-"""By what share it must have fallen by then."""
+"""The share by which it must have fallen by then."""
 
 LOW_UPDATES = 1e-4
 """Norm of the update over norm of the weights of the layer that moves most: a tenth of the usual 1e-3.
 Without this, labels that cannot be learned would look like a low learning rate."""
 
 OVERFIT_RISE = 0.1
-"""By what share the validation loss has risen above its best value, while the training loss fell. Prechelt
-(1998), "Early stopping - but when?", calls it generalization loss; 5 to 10 % are usual for stopping."""
+"""The share by which the validation loss has risen above its best value, while the training loss fell.
+Prechelt (1998), "Early stopping - but when?", calls it generalization loss; 5 to 10 % are usual for
+stopping."""
 
 OVERFIT_EPOCHS = 3
 """Epochs in a row in which it was that far above."""
@@ -42,7 +43,7 @@ UNDERFIT_SHARE = 0.8
 did."""
 
 UNDERFIT_EPOCHS = 5
-"""Epochs before which nobody can say."""
+"""Epochs before which it is too early to judge."""
 
 
 class Curves(Check):
@@ -105,7 +106,7 @@ class Curves(Check):
 
 
 class Epochs(Check):
-    """Compares training and validation loss, epoch by epoch; a Trainer tells them."""
+    """Compares training and validation loss, epoch by epoch, as a Trainer reports them."""
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)

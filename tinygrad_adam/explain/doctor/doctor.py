@@ -15,7 +15,7 @@ from ...engine.rowsparse import RowSparse
 from ...nn import Module
 from ...optim import Optimizer
 from ...training import Callback, Trainer
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from .chart import Chart
 from .check import Check
 from .curves import Curves, Epochs
@@ -82,13 +82,11 @@ class Doctor(Chart, Callback, Watcher):
     ['softmax-twice']
     """
 
-    checks: list[Check]
-
     def __init__(self, tell: Callable[[str], object] | None = print) -> None:
         super().__init__(tell)
         self._passed = False
         self._watching: AbstractContextManager[None] | None = None
-        self.checks = [check(self) for check in CHECKS]
+        self.checks: list[Check] = [check(self) for check in CHECKS]
         self._close = {event: self._listeners(event, self.checks) for event in EVENTS}
         always = [check for check in self.checks if check.every_step]
         self._always = {event: self._listeners(event, always) for event in EVENTS}
@@ -104,9 +102,7 @@ class Doctor(Chart, Callback, Watcher):
 
     # --- Events ---------------------------------------------------------------------------
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         """Remember the place of the operation, and hand the event on."""
         if output.node is not None:
             self._places[output.node.number] = self.place()

@@ -1,4 +1,4 @@
-"""What the doctor tells: a finding, in words that a person can act on."""
+"""A finding: a fault, its place, its remedy and the evidence, in words that a person can act on."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Finding:
     kind : str
         A short name, such as ``"dead-relu"``; always the same for the same fault.
     what : str
-        What was seen, with the operation and the shapes, and why it matters.
+        The fault, with the operation and the shapes, and why it matters.
     where : str
         The layer and the line of the user's program.
     remedy : str
-        What to do.
+        The advice.
     evidence : str
-        The numbers, beside the threshold that they passed.
+        The numbers, and the threshold that they passed.
     step : int
         The optimizer step at which the doctor became sure, from 1.
     times : int
-        In how many of the steps that were looked at it was seen, once the doctor was sure.
+        The number of steps in which it was seen, from the one on in which the doctor was sure.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Finding:
     times: int = 1
 
     def parts(self) -> dict[str, str]:
-        """Return what there is to say, in order, by the headings under which it is shown."""
+        """Return place, evidence and remedy by their headings, in the order in which they are shown."""
         return {"where": self.where, "evidence": self.evidence, "remedy": self.remedy}
 
     def to_text(self, width: int = 88) -> str:

@@ -14,13 +14,14 @@ from .chart import Chart
 from .check import Check, norm
 
 VANISHING = 1e-3
-"""How small the gradient of a layer's weights may be beside that of a later layer. Each sigmoid layer takes a
-factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). The least ratio of networks that learn well
-was 0.02, of three sigmoid layers."""
+"""How small the gradient of a layer's weights may be in comparison with a later layer's. Each sigmoid layer
+takes a factor of at most 1/4 (Glorot & Bengio, 2010; Hochreiter, 1991). The least ratio of networks that
+learn well was 0.02, of three sigmoid layers."""
 
 EXPLODING = 100.0
-"""How large it may be beside the weights themselves: from there on, a step of plain gradient descent with a
-rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples it is below 1."""
+"""How large it may be in comparison with the weights themselves: from there on, a step of plain gradient
+descent with a rate of 0.01 is as large as the weights (Pascanu et al., 2013, on clipping). In the examples it
+is below 1."""
 
 
 Layer: TypeAlias = tuple[int, Parameter, float, float]

@@ -1,4 +1,4 @@
-"""What goes into the loss: outputs squashed already, labels that do not fit, a constant output."""
+"""The inputs of the loss: outputs squashed twice, labels that do not fit, constant outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy
 from ...backend.device import backend_of, is_array, to_host
 from ...engine.graph import Node, Primitive, Variable
 from ...nn import Module
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from .chart import Chart, Place
 from .check import PERSISTENCE, Check, ranges
 
@@ -24,7 +24,7 @@ CARRYING = (
     "expand_dims",
     "swapaxes",
 )
-"""Operations that hand values on as they are."""
+"""Operations that pass values on unchanged."""
 
 LABEL_LOOKS = 5
 """Batches in a row of which each holds a single class: of ten even classes, one batch of 8 does so by chance
@@ -34,20 +34,18 @@ LEAST_BATCH = 8
 """Samples from which on a batch says something about labels and outputs."""
 
 CONSTANT = 1e-4
-"""How much outputs may differ within a batch, beside their size, to count as the same. The least of networks
-that learn well was 0.03, of sigmoid layers at the start."""
+"""How much outputs may differ within a batch, relative to their size, to count as the same. The least of
+networks that learn well was 0.03, of sigmoid layers at the start."""
 
 
 class LossInputs(Check):
-    """Finds losses that are given what they do not expect."""
+    """Finds losses whose inputs are not of the kind that they expect."""
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.seen: dict[Any, Any] = {}
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         name = primitive.name
         if output.node is None or not isinstance(args[0], Variable):
             return
@@ -137,7 +135,7 @@ class LossInputs(Check):
                 evidence=f"{int(wrong.sum())} of {target.size} targets are outside; told at once",
             )
 
-    def _labels(self, logits: Variable, labels: Array, settings: dict[str, Any], output: Variable) -> None:
+    def _labels(self, logits: Variable, labels: Array, settings: Settings, output: Variable) -> None:
         classes, ignored = logits._data.shape[1], settings.get("ignore_index", -100)
         values = to_host(labels)
         values = values[values != ignored]
@@ -179,7 +177,7 @@ class LossInputs(Check):
 
 
 class Outputs(Check):
-    """Finds models that answer the same whatever they are asked."""
+    """Finds models that give the same output for every input."""
 
     def module_ends(self, module: Module, output: object) -> None:
         if not isinstance(output, Variable) or output.node is None:

@@ -7,7 +7,7 @@ from typing import Any
 from ...backend.device import is_array
 from ...engine.graph import OUTPUT, Node, Primitive, Variable
 from ...errors import GraphError
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from .chart import Chart
 from .check import Check, squares
 
@@ -23,9 +23,7 @@ class Memory(Check):
         super().__init__(doctor)
         self.kept: dict[int, list[tuple[str, Any, float]]] = {}
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         node = output.node
         if node is not None:
             self.kept[node.number] = [
@@ -53,13 +51,13 @@ class Memory(Check):
             "gradient is wrong.",
             where=self.doctor.where(self.doctor.place(node)),
             remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
-            "memory of its own: tg.tensor(x) copies, x[...] = and x += write into what is there.",
+            "memory of its own: tg.tensor(x) copies, x[...] = and x += write into the same memory.",
             evidence=f"{evidence}; told at once",
         )
 
 
 class Refused(Check):
-    """Says where the array was used that the backward pass refused, for it was changed in place."""
+    """Names the place of the array that the backward pass refused because it was changed in place."""
 
     every_step = True
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...backend.device import backend_of, is_array
 from ...engine.graph import Node, Primitive, Variable
-from ...typing import Array, Xp
+from ...typing import Args, Array, Settings, Xp
 from .chart import Chart
 from .check import Check, all_finite, numbers, ranges
 
@@ -19,7 +19,7 @@ HINTS = {
     "exp": "float32 ends at exp(88.7): subtract the maximum first, as softmax and logsumexp do",
     "norm": "its slope at 0 is infinite: add a small number under the root",
 }
-"""What to do about the operations that usually make them."""
+"""Advice about the operations that usually make them."""
 
 OTHERWISE = (
     "lower the learning rate, clip gradients (optim.clip_grad_norm_, --max-grad-norm), scale inputs and "
@@ -39,9 +39,7 @@ class NonFinite(Check):
         super().__init__(doctor)
         self.found = False
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         y = output._data
         if self.found or y.dtype.kind != "f" or not self.doctor.may_read(y) or all_finite(y):
             return
@@ -121,7 +119,7 @@ def _finite(value: Array) -> bool:
 
 
 def _floats(value: Array) -> tuple[Array, Xp]:
-    """Return what may be NaN as an array, and its namespace: arrays and numbers of floats, or else zero."""
+    """Return a value as an array of floats, or zero for other kinds, and its namespace."""
     xp = backend_of((value,)).xp
     array = xp.asarray(value)
     return (array if array.dtype.kind == "f" else xp.zeros(())), xp

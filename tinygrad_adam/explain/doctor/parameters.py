@@ -7,6 +7,7 @@ from typing import Any
 from ...engine.graph import Primitive, Variable
 from ...nn import Module, Parameter
 from ...optim import Optimizer
+from ...typing import Args, Settings
 from ..optimizers import parameters_of
 from .chart import Chart
 from .check import Check
@@ -30,9 +31,7 @@ class LeftOut(Check):
         self.called: set[int] = set()
         self.decided = False
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         if not self.decided:
             self.called.update(id(arg) for arg in args if isinstance(arg, Variable) and arg.node is None)
 
@@ -75,10 +74,9 @@ class LeftOut(Check):
                 f"{'it' if len(left) == 1 else 'them'}: "
                 f"{'it stays as it' if len(left) == 1 else 'they stay as they'} began, while the "
                 "gradient adds up.",
-                where=self._holders(),
                 remedy="give the optimizer model.parameters(), made after the last layer was added "
                 "or replaced. What is not to be trained: p.requires_grad_(False).",
-                evidence=f"after {self.doctor.step + 1} steps; judged after {DECIDED_AFTER}, or at the end",
+                **self._since(),
             )
 
     def _tell_out_of_reach(self, left: list[Parameter]) -> None:
@@ -91,9 +89,8 @@ class LeftOut(Check):
                 what=f"{self._list(unused)} never got a gradient: no operation has used "
                 f"{'it' if len(unused) == 1 else 'them'}. The layer was made, but forward() does not "
                 "call it.",
-                where=self._holders(),
                 remedy="call the layer in forward(), or remove it.",
-                evidence=f"after {self.doctor.step + 1} steps; judged after {DECIDED_AFTER}, or at the end",
+                **self._since(),
             )
         if cut:
             self.find(
@@ -101,18 +98,21 @@ class LeftOut(Check):
                 kind="no-gradient",
                 what=f"{self._list(cut)} never got a gradient, though operations have used "
                 f"{'it' if len(cut) == 1 else 'them'}: the graph is cut between there and the loss.",
-                where=self._holders(),
                 remedy="look for .detach(), .numpy(), .item(), tg.no_grad() or a comparison on the "
                 "way to the loss; compute that part with Tensors.",
-                evidence=f"after {self.doctor.step + 1} steps; judged after {DECIDED_AFTER}, or at the end",
+                **self._since(),
             )
 
     def _list(self, parameters: list[Parameter]) -> str:
         names = [self.doctor.name(p) for p in parameters]
         return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
-    def _holders(self) -> str:
-        return ", ".join(type(m).__name__ for m in self.doctor.models) or "the optimizer's parameters"
+    def _since(self) -> dict[str, str]:
+        models = ", ".join(type(m).__name__ for m in self.doctor.models)
+        return {
+            "where": models or "the optimizer's parameters",
+            "evidence": f"after {self.doctor.step + 1} steps; judged after {DECIDED_AFTER}, or at the end",
+        }
 
 
 class Devices(Check):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...engine.graph import Node, Primitive, Variable
 from ...nn import Parameter
 from ...optim import Optimizer
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from ..optimizers import parameters_of
 from .chart import Chart, Place
 from .check import PERSISTENCE, Check, squares
@@ -16,7 +15,7 @@ from .check import PERSISTENCE, Check, squares
 
 @dataclass
 class _Course:
-    """What has happened since the last step of an optimizer.
+    """The events since the last step of an optimizer.
 
     Attributes
     ----------
@@ -58,9 +57,7 @@ class Procedure(Check):
         self.last_loss: tuple[str, Place] | None = None
         self.last_backward: Place | None = None
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         if output.node is not None and output._data.size == 1 and not self.differentiated:
             self.losses += 1
             self.last_loss = primitive.name, self.doctor.place(output.node)
@@ -136,7 +133,7 @@ class Procedure(Check):
             "gradients since the first, most of them of weights long changed.",
             where=self.doctor.where(self.last_backward),
             remedy="call optimizer.zero_grad() once a step, before loss.backward().",
-            evidence=f"nobody cleared them in {PERSISTENCE} steps in a row; told from {PERSISTENCE} on",
+            evidence=f"not cleared in {PERSISTENCE} steps in a row; told from {PERSISTENCE} on",
         )
 
     def _never(self, optimizer: Optimizer) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...backend.device import backend_of
 from ...engine.graph import Node, Primitive, Variable
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from .chart import Chart, Place
 from .check import PERSISTENCE, Check
 
@@ -40,9 +40,7 @@ class DeadUnits(Check):
         super().__init__(doctor)
         self.alive: dict[Any, tuple[Any, set[int], int]] = {}
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         if output.node is None or primitive.name not in RELU or output._data.ndim < 2:
             return
         y, place = output._data, self.doctor.place(output.node)
@@ -82,9 +80,7 @@ class SaturatedUnits(Check):
         self.flat: dict[int, tuple[str, str, Any, float]] = {}
         self.hidden: set[int] = set()
 
-    def operation(
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         node, name = output.node, primitive.name
         if node is None or name not in ("tanh", "sigmoid", "softmax"):
             return

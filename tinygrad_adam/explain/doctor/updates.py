@@ -1,4 +1,4 @@
-"""What the optimizer does: how far each layer moves in a step, and whether eps drowns the second moment."""
+"""The sizes of updates: how far each layer moves in a step, and whether eps drowns the second moment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SWAMPED_SHARE = 0.5
 gradient."""
 
 SECOND_MOMENTS = ("total", "v_max", "v")
-"""What optimizers call what they take the root of: Adagrad, AMSGrad, the others."""
+"""The names of the moments whose root an optimizer takes: Adagrad, AMSGrad, the others."""
 
 
 class UpdateSizes(Check):

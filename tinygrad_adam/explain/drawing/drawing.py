@@ -20,7 +20,7 @@ from .sections import Section, Sections
 from .svg import render, size_boxes
 
 VISIBLE = 40
-"""How many boxes a picture shows at first, if nobody says how far to unfold it."""
+"""The number of boxes that a picture shows at first if `unfold` is left out."""
 
 
 class Drawing:
@@ -34,7 +34,7 @@ class Drawing:
     svg : str
         The picture, as a file that needs nothing else.
     explanation : Explanation
-        What it shows.
+        The graph that it shows.
     """
 
     def __init__(self, svg: str, explanation: Explanation) -> None:
@@ -68,10 +68,10 @@ class Drawing:
 def draw(
     result: Tensor, unfold: int | str | Sequence[str] | None = None, gradient: TensorLike = None
 ) -> Drawing:
-    """Draw the graph of a Tensor, from what it was computed from down to itself.
+    """Draw the graph of a Tensor, from its leaves down to itself.
 
     Each operation is a box with its value, if that is one number, or its shape; its gradient, or the norm of
-    it; and the rules of the chain rule. Local variables of the caller give names. Of what was computed inside
+    it; and the rules of the chain rule. Local variables of the caller give names. In a graph computed inside
     ``with tracing():`` each module is one box that can be unfolded, and all scalars have their values.
 
     Parameters
@@ -79,9 +79,8 @@ def draw(
     result : Tensor
         A loss, or any other result of operations.
     unfold : int, str or sequence of str, optional
-        Which modules are shown from within: all that are fewer than so many levels deep, or those of these
-        names and what is around them. By default those that hold other modules, as long as the picture
-        stays readable.
+        The modules that are shown from within: all above this depth, or these names and the modules around
+        them. By default those that hold other modules, as long as the picture stays readable.
     gradient : Tensor or array, optional
         As for `Tensor.explain`.
 
@@ -136,7 +135,7 @@ def _to_open(held: Sequence[Section], unfold: int | str | Sequence[str] | None) 
         opened: list[Section] = []
         deepest = max((section.depth for section in held), default=-1)
         for depth in range(deepest + 1):
-            # Modules that hold no other stay folded: their names say what they do.
+            # Modules that hold no other stay folded: their names describe them.
             more = [s for s in held if s.depth == depth and any(isinstance(m, Section) for m in s.members)]
             if sum(len(section.members) for section in (*opened, *more)) > VISIBLE:
                 break

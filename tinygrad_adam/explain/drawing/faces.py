@@ -1,4 +1,4 @@
-"""What the boxes of a picture say."""
+"""The texts of the boxes in a picture."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..chain_rule.explanation import SHOWN, Leaf, Step, amount, readable_bytes
 from ..chain_rule.traces import Constant, Measure, ModuleCall
 
 WIDEST = 56
-"""Characters of a line; what is longer ends in dots."""
+"""Characters of a line; a longer one is cut and ends in dots."""
 LISTED = 4
 """How many parameters or rules a box lists."""
 
@@ -24,13 +23,13 @@ class Face:
     Attributes
     ----------
     kind : {"step", "result", "leaf", "constant", "module", "rest"}
-        What it is, which its outline shows.
+        The kind of box; its outline shows it.
     title : str
         The first line.
     lines : list of str
         Those below.
     tip : str
-        What is shown where the pointer rests.
+        The text at the pointer.
     """
 
     kind: str
@@ -49,7 +48,7 @@ def shortened(text: str) -> str:
 
 
 def step_face(step: Step, is_result: bool) -> Face:
-    """Say what an operation is, its value and gradient, and its rules."""
+    """Describe an operation: its value, its gradient and its rules."""
     title = f"{step.name} = {step.operation}" if step.name else step.operation
     lines = [_numbers(step.shape, step.value, step.gradient)]
     if step.first is not None:
@@ -65,14 +64,14 @@ def step_face(step: Step, is_result: bool) -> Face:
 
 
 def leaf_face(leaf: Leaf) -> Face:
-    """Say what a leaf is, its value and gradient."""
+    """Describe a leaf: its value and its gradient."""
     uses = f", used {leaf.uses} times" if leaf.uses > 1 else ""
     numbers = _numbers(leaf.shape, leaf.value, leaf.gradient)
     return Face("leaf", leaf.name or "leaf", [numbers], f"leaf: {leaf.shape} {leaf.dtype}{uses}")
 
 
 def constant_face(constant: Constant, name: str, role: str) -> Face:
-    """Say what has no gradient: by its name, or else by that of the input which it is."""
+    """Describe a value without a gradient, under its name or the name of the input that it is."""
     number = "" if constant.value is None else f"{constant.value:.4g}"
     if not constant.shape:
         return Face("constant", name or number, [f"data {number}"] if name else [], "no gradient")
@@ -85,7 +84,7 @@ def call_title(call: ModuleCall) -> str:
 
 
 def call_face(call: ModuleCall, gradient: Measure | None, count: int) -> Face:
-    """Say what a folded module is: settings, shapes, parameters, and the gradient of its output."""
+    """Describe a folded module: settings, shapes, parameters, and the gradient of its output."""
     lines = [call.settings] if call.settings else []
     given = ", ".join(map(str, call.inputs))
     lines.append(f"{given} → {call.output}" if call.output is not None else given)
@@ -101,7 +100,7 @@ def call_face(call: ModuleCall, gradient: Measure | None, count: int) -> Face:
 
 
 def rest_face(steps: Sequence[Step]) -> Face:
-    """Say what is not drawn."""
+    """Count the operations that are not drawn."""
     counts = Counter(step.operation for step in steps).most_common(LISTED)
     lines = [f"{count:,} {operation}" for operation, count in counts]
     kept = sum({kept.place: kept.nbytes for step in steps for kept in step.kept}.values())
@@ -110,12 +109,12 @@ def rest_face(steps: Sequence[Step]) -> Face:
 
 
 def leaves_face(count: int) -> Face:
-    """Say how many leaves are not drawn."""
+    """Count the leaves that are not drawn."""
     return Face("rest", f"{count:,} leaves, not drawn", [], "too many to draw")
 
 
 def _numbers(shape: tuple[int, ...], value: float | None, gradient: Measure | None) -> str:
-    parts: list[Any] = [str(shape) if value is None else f"data {value:.4g}"]
+    parts = [str(shape) if value is None else f"data {value:.4g}"]
     if gradient is not None:
         parts.append(f"grad {gradient.value:.4g}" if gradient.value is not None else amount(gradient, "grad"))
     return "   ".join(parts)

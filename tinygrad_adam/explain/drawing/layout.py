@@ -1,12 +1,12 @@
 """Layered layout of a graph: rows, the order within a row, and coordinates.
 
-The method is that of Sugiyama, Tagawa and Toda (1981). A box stands in the row below all that it is computed
-from. An edge that passes a row has a place in it. Rows are sorted by the mean place of their neighbors,
-which takes crossings away. Then each box moves to the weighted mean of its neighbors, as far as those beside
-it allow.
+The method is that of Sugiyama, Tagawa and Toda (1981). A box stands in the row below all its
+inputs. An edge that passes a row has a place in it. Rows are sorted by the mean place of their neighbors,
+which takes crossings away. Then each box moves to the weighted mean of its neighbors, as far as its neighbors
+in the row allow.
 
-`arrange` does what depends on the graph alone, `place` what depends on which modules are unfolded. The script
-in the picture places again after a click, so `place` exists twice: here and in unfold.js.
+`arrange` does the part that depends on the graph alone, `place` the part that depends on the unfolded
+modules. The script in the picture places again after a click, so `place` exists twice: here and in unfold.js.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ GAP_Y = 30.0
 GAP_END = 18.0
 """To a row that holds only ends of edges."""
 PAD = 14.0
-"""Between the frame of an unfolded module and what is in it."""
+"""Between the frame of an unfolded module and its boxes."""
 HEAD = 38.0
 """The same at the top, where its name stands."""
 ROUNDS = 12
 FIXED = 1e9
-"""The pull of what is to stay where it is."""
+"""The pull of a box that must not move."""
 STEP = 16.0
 """Between the ends of edges that enter one box."""
 
 
 @dataclass(eq=False)
 class Box:
-    """What has a place in a row: something drawn, an end of an edge at a frame, or an edge passing by.
+    """A thing with a place in a row: a drawn box, an end of an edge at a frame, or an edge passing by.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class Box:
     width, height : float
         Its size; of a module, while it is folded.
     where : {"", "source", "top", "bottom", "passing"}
-        A source stands right above what takes it; ends stand in the first or the last row.
+        A source stands right above its first user; ends stand in the first or the last row.
     level : Level or None
-        What is inside a module.
+        The inside of a module.
     opened : bool
         Whether that is shown.
     above, below : list of Link
-        What joins it to the next rows.
+        The parts of edges that lead to the next rows.
     x, y, w, h : float
         The middle, the top and the size as placed.
     """
@@ -83,7 +83,7 @@ class Link:
     Attributes
     ----------
     upper, lower : Box
-        What it joins.
+        Its two ends.
     pull : float
         How much they draw each other to one column.
     leaving, entering : Box or None
@@ -368,7 +368,7 @@ def _settle(row: list[Box], above: bool, below: bool, sources_only: bool = False
 
 
 def _straighten(chain: list[Link], beside: dict[Box, tuple[Box | None, Box | None]]) -> None:
-    """Put the boxes of a chain into one column, if those beside them leave one free."""
+    """Put the boxes of a chain into one column, if their neighbors leave one free."""
     boxes = [chain[0].upper, *(link.lower for link in chain)]
     shifts = [0.0]  # of each box to the first, so that the edges between are straight
     for link in chain:

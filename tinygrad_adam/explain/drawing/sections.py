@@ -22,7 +22,7 @@ DRAWN = 1000
 
 @dataclass(eq=False)
 class Rest:
-    """What is too much to draw: operations of one level between the first and the last, or leaves."""
+    """The part that is too much to draw: operations between the first and the last of a level, or leaves."""
 
     steps: list[Step] = field(default_factory=list)
     leaves: int = 0
@@ -37,13 +37,13 @@ class Section:
     call : ModuleCall or None
         None for the whole.
     level : Level
-        What is laid out.
+        The boxes and edges inside.
     members : list
         The steps, calls and the rest in it, as they ran.
     steps : list of Step
         All steps in it, at any depth.
     path : list of (Section, member)
-        How one comes here: for each section from the whole on, which member of it to enter.
+        The way here: for each section from the whole on, which member of it to enter.
     """
 
     call: ModuleCall | None
@@ -75,7 +75,7 @@ class Sections:
     sections : dict of ModuleCall to Section
         All others, the outer before the inner.
     faces : dict of Box to Face
-        What each box says; ends of edges say nothing.
+        The text of each box; ends of edges have none.
     """
 
     def __init__(self, explanation: Explanation, names: dict[int, str]) -> None:
@@ -115,7 +115,7 @@ class Sections:
         return section
 
     def _fold(self) -> None:
-        """Put what is too much to draw into one member: the middle of a level, or all of a deep one."""
+        """Put the part that is too much to draw into one member: the middle of a level, or all of it."""
         drawn = 0
         waiting = [self.whole]
         for section in waiting:  # which grows: the outer levels come first
@@ -171,7 +171,7 @@ class Sections:
             if common and isinstance(common[-1][1], Rest):
                 continue  # all that take it are not drawn
             common = [stop for stop in common if isinstance(stop[1], Section)]
-            # What a module was given stands outside of it.
+            # The arguments of a module stand outside of it.
             tensor = source.tensor if isinstance(source, Leaf) else source
             for i, (_, inner) in enumerate(common):
                 if isinstance(inner, Section) and inner.call and any(g is tensor for g in inner.call.given):
@@ -209,8 +209,8 @@ class Sections:
             return
         meet = _alike(here, there)
         if meet == len(here) or meet == len(there):
-            return  # both are among what is not drawn
-        value = here[-1][1]  # itself, or the box of what is not drawn
+            return  # neither is drawn
+        value = here[-1][1]  # itself, or the box of the rest
         outward = [self._end("bottom", section, value) for section, _ in here[meet + 1 :]]  # the outer first
         inward = [self._end("top", section, value) for section, _ in there[meet + 1 :]]
         outer, inner = [*outward, None], [*inward, None]

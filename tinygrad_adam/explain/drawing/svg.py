@@ -149,7 +149,7 @@ def _face(face: Face, box: Box) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Escape what XML reserves and leave out what it forbids."""
+    """Escape the characters that XML reserves and omit those that it forbids."""
     return escape(re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text))
 
 
@@ -168,17 +168,14 @@ def _key(end: Box | None) -> str | None:
 
 
 def _script(sections: Sections, by_level: dict[Level, Section], foot: tuple[float, float]) -> str:
-    """Give the script what it needs to place the boxes again."""
+    """Return the script, with the data that it needs to place the boxes again."""
     boxes: dict[str, Any] = {}
     levels: dict[str, Any] = {}
     for level in by_level:
         for box in (box for row in level.rows for box in row):
             boxes[box.key] = {
-                "width": box.width,
-                "height": box.height,
-                "where": box.where,
-                "open": box.opened,
-            }
+                "width": box.width, "height": box.height, "where": box.where, "open": box.opened,
+            }  # fmt: skip
             if box.level is not None:
                 boxes[box.key]["level"] = box.level.key
         links = [link for row in level.rows for box in row for link in box.below]

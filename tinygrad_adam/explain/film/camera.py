@@ -17,7 +17,7 @@ from ...engine.graph import Node, Primitive, Variable
 from ...engine.rowsparse import RowSparse
 from ...nn import Module, Parameter
 from ...optim import Optimizer
-from ...typing import Array
+from ...typing import Args, Array, Settings
 from ..chain_rule.traces import ancestors, measure
 from ..optimizers import name_of, parameters_of
 from .sampling import View, view_of_values, view_of_weights
@@ -146,9 +146,7 @@ class Camera(Watcher):
     def module_ends(self, module: Module, output: object) -> None:  # noqa: D102
         self._path.pop()
 
-    def operation(  # noqa: D102
-        self, primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any], output: Variable
-    ) -> None:
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:  # noqa: D102
         if output.node is None or not self._due():
             return
         call = self._path[-1] if self._path and not self._path[-1].module._modules else None
@@ -265,8 +263,8 @@ class Camera(Watcher):
     def _edges(self, layout: FrameLayout) -> list[tuple[int, str, int, str, float]]:
         """List the ways of the gradient between stages and to parameters, in the order of the pass.
 
-        Each is a stage, what it passes a gradient to (a stage or a parameter, by number), the operation
-        whose rule gave it, and its norm.
+        Each is a stage, the stage or parameter that it passes a gradient to (its kind and number), the
+        operation whose rule gave it, and its norm.
         """
         edges = []
         places = {id(p.tensor): i for i, p in enumerate(layout.params)}

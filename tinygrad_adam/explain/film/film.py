@@ -19,8 +19,8 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Cam
     """Record the training steps inside a ``with`` block as a page to look at.
 
     The page is one file and needs no network. It plays the forward pass, the backward pass edge by edge and
-    the update of every step, and shows the numbers of any entry that is clicked. It keeps up to 200 steps,
-    evenly spread over a longer training, and shows some elements of large arrays.
+    the update of every step, and shows the numbers of any entry that is clicked. It keeps up to 200
+    steps, evenly spread over a longer training, and shows some elements of large arrays.
 
     Parameters
     ----------

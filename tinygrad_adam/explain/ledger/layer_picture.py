@@ -9,12 +9,12 @@ from typing import Any
 import numpy
 
 from ...errors import OptionError, optional
-from ...files.writing import replacing
+from ...files.figures import save_figure
 from .ledgers import DISTRIBUTED, LayerLedger
 
 BAR, MARK = "#0072b2", "#d55e00"  # of Okabe and Ito
-MAP = "PuOr"  # its ends are told apart without color vision
 SUFFIXES = (".pdf", ".png", ".svg")
+MAP = "PuOr"  # its ends are told apart without color vision
 
 
 def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
@@ -26,7 +26,7 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     layer : LayerLedger
-        What ``optimizer.explain(name)`` returned.
+        The result of ``optimizer.explain(name)``.
     path : path
         Where to save the picture, as PNG, SVG or PDF by its ending.
 
@@ -35,9 +35,8 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
     OptionError
         If `path` has another ending.
     """
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise OptionError("plot_layer", f"the picture must end in {', '.join(SUFFIXES)}", path=target)
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise OptionError("plot_layer", f"the picture must end in {', '.join(SUFFIXES)}", path=Path(path))
     with optional("plot_layer", "cli"):
         from matplotlib.figure import Figure
 
@@ -54,8 +53,7 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
         f"{layer.optimizer}, step {layer.step} of {layer.parameter} {layer.shape}: the update's norm is "
         f"{layer.norm_ratio:.2g} of the weights'"
     )
-    with replacing(target) as partial:
-        figure.savefig(partial, format=target.suffix[1:].lower(), dpi=130)
+    save_figure(figure, path)
 
 
 def _histogram(panel: Any, layer: LayerLedger, name: str) -> None:
@@ -115,14 +113,9 @@ def _map(figure: Any, panel: Any, layer: LayerLedger) -> None:
             column, row, "o", markersize=13, markerfacecolor="none", markeredgecolor="k", path_effects=halo
         )
         panel.annotate(
-            str(number),
-            (column, row),
-            (9, 7),
-            textcoords="offset points",
-            fontsize=9,
-            fontweight="bold",
+            str(number), (column, row), (9, 7), textcoords="offset points", fontsize=9, fontweight="bold",
             path_effects=halo,
-        )
+        )  # fmt: skip
     panel.set_title("update of each entry; 1 to 5 moved most\ntheta_t = theta_{t-1} - update", fontsize=10)
     rows = "row that has a gradient" if layer.rows is not None else "first axis"
     panel.set_ylabel(rows if table.shape[0] > 1 else "")

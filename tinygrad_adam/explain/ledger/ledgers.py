@@ -1,16 +1,16 @@
-"""What `Optimizer.explain` returns: the ledger of one entry, and that of a whole parameter."""
+"""The ledgers that `Optimizer.explain` returns: of one entry, and of a whole parameter."""
 
 from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
 from ...errors import unknown_name
 from ...optim.lines import Line
 from ...optim.quantity import shown
+from ...typing import Array
 
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "greatest": 1.0}
 """The columns of a distribution."""
@@ -21,25 +21,25 @@ DISTRIBUTED = {
     "update": "update, absolute",
     "ratio": "ratio of update to value",
 }
-"""What is shown of a whole parameter, by the name of its line; SGD, say, has no signal-to-noise ratio."""
+"""The quantities shown of a whole parameter, by line; SGD, say, has no signal-to-noise ratio."""
 
 
 @dataclass(frozen=True)
 class _Ledger:
-    """What both kinds share.
+    """The facts in both kinds of ledger.
 
     Attributes
     ----------
     optimizer : str
         The optimizer's class.
     algorithm : str
-        Where the algorithm is from.
+        The source of the algorithm.
     parameter : str
         The parameter's name.
     step : int
         Which step of the parameter it was, from 1.
     later : int
-        How many steps the parameter has taken since, unrecorded.
+        The number of steps that the parameter has taken since, unrecorded.
     """
 
     optimizer: str
@@ -48,11 +48,11 @@ class _Ledger:
     step: int
     later: int
 
-    def _heading(self, what: str) -> list[str]:
+    def _heading(self, subject: str) -> list[str]:
         source = self.algorithm
         if "Kingma" in source:
             source += "; lines are counted from m_0 = 0"
-        lines = [f"{self.optimizer}, step {self.step}: {what}", source]
+        lines = [f"{self.optimizer}, step {self.step}: {subject}", source]
         if self.later > 0:
             lines.append(f"Steps since then, not recorded: {self.later}")
         return lines
@@ -114,7 +114,7 @@ class EntryLedger(_Ledger):
 
 @dataclass(frozen=True)
 class Mover:
-    """An entry that moved, with what it moved by."""
+    """An entry that moved, and its update."""
 
     index: tuple[int, ...]
     value: float
@@ -133,14 +133,14 @@ class LayerLedger(_Ledger):
     rows : int array or None
         The rows that the step changed, if the gradient was row-sparse; the arrays have only those.
     lines : dict of str to Line
-        By name; what belongs to entries is an array, what the step shares a number.
+        By name; the value of a line is an array over the entries, or a number that they share.
     """
 
     shape: tuple[int, ...]
-    rows: Any
+    rows: Array | None
     lines: dict[str, Line]
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Array:
         if name not in self.lines:
             raise unknown_name("ledger", "quantity", name, self.lines)
         return self.lines[name].value
@@ -161,12 +161,12 @@ class LayerLedger(_Ledger):
 
     @property
     def value_norm(self) -> float:
-        """The Euclidean norm of what was updated, before."""
+        """The Euclidean norm of the values before the step."""
         return float(numpy.linalg.norm(numpy.asarray(self["value"], numpy.float64)))
 
     @property
     def norm_ratio(self) -> float:
-        """The norm of the update over that of the value; infinite for zeros."""
+        """The norm of the update over the norm of the values; infinite if they are all zero."""
         return self.update_norm / self.value_norm if self.value_norm else float("inf")
 
     def movers(self, count: int = 5) -> list[Mover]:

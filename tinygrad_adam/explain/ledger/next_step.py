@@ -22,7 +22,7 @@ class NextStep:
     optimizer : Optimizer
         It has recorded the step: ``optimizer.explain`` shows it.
     parameters : tuple of str
-        The names of those that it moved.
+        The names of the parameters that it moved.
     step : int
         The number of the step, from 1.
     epoch, batch, batches : int

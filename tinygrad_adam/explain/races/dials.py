@@ -26,16 +26,16 @@ class Dial:
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        Where to draw.
+        The axes to draw on.
     trajectory : Trajectory
-        What to show.
+        The trajectory to show.
     look : dict
         Color, marker and line style of the optimizer.
 
     Attributes
     ----------
     moving : list of matplotlib.artist.Artist
-        What `show` changes.
+        The artists that `show` changes.
     """
 
     def __init__(self, axes: Axes, trajectory: Trajectory, look: dict[str, Any]) -> None:
@@ -47,13 +47,8 @@ class Dial:
         axes.axhline(0, color="#e3e7ec", linewidth=0.8, zorder=0)
         axes.axvline(0, color="#e3e7ec", linewidth=0.8, zorder=0)
         # The line and the marker of its path: the dials are the legend.
-        sample: dict[str, Any] = {
-            "transform": axes.transAxes,
-            "clip_on": False,
-            "linewidth": 1.9,
-            "markevery": [1],
-        }
-        axes.plot([0.0, 0.1, 0.2], [1.075] * 3, **sample, **look)
+        at: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
+        axes.plot([0.0, 0.1, 0.2], [1.075] * 3, linewidth=1.9, markevery=[1], **at, **look)
         name, _, settings = trajectory.entry.label.partition(":")
         axes.text(
             0.25, 1.04, name, transform=axes.transAxes, color=look["color"], fontsize=10, fontweight="bold"
@@ -62,12 +57,8 @@ class Dial:
         axes.text(-1.12, 1.12, settings.replace(",", "\n") or f"lr={lr:g}", fontsize=7.5, va="top", zorder=9)
         self._box: Any = axes.add_patch(Rectangle((0, 0), 0, 0, facecolor=BOX, edgecolor="#9aa3ad", zorder=1))
         arrows: dict[str, Any] = {
-            "angles": "xy",
-            "scale_units": "xy",
-            "scale": 1,
-            "units": "width",
-            "minlength": 0,
-        }
+            "angles": "xy", "scale_units": "xy", "scale": 1, "units": "width", "minlength": 0,
+        }  # fmt: skip
         self._step = axes.quiver(0, 0, 0, 0, color=look["color"], width=0.06, zorder=2, **arrows)
         self._momentum = axes.quiver(
             0, 0, 0, 0, width=0.035, facecolor="white", edgecolor=INK, linewidth=0.9, zorder=3, **arrows
@@ -101,7 +92,7 @@ class Dial:
 
 
 def legend_handles() -> list[Any]:
-    """Return what explains the dials in a legend."""
+    """Return the entries of a legend that explains the dials."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -8,8 +8,8 @@ A plane is a place and two directions, of the size of all weights. Two kinds sho
   are in the picture and a race can begin where training began. The second is again a random one. (Two
   random directions would miss the way of training: in many dimensions they are all but orthogonal to it.)
 
-On the plane, the loss is a function of two numbers, and what is drawn is exactly what the optimizers meet. A
-path of training through all weights lies in no plane; its picture would be a shadow.
+On the plane, the loss is a function of two numbers, and the picture shows exactly the loss that the
+optimizers meet. A path of training through all weights lies in no plane; its picture would be a shadow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXAMPLES = 256
 def filter_normalized(direction: Weights, weights: Weights) -> Weights:
     """Scale each filter of a direction to the norm of that filter of the weights.
 
-    A filter is what makes one output: ``weight[i]``. So a step along the direction changes each by the same
+    A filter makes one output: ``weight[i]``. So a step along the direction changes each by the same
     share, and the picture does not depend on the scale of the weights, which networks with ReLU or
     normalization can choose freely. Parameters of one dimension (biases, and the scales of normalizations)
     are left where they are, as in the authors' code.
@@ -80,7 +80,7 @@ def random_direction(weights: Weights, generator: numpy.random.Generator) -> Wei
     Parameters
     ----------
     weights : dict of str to numpy.ndarray
-        The weights that it shall be normalized to.
+        The weights that set the norms.
     generator : numpy.random.Generator
         Draws it.
     """
@@ -158,7 +158,7 @@ def plane(
 
 @contextmanager
 def _replaced(model: Module, weights: dict[str, Tensor]) -> Iterator[None]:
-    """Let a model compute with other weights, in evaluation mode; a parameter in two places is one."""
+    """Replace the weights of a model inside a block, in evaluation mode; a parameter in two places is one."""
     names = {id(p): name for name, p in model.named_parameters()}
     places = [
         (module, attribute, p)
@@ -189,7 +189,7 @@ def around(model: Module, loss: Callable[[], Tensor], name: str = "network", see
     loss : callable
         See `plane`.
     name : str
-        What the surface is called.
+        The name of the surface.
     seed : int
         Fixes the directions.
     """
@@ -221,7 +221,7 @@ def through(
     begun : dict of str to numpy.ndarray
         The weights that lie at (1, 0), where a race starts: those that training began with.
     name : str
-        What the surface is called.
+        The name of the surface.
     seed : int
         Fixes the random direction, which is normalized by filters.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -16,14 +17,7 @@ from .trajectories import TOLERANCE, Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1.5, 1)),
-    (0, (6, 1.5, 1.5, 1.5)),
-    (0, (8, 2)),
-    (0, (3, 1)),
-)
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (3, 1)))
 MARKERS = "osD^vPX*h"
 INK, GRAY = "#222222", "#66707c"
 LOW, HIGH = "#ffffff", "#b3bfcc"  # light, so that every color of a path stands out
@@ -37,7 +31,7 @@ class RacePicture:
     Parameters
     ----------
     race : Race
-        What to draw.
+        The race.
 
     Attributes
     ----------
@@ -46,7 +40,7 @@ class RacePicture:
     colors : list of str
         Those that must not be taken for each other.
     moving : list of matplotlib.artist.Artist
-        What `show` changes, and what must not be hidden by it, from the lowest to the highest.
+        The artists that `show` changes, and those that they must not hide, from the lowest to the highest.
     """
 
     def __init__(self, race: Race) -> None:
@@ -62,12 +56,8 @@ class RacePicture:
         left, right = parts
         above, below = right.subfigures(2, 1, height_ratios=(1, 0.55 + 0.6 * rows))
         self._looks = [
-            {
-                "color": COLORS[i % len(COLORS)],
-                "marker": MARKERS[i % len(MARKERS)],
-                "linestyle": DASHES[i % len(DASHES)],
-            }
-            for i in range(count)
+            {"color": color, "marker": marker, "linestyle": dashes}
+            for color, marker, dashes in islice(zip(cycle(COLORS), cycle(MARKERS), cycle(DASHES)), count)
         ]
         self.colors = list(dict.fromkeys([INK, "#ffffff", *(str(look["color"]) for look in self._looks)]))
         self._paths = [self._path(t) for t in race.trajectories]
@@ -122,14 +112,8 @@ class RacePicture:
         axes.set(yscale="log", xlim=(0, race.steps), ylim=(self._floor, 8 * first), xlabel="step")
         axes.set_ylabel(f"loss above {race.surface.goal}")
         axes.axhline(TOLERANCE * first, color=GRAY, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.text(
-            0.01 * race.steps,
-            0.8 * TOLERANCE * first,
-            f"{TOLERANCE:.1%} of the start",
-            fontsize=8,
-            color=GRAY,
-            va="top",
-        )
+        goal = f"{TOLERANCE:.1%} of the start"
+        axes.text(0.01 * race.steps, 0.8 * TOLERANCE * first, goal, fontsize=8, color=GRAY, va="top")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
 
@@ -157,7 +141,7 @@ class RacePicture:
             dial.show(last)
 
     def label(self) -> None:
-        """Write its name beside each path, where it is far from the others, and say who left."""
+        """Write its name next to each path, far from the others, and mark the paths that left the window."""
         race = self.race
         x0, x1, y0, y1 = race.surface.window
         names = [t.entry.label.partition(":")[0] for t in race.trajectories]
@@ -192,9 +176,9 @@ def draw_surface(axes: Axes, surface: Surface) -> list[Any]:
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        Where.
+        The axes to draw on.
     surface : Surface
-        What.
+        The surface.
 
     Returns
     -------
@@ -219,23 +203,11 @@ def draw_surface(axes: Axes, surface: Surface) -> list[Any]:
     colors = LinearSegmentedColormap.from_list("heights", [LOW, HIGH])
     axes.contourf(x, y, numpy.maximum(heights, levels[0]), levels, cmap=colors, norm=norm, extend="both")
     lines = axes.contour(x, y, heights, levels, colors="#8391a1", linewidths=0.6)
-    axes.clabel(
-        lines,
-        levels[1::3],
-        fmt=lambda height: f"{height:,.0f}" if height > 99 else f"{height:.2g}",
-        fontsize=7,
-        colors=GRAY,
-    )
+    axes.clabel(lines, levels[1::3], fmt=_height, fontsize=7, colors=GRAY)
     axes.set(xlim=(x0, x1), ylim=(y0, y1), xlabel=surface.axes[0], ylabel=surface.axes[1])
     star: dict[str, Any] = {"color": INK, "markersize": 15, "markeredgecolor": "white", "zorder": 45}
-    ring: dict[str, Any] = {
-        "color": "white",
-        "markersize": 10,
-        "markeredgecolor": INK,
-        "markeredgewidth": 2,
-        "zorder": 3,
-    }
-    marks: list[Any] = [*axes.plot(*surface.start, "o", **ring)]
+    ring: dict[str, Any] = {"color": "white", "markersize": 10, "markeredgecolor": INK, "zorder": 3}
+    marks: list[Any] = [*axes.plot(*surface.start, "o", markeredgewidth=2, **ring)]
     for minimum in surface.minima:
         marks += axes.plot(*minimum, "*", **star)
     for text, place in (("start", surface.start), (surface.goal, surface.minima[0])):
@@ -246,6 +218,10 @@ def draw_surface(axes: Axes, surface: Surface) -> list[Any]:
             )
         )  # fmt: skip
     return marks
+
+
+def _height(height: float) -> str:
+    return f"{height:,.0f}" if height > 99 else f"{height:.2g}"
 
 
 def crossing(inside: Array, outside: Array, surface: Surface) -> Array:

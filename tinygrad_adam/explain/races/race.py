@@ -1,4 +1,4 @@
-"""Optimizers on one surface from one start: who gets there, and in how many steps."""
+"""Optimizers on one surface from one start: which of them arrive, and in how many steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STANDARD = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 
 @dataclass(frozen=True)
 class Race:
-    """What several optimizers did on a surface.
+    """The trajectories of several optimizers on one surface.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Race:
         return last + 1 if last + 1 < len(x) else None
 
     def note(self, trajectory: Trajectory) -> str:
-        """Tell in a few words what became of one that did not stay in the window; else nothing."""
+        """Return a few words on a trajectory that left the window or diverged; empty for others."""
         left = self.left(trajectory)
         words = [] if left is None else [f"left the picture at step {left}"]
         if trajectory.diverged:
@@ -62,7 +62,7 @@ class Race:
         return "; ".join(words)
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """Return columns and rows of a table; `note` says what is not in it."""
+        """Return columns and rows of a table; `note` adds the facts that have no column."""
         columns = (
             "optimizer",
             "settings",
@@ -130,7 +130,7 @@ def race(
     lr: float | None = None,
     seed: int = 0,
 ) -> Race:
-    """Let optimizers walk down a surface from one start.
+    """Run optimizers on a surface from one start.
 
     Parameters
     ----------

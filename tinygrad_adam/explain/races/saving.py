@@ -70,12 +70,12 @@ def frame_steps(steps: int) -> list[int]:
 def save_race(
     race: Race, path: str | os.PathLike[str], report: Callable[[int, int], None] | None = None
 ) -> None:
-    """Draw a race into a file; its ending tells what it becomes.
+    """Draw a race into a file: a picture or an animation, by its ending.
 
     Parameters
     ----------
     race : Race
-        What to draw.
+        The race.
     path : path
         ``.png`` is a picture of the whole race, with the arrows of a step near its beginning. ``.gif``,
         ``.mp4`` (with the program ffmpeg) and ``.html`` (self-contained, with buttons) are animations. A
@@ -168,7 +168,7 @@ def _alone(page: str) -> str:
 
 
 def _draw_frames(picture: RacePicture, frames: list[int]) -> Iterator[Array]:
-    """Yield the pixels of each frame, shape (height, width, 3); what doesn't move is drawn once.
+    """Yield the pixels of each frame, shape (height, width, 3); the parts that do not move are drawn once.
 
     All frames have the same few colors, which makes a file a tenth as large and keeps it from flickering.
     """

@@ -1,4 +1,4 @@
-"""Functions of two numbers on which optimizers are watched: formula, minima, start, and who uses them.
+"""Functions of two numbers to watch optimizers on: formula, minima, start, and source.
 
 Each function is written once, in the package's own operations: called with arrays it gives the contours of a
 picture, and called with Tensors the gradient.
@@ -6,7 +6,7 @@ picture, and called with Tensors the gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Surface:
     Attributes
     ----------
     name : str
-        What it is called.
+        Its name.
     formula : str
         The function, for a reader.
     function : callable
@@ -37,7 +37,7 @@ class Surface:
     start : (float, float)
         Where a race begins.
     window : tuple of float
-        What a picture shows: the least and the greatest x, the least and the greatest y.
+        The part that a picture shows: the least and the greatest x, the least and the greatest y.
     source : str
         Who uses it.
     noise : (float, float)
@@ -45,9 +45,9 @@ class Surface:
     log : bool
         Whether contours are drawn at equal ratios of the height above `least`, not at equal differences.
     goal : str
-        What `minima` are: "minimum", or the place that a race on a network's loss makes for.
+        The meaning of `minima`: "minimum", or the place that a race on a network's loss makes for.
     axes : (str, str)
-        What x and y are.
+        The names of x and y.
     grid : int
         How many values of x, and of y, contours are made from.
     """
@@ -70,8 +70,8 @@ class Surface:
         """Return the noise in the gradient of a step, shape (2,).
 
         The loss of that step is ``function(x, y) + tilt @ (x, y)``: the surface, tilted by chance, as the
-        loss of a batch is beside that of all data. It depends on step and seed alone, so all optimizers
-        meet the same noise.
+        loss of a batch is in comparison with the loss of all data. It depends on step and seed alone, so all
+        optimizers meet the same noise.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Surface:
         """
         return numpy.random.default_rng((seed, step)).normal(size=2) * self.noise
 
-    def distance(self, point: Any) -> float:
+    def distance(self, point: Sequence[float] | Array) -> float:
         """Return the Euclidean distance from a point, shape (2,), to the nearest minimum.
 
         Examples
@@ -92,34 +92,6 @@ class Surface:
         0.5
         """
         return float(min(numpy.hypot(*(numpy.subtract(point, minimum))) for minimum in self.minima))
-
-
-def beale(x: Any, y: Any) -> Any:  # noqa: D103
-    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
-
-
-def rosenbrock(x: Any, y: Any) -> Any:  # noqa: D103
-    return (1 - x) ** 2 + 100 * (y - x**2) ** 2
-
-
-def saddle(x: Any, y: Any) -> Any:  # noqa: D103
-    return x**2 - y**2 + y**4 / 4
-
-
-def himmelblau(x: Any, y: Any) -> Any:  # noqa: D103
-    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
-
-
-def ravine(x: Any, y: Any) -> Any:  # noqa: D103
-    return 0.1 * x**2 + 2 * y**2
-
-
-def noisy(x: Any, y: Any) -> Any:  # noqa: D103
-    return 0.05 * x**2 + 0.5 * y**2
-
-
-def plateau(x: Any, y: Any) -> Any:  # noqa: D103
-    return 1 - exp(-(x**2 + y**2) / 2)
 
 
 _HIMMELBLAU = (
@@ -133,7 +105,7 @@ _ALL = (
     Surface(
         "beale",
         "(1.5 - x + xy)² + (2.25 - x + xy²)² + (2.625 - x + xy³)²",
-        beale,
+        lambda x, y: (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2,
         minima=((3.0, 0.5),),
         least=0.0,
         start=(1.0, 1.5),
@@ -143,7 +115,7 @@ _ALL = (
     Surface(
         "rosenbrock",
         "(1 - x)² + 100 (y - x²)²",
-        rosenbrock,
+        lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2,
         minima=((1.0, 1.0),),
         least=0.0,
         start=(-1.2, 1.0),
@@ -153,7 +125,7 @@ _ALL = (
     Surface(
         "saddle",
         "x² - y² + y⁴/4",  # x² - y² alone, the usual one, falls for ever
-        saddle,
+        lambda x, y: x**2 - y**2 + y**4 / 4,
         minima=((0.0, _ROOT2), (0.0, -_ROOT2)),
         least=-1.0,
         start=(1.5, 0.001),
@@ -163,17 +135,17 @@ _ALL = (
     Surface(
         "himmelblau",
         "(x² + y - 11)² + (x + y² - 7)²",
-        himmelblau,
+        lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2,
         minima=_HIMMELBLAU,
         least=0.0,
-        start=(-0.3, -0.9),  # beside the top of the hill in the middle
+        start=(-0.3, -0.9),  # next to the top of the hill in the middle
         window=(-6.0, 6.0, -5.5, 5.5),
         source="Himmelblau 1972",
     ),
     Surface(
         "ravine",
         "0.1 x² + 2 y²",
-        ravine,
+        lambda x, y: 0.1 * x**2 + 2 * y**2,
         minima=((0.0, 0.0),),
         least=0.0,
         start=(-5.0, -2.0),
@@ -183,7 +155,7 @@ _ALL = (
     Surface(
         "noisy",
         "(0.1 x² + y²) / 2, and noise in the gradient",
-        noisy,
+        lambda x, y: 0.05 * x**2 + 0.5 * y**2,
         minima=((0.0, 0.0),),
         least=0.0,
         start=(-5.0, -2.0),
@@ -195,7 +167,7 @@ _ALL = (
     Surface(
         "plateau",
         "1 - exp(-(x² + y²) / 2)",
-        plateau,
+        lambda x, y: 1 - exp(-(x**2 + y**2) / 2),
         minima=((0.0, 0.0),),
         least=0.0,
         start=(-3.0, 2.0),

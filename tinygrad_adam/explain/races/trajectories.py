@@ -1,4 +1,4 @@
-"""What an optimizer does on a surface, recorded: places, losses, gradients, moments and steps."""
+"""The trajectory of an optimizer on a surface: places, losses, gradients, moments and steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ...training.many.comparison import Entry
 from .surfaces import Array, Surface
 
 TOLERANCE = 1e-3
-"""A race is won where the loss is so small a share of what it was at the start, both above the least one."""
+"""A race is won where the loss is this share of the loss at the start, both above the least one."""
 
 LONGEST_STEP = 0.125
-"""What `tune_lr` allows, as a share of the diagonal of the window."""
+"""The longest step that `tune_lr` allows, as a share of the diagonal of the window."""
 
 RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 1) for digit in (1, 2, 5))
 """The learning rates that `tune_lr` tries."""
@@ -31,7 +31,7 @@ SECOND = ("v", "total", "s", "u")
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What one optimizer did.
+    """The way of one optimizer.
 
     Row t of `gradients`, `moments` and `steps` belongs to the step from ``positions[t]``; the moments are
     those that the step was made from, as the optimizer keeps them, before any bias correction. If
@@ -48,7 +48,7 @@ class Trajectory:
     gradients, steps : numpy.ndarray, shape (steps, 2)
         The gradient that it was given, noise included; and how it moved.
     moments : dict of str to numpy.ndarray, shape (steps, 2)
-        What it remembers, by the names of its ``state_dict``.
+        Its moments, by the names of its ``state_dict``.
     diverged : bool
         Whether a position, gradient or loss was not finite in the end.
     """
@@ -79,7 +79,7 @@ class Trajectory:
 
 
 def descend(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> Trajectory:
-    """Let an optimizer walk down a surface from its start.
+    """Run an optimizer on a surface from its start.
 
     It is the package's own, with the package's own gradients, on one Parameter of two float64.
 
@@ -111,7 +111,7 @@ def descend(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> Trajec
     optimizer = build_optimizer(entry.optimizer, [("point", point)], **entry.settings)
     positions, losses, gradients, moments = [], [], [], []
     diverged = False
-    with numpy.errstate(all="ignore"):  # what is not finite is recorded, not warned of
+    with numpy.errstate(all="ignore"):  # NaN and infinity are recorded, not warned of
         for step in range(steps + 1):
             loss = surface.function(point[0], point[1])
             optimizer.zero_grad()
