@@ -31,12 +31,9 @@ from .traces import (
 
 
 def explain_graph(
-    root: Variable,
-    gradient: TensorLike,
-    largest_first: bool,
-    frame: FrameType | None = None,
-    where: str = "explain",
-) -> Explanation:
+    root: Variable, gradient: TensorLike, largest_first: bool,
+    frame: FrameType | None = None, where: str = "explain",
+) -> Explanation:  # fmt: skip
     """Write down the graph of `root`; see `Tensor.explain`.
 
     Parameters

@@ -14,16 +14,8 @@ from .chart import Chart, Place
 from .check import PERSISTENCE, Check, ranges
 
 CARRYING = (
-    "reshape",
-    "moveaxis",
-    "transpose",
-    "slice",
-    "getitem",
-    "astype",
-    "squeeze",
-    "expand_dims",
-    "swapaxes",
-)
+    "reshape", "moveaxis", "transpose", "slice", "getitem", "astype", "squeeze", "expand_dims", "swapaxes",
+)  # fmt: skip
 """Operations that pass values on unchanged."""
 
 LABEL_LOOKS = 5

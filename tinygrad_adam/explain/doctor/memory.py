@@ -36,24 +36,20 @@ class Memory(Check):
         for name, value, before in self.kept.pop(node.number, ()):
             after = squares(value)
             if after != before and after == after:
-                self._tell(node, name, value, f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now")
+                self.find(
+                    ("changed-in-place", node.primitive.name, name),
+                    kind="changed-in-place",
+                    what=f"{_named(name)} {value.shape} of {node.primitive.name} was changed in place "
+                    "between the forward and the backward pass. The rule of the gradient needs the values of "
+                    "then, so the gradient is wrong.",
+                    where=self.doctor.where(self.doctor.place(node)),
+                    remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
+                    "memory of its own: tg.tensor(x) copies, x[...] = and x += write into the same memory.",
+                    evidence=f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now; told at once",
+                )
 
     def backward_ends(self, root: Variable) -> None:
         self.kept.clear()
-
-    def _tell(self, node: Node, name: str, value: Array, evidence: str) -> None:
-        operation = node.primitive.name
-        self.find(
-            ("changed-in-place", operation, name),
-            kind="changed-in-place",
-            what=f"{_named(name)} {value.shape} of {operation} was changed in place between the "
-            "forward and the backward pass. The rule of the gradient needs the values of then, so the "
-            "gradient is wrong.",
-            where=self.doctor.where(self.doctor.place(node)),
-            remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
-            "memory of its own: tg.tensor(x) copies, x[...] = and x += write into the same memory.",
-            evidence=f"{evidence}; told at once",
-        )
 
 
 class Refused(Check):
@@ -79,21 +75,17 @@ class Refused(Check):
             if version[0] == kept:
                 continue
             name = "y" if position == OUTPUT else node.names_of(position)[1]
-            evidence = f"changes of its memory: {kept} when it was kept, {version[0]} now"
-            self._words(node, name, evidence)
-
-    def _words(self, node: Node, name: str, evidence: str) -> None:
-        value = node.saved.get(name)
-        shape = f"{value.shape} " if value is not None and is_array(value) else ""
-        self.find(
-            ("changed-in-place", node.primitive.name, name),
-            kind="changed-in-place",
-            what=f"{_named(name)} {shape}of {node.primitive.name} was changed in place between the forward "
-            "and the backward pass, which needs the values of then and refuses.",
-            where=self.doctor.where(self.doctor.place(node)),
-            remedy="call backward() before optimizer.step() and before other changes; or change a copy.",
-            evidence=f"{evidence}; told at once",
-        )
+            value = node.saved.get(name)
+            shape = f"{value.shape} " if value is not None and is_array(value) else ""
+            self.find(
+                ("changed-in-place", node.primitive.name, name),
+                kind="changed-in-place",
+                what=f"{_named(name)} {shape}of {node.primitive.name} was changed in place between the "
+                "forward and the backward pass, which needs the values of then and refuses.",
+                where=self.doctor.where(self.doctor.place(node)),
+                remedy="call backward() before optimizer.step() and before other changes; or change a copy.",
+                evidence=f"changes of its memory: {kept} when it was kept, {version[0]} now; told at once",
+            )
 
 
 def _named(name: str) -> str:

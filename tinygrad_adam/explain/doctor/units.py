@@ -38,7 +38,7 @@ class DeadUnits(Check):
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.alive: dict[Any, tuple[Any, set[int], int]] = {}
+        self.alive: dict[tuple[str, Place, int], tuple[Array, set[int], int]] = {}
 
     def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         if output.node is None or primitive.name not in RELU or output._data.ndim < 2:
@@ -55,21 +55,18 @@ class DeadUnits(Check):
             return
         dead = int(len(alive) - alive.sum())
         if dead > DEAD_SHARE * len(alive):
-            self._words(primitive.name, y, place, dead, len(alive), inputs)
-
-    def _words(self, name: str, y: Array, place: Place, dead: int, count: int, inputs: int) -> None:
-        self.find(
-            (name, place, count),
-            kind="dead-relu",
-            what=f"{dead} of the {count} units of {name} {y.shape} gave 0 for every input. Where a "
-            "ReLU is off its gradient is 0, so the weights before it no longer change and it stays off: "
-            "it is dead.",
-            where=self.doctor.where(place),
-            remedy="lower the learning rate; look whether the inputs are centered and of a size near 1; "
-            "start from Kaiming weights and zero biases (nn.init); or use LeakyReLU, ELU or GELU.",
-            evidence=f"{dead / count:.0%} dead over {inputs:,} inputs in {DEAD_LOOKS} looks; told above "
-            f"{DEAD_SHARE:.0%}",
-        )
+            self.find(
+                key,
+                kind="dead-relu",
+                what=f"{dead} of the {len(alive)} units of {primitive.name} {y.shape} gave 0 for every "
+                "input. Where a ReLU is off its gradient is 0, so the weights before it no longer change and "
+                "it stays off: it is dead.",
+                where=self.doctor.where(place),
+                remedy="lower the learning rate; look whether the inputs are centered and of a size near 1; "
+                "start from Kaiming weights and zero biases (nn.init); or use LeakyReLU, ELU or GELU.",
+                evidence=f"{dead / len(alive):.0%} dead over {inputs:,} inputs in {DEAD_LOOKS} looks; told "
+                f"above {DEAD_SHARE:.0%}",
+            )
 
 
 class SaturatedUnits(Check):

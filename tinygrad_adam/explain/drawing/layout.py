@@ -169,13 +169,8 @@ def arrange(level: Level) -> None:
         for upper, lower in pairwise(chain):
             passing_by = (upper.where, lower.where).count("passing")
             pull = (4.0, 1.0, 16.0)[passing_by] if upper.where != "source" else 1.0
-            link = Link(
-                upper,
-                lower,
-                pull,
-                edge.leaving if upper is edge.source else None,
-                edge.entering if lower is edge.target else None,
-            )
+            leaving = edge.leaving if upper is edge.source else None
+            link = Link(upper, lower, pull, leaving, edge.entering if lower is edge.target else None)
             upper.below.append(link)
             lower.above.append(link)
     order = _reading_order(level)
@@ -249,20 +244,11 @@ def _sorted(rows: list[list[Box]]) -> list[list[Box]]:
         downward = turn % 2 == 0
         for number in range(1, len(rows)) if downward else range(len(rows) - 2, -1, -1):
             place = {box: i for i, box in enumerate(rows[number - 1 if downward else number + 1])}
-            current = {box: i for i, box in enumerate(rows[number])}
-
-            def middle(
-                box: Box,
-                downward: bool = downward,
-                place: dict[Box, int] = place,
-                at: dict[Box, int] = current,
-            ) -> float:
-                near = (
-                    [place[i.upper] for i in box.above] if downward else [place[i.lower] for i in box.below]
-                )
-                return sum(near) / len(near) if near else at[box]
-
-            rows[number].sort(key=middle)
+            wanted: dict[Box, float] = {}
+            for i, box in enumerate(rows[number]):
+                near = [link.upper for link in box.above] if downward else [link.lower for link in box.below]
+                wanted[box] = sum(place[other] for other in near) / len(near) if near else i
+            rows[number].sort(key=wanted.__getitem__)
         count = _crossings(rows)
         if count < fewest:
             best, fewest = rows, count

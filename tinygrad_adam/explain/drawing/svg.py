@@ -189,24 +189,17 @@ def _script(sections: Sections, by_level: dict[Level, Section], foot: tuple[floa
             "chains": [[number[link] for link in chain] for chain in level.chains],
             "edges": [
                 {
-                    "key": edge.key,
-                    "source": edge.source.key,
-                    "target": edge.target.key,
-                    "leaving": _key(edge.leaving),
-                    "entering": _key(edge.entering),
+                    "key": edge.key, "source": edge.source.key, "target": edge.target.key,
+                    "leaving": _key(edge.leaving), "entering": _key(edge.entering),
                     "via": [box.key for box in edge.via],
                 }
                 for edge in level.edges
             ],
-        }
+        }  # fmt: skip
     constants = {
         name: getattr(layout, name)
         for name in ("GAP_X", "GAP_Y", "GAP_END", "PAD", "HEAD", "ROUNDS", "FIXED", "STEP")
     }
-    data = {
-        "levels": levels,
-        "boxes": boxes,
-        "constants": {**constants, "MARGIN": MARGIN, "foot": foot},
-    }
+    data = {"levels": levels, "boxes": boxes, "constants": {**constants, "MARGIN": MARGIN, "foot": foot}}
     source = (Path(__file__).parent / "unfold.js").read_text("utf-8")
     return source.replace("DATA;", json.dumps(data, separators=(",", ":")) + ";", 1)

@@ -157,12 +157,15 @@ class LayerLedger(_Ledger):
     @property
     def update_norm(self) -> float:
         """The Euclidean norm of the update."""
-        return float(numpy.linalg.norm(numpy.asarray(self["update"], numpy.float64)))
+        return self._norm("update")
 
     @property
     def value_norm(self) -> float:
         """The Euclidean norm of the values before the step."""
-        return float(numpy.linalg.norm(numpy.asarray(self["value"], numpy.float64)))
+        return self._norm("value")
+
+    def _norm(self, name: str) -> float:
+        return float(numpy.linalg.norm(numpy.asarray(self[name], numpy.float64)))
 
     @property
     def norm_ratio(self) -> float:

@@ -73,15 +73,9 @@ class Race:
         rows = []
         for t in self.trajectories:
             settled = self.settled(t)
-            rows.append(
-                (
-                    t.entry.label,
-                    t.entry.describe(),
-                    f"{t.losses[-1]:.3g}",
-                    "never" if settled is None else str(settled),
-                    f"{self.surface.distance(t.positions[-1]):.2g}",
-                )
-            )
+            steps = "never" if settled is None else str(settled)
+            distance = f"{self.surface.distance(t.positions[-1]):.2g}"
+            rows.append((t.entry.label, t.entry.describe(), f"{t.losses[-1]:.3g}", steps, distance))
         return columns, rows
 
 

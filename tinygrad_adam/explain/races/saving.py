@@ -151,16 +151,10 @@ def _alone(page: str) -> str:
         return f'base64,{base64.b64encode(file.getvalue()).decode()}"'
 
     icons = {
-        "minus": "2212",
-        "fast-backward": "AB",
-        "step-backward": "25C2",
-        "play": "25B6",
-        "play.fa-flip-horizontal": "25C0",
-        "pause": "2016",
-        "step-forward": "25B8",
-        "fast-forward": "BB",
+        "minus": "2212", "fast-backward": "AB", "step-backward": "25C2", "play": "25B6",
+        "play.fa-flip-horizontal": "25C0", "pause": "2016", "step-forward": "25B8", "fast-forward": "BB",
         "plus": "2B",
-    }
+    }  # fmt: skip
     rules = "".join(f'.fa-{name}::before {{ content: "\\{code}" }}\n' for name, code in icons.items())
     style = f"<style>\n.fa {{ font-style: normal }}\n{rules}</style>"
     page = re.sub(r"<link[^>]*font-awesome[^>]*>", lambda _: style, page)
