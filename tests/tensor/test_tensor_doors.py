@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, errors, nn, ops, optim
-from tinygrad_adam.engine.graph import aside
+from tinygrad_adam.engine.aside import aside
 from tinygrad_adam.engine.rowsparse import RowSparse
 
 MASKED = np.ma.array([1.0, 2.0], mask=[False, True])

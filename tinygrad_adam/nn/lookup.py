@@ -7,7 +7,7 @@ import sys
 
 from .. import ops, words
 from ..backend.device import asarray, backend_of, device_of
-from ..engine.graph import aside, relying_on
+from ..engine.aside import aside, relying_on
 from ..errors import DTypeError, IndexingError, ShapeError
 from ..ops.indexing import add_rows, lookup
 from ..tensor.creation import tensor

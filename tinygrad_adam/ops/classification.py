@@ -8,7 +8,8 @@ from typing import Any, Never
 import numpy
 
 from ..backend.device import CPU, backend_of, on_device_of
-from ..engine.graph import Variable, aside, primitive, relying_on
+from ..engine.aside import aside, relying_on
+from ..engine.graph import Variable, primitive
 from ..errors import DTypeError, ShapeError
 from ..typing import Array, TensorLike, Xp
 from ..words import refuse_words

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..backend.convert import require_numbers
 from ..backend.device import asarray, backend_of, device_of, is_array
-from ..engine.graph import Variable, aside, look_at, primitive, relying_on
+from ..engine.aside import aside, relying_on
+from ..engine.graph import Variable, look_at, primitive
 from ..engine.rowsparse import RowSparse
 from ..errors import DeviceError, ShapeError
 from ..typing import Array, Xp

@@ -9,7 +9,8 @@ from typing import Any, Never
 
 from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
-from ..engine.graph import Variable, aside, primitive
+from ..engine.aside import aside
+from ..engine.graph import Variable, primitive
 from ..errors import DTypeError, ShapeError
 from ..typing import Array, Xp
 from ..values import integer

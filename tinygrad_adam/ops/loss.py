@@ -9,7 +9,8 @@ import numpy
 
 from ..backend.convert import array_of, default_dtype
 from ..backend.device import asarray, device_of, is_array, on_device_of
-from ..engine.graph import Variable, aside, primitive
+from ..engine.aside import aside
+from ..engine.graph import Variable, primitive
 from ..errors import DTypeError, OptionError, ShapeError, unknown_name
 from .activation import sigmoid, softplus
 from .arithmetic import astype

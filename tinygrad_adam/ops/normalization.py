@@ -10,7 +10,8 @@ from typing import Any
 from ..backend import sums
 from ..backend.device import Backend, backend_of
 from ..backend.overrides import fast_or_reference
-from ..engine.graph import aside, primitive
+from ..engine.aside import aside
+from ..engine.graph import primitive
 from ..errors import OptionError, ShapeError
 from ..typing import Array, Xp
 from ..values import is_integer

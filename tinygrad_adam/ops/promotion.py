@@ -9,7 +9,8 @@ import numpy
 
 from ..backend.convert import operand
 from ..backend.device import is_array, on_device_of
-from ..engine.graph import Variable, aside, provided
+from ..engine.aside import aside
+from ..engine.graph import Variable, provided
 from ..typing import Array
 
 _FLOAT32, _FLOAT64, _BOOL = map(numpy.dtype, ("float32", "float64", "bool"))

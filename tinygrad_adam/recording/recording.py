@@ -40,7 +40,7 @@ class Call(NamedTuple):
     Attributes
     ----------
     does : Primitive or callable
-        An operation, or a function of raw arrays; see `primitive.aside`.
+        An operation, or a function of raw arrays; see `engine.aside`.
     inputs : tuple of int
         The places of its arguments.
     output : int

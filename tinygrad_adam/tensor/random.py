@@ -17,7 +17,7 @@ import numpy
 
 from ..backend.scopes import scope
 from ..engine import events
-from ..engine.graph import aside
+from ..engine.aside import aside
 from ..errors import OptionError, StateError
 
 _generator: ContextVar[numpy.random.Generator] = ContextVar("tinygrad_adam_generator")
