@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..engine.modes import no_grad
 from ..tensor.tensor import Tensor
-
-if TYPE_CHECKING:
-    from .module import Module
+from .module import Module
 
 
 def summarize(model: Module, inputs: tuple[Any, ...]) -> str:
