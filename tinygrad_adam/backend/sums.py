@@ -9,9 +9,10 @@ SIAM J. Sci. Comput. 14, 1993).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy
+
+from ..typing import Array, Xp
 
 BLOCK = 128
 """Terms that are added one after the other; NumPy's pairwise sums have blocks of this size, too."""
@@ -20,7 +21,7 @@ BLOCK = 128
 Axis = int | tuple[int, ...] | None
 
 
-def total(xp: Any, a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def total(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Sum over `axis`; as ``xp.sum``, but exact for any axis.
 
     Parameters
@@ -50,7 +51,7 @@ def total(xp: Any, a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return _in_memory_order(a, axes, keepdims)
 
 
-def mean(xp: Any, a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Average a raw array over `axis`; as ``xp.mean``, but exact for any axis."""
     if a.dtype.kind != "f" or not a.size:
         return xp.mean(a, axis=axis, keepdims=keepdims)
@@ -58,7 +59,7 @@ def mean(xp: Any, a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return added / (a.size // added.size)
 
 
-def variance(xp: Any, a: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def variance(xp: Xp, a: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """Take the variance of a raw array over `axis`; as ``xp.var``, but exact for any axis."""
     if a.dtype.kind != "f" or not a.size:
         return xp.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
@@ -68,7 +69,7 @@ def variance(xp: Any, a: Any, axis: Axis = None, ddof: int = 0, keepdims: bool =
     return added / float(max(a.size // added.size - ddof, 0))
 
 
-def _in_memory_order(a: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+def _in_memory_order(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """Sum over `axes` one by one, the innermost in memory first; neighbors without a gap are one axis."""
     order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
     merged: list[tuple[int, int, bool]] = []  # size, stride and whether it is summed
@@ -86,7 +87,7 @@ def _in_memory_order(a: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return numpy.expand_dims(b, axes) if keepdims else b
 
 
-def _over(a: Any, axis: int) -> Any:
+def _over(a: Array, axis: int) -> Array:
     """Sum over one axis: pairwise if it is the last, or else blocks of it and then their sums."""
     before, after = a.shape[:axis], a.shape[axis + 1 :]
     while after and (n := a.shape[axis]) > BLOCK:

@@ -71,7 +71,8 @@ def unknown_keyword(primitive: _Primitive, keywords: Iterable[str]) -> None:
 
 def too_many(primitive: _Primitive, count: int) -> DTypeError:
     """Return the error for more positional arguments than there are inputs and settings."""
-    return DTypeError(primitive.name, f"takes {primitive.__signature__}", got=f"{count} positional arguments")
+    shown = words.without_types(primitive.__signature__)
+    return DTypeError(primitive.name, f"takes {shown}", got=f"{count} positional arguments")
 
 
 def require_one_device(primitive: _Primitive, values: Sequence[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..backend.convert import check_dtype, known_dtype
 from ..engine.graph import primitive
 from ..errors import DTypeError
+from ..typing import Array, Xp
 
 __all__ = [
     "abs",
@@ -58,37 +59,37 @@ __all__ = [
 
 
 @primitive(a=lambda g: g, b=lambda g: g)
-def add(xp: Any, a: Any, b: Any) -> Any:
+def add(xp: Xp, a: Array, b: Array) -> Array:
     """Sum ``a + b``."""
     return xp.add(a, b)
 
 
 @primitive(a=lambda g: g, b=lambda g: -g)
-def subtract(xp: Any, a: Any, b: Any) -> Any:
+def subtract(xp: Xp, a: Array, b: Array) -> Array:
     """Difference ``a - b``."""
     return xp.subtract(a, b)
 
 
 @primitive(a=lambda g, b: g * b, b=lambda g, a: g * a)
-def multiply(xp: Any, a: Any, b: Any) -> Any:
+def multiply(xp: Xp, a: Array, b: Array) -> Array:
     """Product ``a * b``, element by element."""
     return xp.multiply(a, b)
 
 
 @primitive(a=lambda g, b: g / b, b=lambda g, b, y: -g * y / b)
-def divide(xp: Any, a: Any, b: Any) -> Any:
+def divide(xp: Xp, a: Array, b: Array) -> Array:
     """Quotient ``a / b``."""
     return xp.divide(a, b)
 
 
-def _power_base_rule(xp: Any, g: Any, a: Any, b: Any) -> Any:
+def _power_base_rule(xp: Xp, g: Array, a: Array, b: Array) -> Array:
     """Return ``b * a ** (b - 1)``; where b is 0 that is 0, also at a = 0 with its infinite power."""
     if isinstance(b, int | float):
         return g * b * a ** (b - 1) if b else xp.zeros_like(g)
     return g * b * xp.where((a == 0) * (b == 0), 1, a) ** (b - 1.0)  # a float, since unsigned integers wrap
 
 
-def _power_exponent_rule(xp: Any, g: Any, a: Any, y: Any) -> Any:
+def _power_exponent_rule(xp: Xp, g: Array, a: Array, y: Array) -> Array:
     """Return ``a ** b * log(a)``; where a is 0 the power does not change with b > 0, and log(1) is 0."""
     base = xp.zeros_like(y) + a  # in the dtype of y, which may be wider
     return g * y * xp.log(xp.where(base == 0, 1, base))
@@ -98,7 +99,7 @@ def _power_exponent_rule(xp: Any, g: Any, a: Any, y: Any) -> Any:
     a=_power_base_rule,
     b=_power_exponent_rule,
 )
-def power(xp: Any, a: Any, b: Any) -> Any:
+def power(xp: Xp, a: Array, b: Array) -> Array:
     """Power ``a ** b``; the gradient of a negative base with respect to `b` is NaN.
 
     Integers have no negative powers. On a GPU an array of exponents is not looked at, and gives integers.
@@ -111,135 +112,135 @@ def power(xp: Any, a: Any, b: Any) -> Any:
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g), b=lambda xp, g: xp.zeros_like(g))
-def floor_divide(xp: Any, a: Any, b: Any) -> Any:
+def floor_divide(xp: Xp, a: Array, b: Array) -> Array:
     """Quotient rounded down, ``a // b``; piecewise constant, so its gradient is zero."""
     return xp.floor_divide(a, b)
 
 
 @primitive(a=lambda g: g, b=lambda xp, g, a, b: -g * xp.floor_divide(a, b))
-def remainder(xp: Any, a: Any, b: Any) -> Any:
+def remainder(xp: Xp, a: Array, b: Array) -> Array:
     """Remainder ``a % b``, with the sign of `b` as in Python."""
     return xp.remainder(a, b)
 
 
 @primitive(a=lambda g: -g)
-def negative(xp: Any, a: Any) -> Any:
+def negative(xp: Xp, a: Array) -> Array:
     """Negative ``-a``."""
     return xp.negative(a)
 
 
 @primitive(a=lambda xp, g, a: g * xp.sign(a))
-def abs(xp: Any, a: Any) -> Any:
+def abs(xp: Xp, a: Array) -> Array:
     """Absolute value; the gradient at 0 is 0."""
     return xp.abs(a)
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g))
-def sign(xp: Any, a: Any) -> Any:
+def sign(xp: Xp, a: Array) -> Array:
     """Sign, one of -1, 0 and 1; its gradient is zero."""
     return xp.sign(a)
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g))
-def round(xp: Any, a: Any, *, decimals: int = 0) -> Any:
+def round(xp: Xp, a: Array, *, decimals: int = 0) -> Array:
     """Round to that many decimals, halves to even; piecewise constant, so its gradient is zero."""
     return xp.around(a, decimals)
 
 
 @primitive(a=lambda xp, g: xp.zeros_like(g))
-def zeros_like(xp: Any, a: Any) -> Any:
+def zeros_like(xp: Xp, a: Array) -> Array:
     """Zeros of the shape and dtype of `a`."""
     return xp.zeros_like(a)
 
 
 @primitive(a=lambda g: g)
-def astype(xp: Any, a: Any, *, dtype: Any) -> Any:
+def astype(xp: Xp, a: Array, *, dtype: Any) -> Array:
     """Cast to `dtype`; the gradient is cast back."""
     check_dtype("astype", known_dtype("astype", dtype))
     return a.astype(dtype)
 
 
 @primitive(a=lambda g, y: g * y)
-def exp(xp: Any, a: Any) -> Any:
+def exp(xp: Xp, a: Array) -> Array:
     """Exponential."""
     return xp.exp(a)
 
 
 # Not y + 1, which cancels where `a` is far below 0.
 @primitive(a=lambda xp, g, a: g * xp.exp(a))
-def expm1(xp: Any, a: Any) -> Any:
+def expm1(xp: Xp, a: Array) -> Array:
     """``exp(a) - 1``, exact also for small `a`."""
     return xp.expm1(a)
 
 
 @primitive(a=lambda g, a: g / a)
-def log(xp: Any, a: Any) -> Any:
+def log(xp: Xp, a: Array) -> Array:
     """Natural logarithm."""
     return xp.log(a)
 
 
 @primitive(a=lambda g, a: g / (a + 1))
-def log1p(xp: Any, a: Any) -> Any:
+def log1p(xp: Xp, a: Array) -> Array:
     """``log(1 + a)``, exact also for small `a`."""
     return xp.log1p(a)
 
 
 @primitive(a=lambda g, y: g * 0.5 / y)
-def sqrt(xp: Any, a: Any) -> Any:
+def sqrt(xp: Xp, a: Array) -> Array:
     """Square root; its gradient at 0 is infinite."""
     return xp.sqrt(a)
 
 
 @primitive(a=lambda g, a: g * 2 * a)
-def square(xp: Any, a: Any) -> Any:
+def square(xp: Xp, a: Array) -> Array:
     """Square ``a * a``."""
     return xp.square(a)
 
 
 @primitive(a=lambda g, y: -g * y * y)
-def reciprocal(xp: Any, a: Any) -> Any:
+def reciprocal(xp: Xp, a: Array) -> Array:
     """Reciprocal ``1 / a``."""
     return xp.reciprocal(a)
 
 
 @primitive(a=lambda xp, g, a: g * xp.cos(a))
-def sin(xp: Any, a: Any) -> Any:
+def sin(xp: Xp, a: Array) -> Array:
     """Sine of an angle in radians."""
     return xp.sin(a)
 
 
 @primitive(a=lambda xp, g, a: -g * xp.sin(a))
-def cos(xp: Any, a: Any) -> Any:
+def cos(xp: Xp, a: Array) -> Array:
     """Cosine of an angle in radians."""
     return xp.cos(a)
 
 
 @primitive(a=lambda g, y: g * (1 + y * y))
-def tan(xp: Any, a: Any) -> Any:
+def tan(xp: Xp, a: Array) -> Array:
     """Tangent of an angle in radians."""
     return xp.tan(a)
 
 
 @primitive(a=lambda g, a: g / (1 + a * a))
-def arctan(xp: Any, a: Any) -> Any:
+def arctan(xp: Xp, a: Array) -> Array:
     """Angle in radians whose tangent is `a`."""
     return xp.arctan(a)
 
 
 @primitive(a=lambda xp, g, a: g * xp.cosh(a))
-def sinh(xp: Any, a: Any) -> Any:
+def sinh(xp: Xp, a: Array) -> Array:
     """Hyperbolic sine."""
     return xp.sinh(a)
 
 
 @primitive(a=lambda xp, g, a: g * xp.sinh(a))
-def cosh(xp: Any, a: Any) -> Any:
+def cosh(xp: Xp, a: Array) -> Array:
     """Hyperbolic cosine."""
     return xp.cosh(a)
 
 
 @primitive(a=lambda g, y: g * (1 - y * y))
-def tanh(xp: Any, a: Any) -> Any:
+def tanh(xp: Xp, a: Array) -> Array:
     """Hyperbolic tangent."""
     return xp.tanh(a)
 
@@ -250,7 +251,7 @@ def tanh(xp: Any, a: Any) -> Any:
     a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a < b, 0, g)),
     b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b < a, 0, g)),
 )
-def maximum(xp: Any, a: Any, b: Any) -> Any:
+def maximum(xp: Xp, a: Array, b: Array) -> Array:
     """The greater of `a` and `b`, element by element."""
     return xp.maximum(a, b)
 
@@ -259,12 +260,12 @@ def maximum(xp: Any, a: Any, b: Any) -> Any:
     a=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(a > b, 0, g)),
     b=lambda xp, g, a, b: xp.where(a == b, g / 2, xp.where(b > a, 0, g)),
 )
-def minimum(xp: Any, a: Any, b: Any) -> Any:
+def minimum(xp: Xp, a: Array, b: Array) -> Array:
     """The lesser of `a` and `b`, element by element."""
     return xp.minimum(a, b)
 
 
-def _clip_rule(xp: Any, g: Any, a: Any, min: float | None, max: float | None) -> Any:
+def _clip_rule(xp: Xp, g: Array, a: Array, min: float | None, max: float | None) -> Array:
     """Give ``g`` inside and on the bounds; the output does not depend on what is elsewhere."""
     if min is not None:
         g = xp.where(a >= min, g, 0)
@@ -272,7 +273,7 @@ def _clip_rule(xp: Any, g: Any, a: Any, min: float | None, max: float | None) ->
 
 
 @primitive(a=_clip_rule)
-def clip(xp: Any, a: Any, *, min: float | None = None, max: float | None = None) -> Any:
+def clip(xp: Xp, a: Array, *, min: float | None = None, max: float | None = None) -> Array:
     """Limit `a` to the interval from `min` to `max`; None leaves that side open.
 
     Where `min` exceeds `max` the result is `max` everywhere, and the gradient 0.
@@ -284,7 +285,7 @@ def clip(xp: Any, a: Any, *, min: float | None = None, max: float | None = None)
     a=lambda xp, g, condition: xp.where(condition, g, 0),
     b=lambda xp, g, condition: xp.where(condition, 0, g),
 )
-def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+def where(xp: Xp, condition: Array, a: Array, b: Array) -> Array:
     """`a` where `condition` holds and `b` elsewhere."""
     return xp.where(condition, a, b)
 
@@ -293,66 +294,66 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 @primitive()
-def equal(xp: Any, a: Any, b: Any) -> Any:
+def equal(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a == b``, element by element."""
     return xp.equal(a, b)
 
 
 @primitive()
-def not_equal(xp: Any, a: Any, b: Any) -> Any:
+def not_equal(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a != b``, element by element."""
     return xp.not_equal(a, b)
 
 
 @primitive()
-def less(xp: Any, a: Any, b: Any) -> Any:
+def less(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a < b``, element by element."""
     return xp.less(a, b)
 
 
 @primitive()
-def less_equal(xp: Any, a: Any, b: Any) -> Any:
+def less_equal(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a <= b``, element by element."""
     return xp.less_equal(a, b)
 
 
 @primitive()
-def greater(xp: Any, a: Any, b: Any) -> Any:
+def greater(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a > b``, element by element."""
     return xp.greater(a, b)
 
 
 @primitive()
-def greater_equal(xp: Any, a: Any, b: Any) -> Any:
+def greater_equal(xp: Xp, a: Array, b: Array) -> Array:
     """Whether ``a >= b``, element by element."""
     return xp.greater_equal(a, b)
 
 
 @primitive()
-def bitwise_and(xp: Any, a: Any, b: Any) -> Any:
+def bitwise_and(xp: Xp, a: Array, b: Array) -> Array:
     """``a & b`` of truth values, or bit by bit of integers."""
     return xp.bitwise_and(a, b)
 
 
 @primitive()
-def bitwise_or(xp: Any, a: Any, b: Any) -> Any:
+def bitwise_or(xp: Xp, a: Array, b: Array) -> Array:
     """``a | b`` of truth values, or bit by bit of integers."""
     return xp.bitwise_or(a, b)
 
 
 @primitive()
-def bitwise_xor(xp: Any, a: Any, b: Any) -> Any:
+def bitwise_xor(xp: Xp, a: Array, b: Array) -> Array:
     """``a ^ b`` of truth values, or bit by bit of integers."""
     return xp.bitwise_xor(a, b)
 
 
 @primitive()
-def invert(xp: Any, a: Any) -> Any:
+def invert(xp: Xp, a: Array) -> Array:
     """``~a`` of truth values, or bit by bit of integers."""
     return xp.invert(a)
 
 
 @primitive()
-def isfinite(xp: Any, a: Any) -> Any:
+def isfinite(xp: Xp, a: Array) -> Array:
     """Whether each element is neither infinite nor NaN."""
     return xp.isfinite(a)

@@ -58,8 +58,8 @@ def row_weights(
 
 
 def _logits_rule(
-    g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
+    g: Array, logits: Array, labels: Array, class_weight: Array, ignore_index: int, reduction: str
+) -> Array:
     return _softmax_cross_entropy_vjp(
         g, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
     )
@@ -93,8 +93,8 @@ def _softmax_cross_entropy(
 
 
 def _vjp_g_rule(
-    xp: Any, g: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
+    xp: Xp, g: Array, logits: Array, labels: Array, class_weight: Array, ignore_index: int, reduction: str
+) -> Array:
     """Contract with ``row_weight * (softmax - onehot)``; the engine sums for a reduced loss."""
     row, column = row_weights(
         xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype
@@ -104,8 +104,15 @@ def _vjp_g_rule(
 
 
 def _vjp_logits_rule(
-    xp: Any, g: Any, g_in: Any, logits: Any, labels: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> Any:
+    xp: Xp,
+    g: Array,
+    g_in: Array,
+    logits: Array,
+    labels: Array,
+    class_weight: Array,
+    ignore_index: int,
+    reduction: str,
+) -> Array:
     """Apply the Jacobian of the softmax, ``diag(p) - p p^T``, to each row."""
     row, _ = row_weights(xp, labels, logits.shape[1], class_weight, ignore_index, reduction, logits.dtype)
     p = softmax(logits)
@@ -140,20 +147,20 @@ def _softmax_cross_entropy_vjp(
     ),
     q=lambda xp, g, logits: -xp.expand_dims(g, -1) * log_softmax(logits),
 )
-def _soft_cross_entropy(xp: Any, logits: Any, q: Any) -> Any:
+def _soft_cross_entropy(xp: Xp, logits: Array, q: Array) -> Array:
     """``-sum(q * log_softmax(z))`` of each row z; where q is 0, so is the term, also beside an infinity."""
     return xp.sum(q * xp.where(q == 0, 0, -log_softmax(logits)), axis=-1)
 
 
 def cross_entropy(
-    logits: Any,
-    target: Any,
-    weight: Any = None,
+    logits: TensorLike,
+    target: TensorLike,
+    weight: TensorLike = None,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     **words: Never,
-) -> Any:
+) -> Array:
     """Cross-entropy of the softmax of `logits`, computed in one pass.
 
     Parameters
@@ -258,14 +265,14 @@ def _probabilities(
     return q if class_weight is None else multiply(q, class_weight)
 
 
-def _summed(losses: Any, reduction: str, counts: Any) -> Any:
+def _summed(losses: TensorLike, reduction: str, counts: TensorLike) -> Array:
     """Sum losses that are weighted for their reduction; a mean is NaN, without a gradient, if none counts."""
     if reduction == "none":
         return losses
     return sum(losses) if reduction == "sum" else where(counts, sum(losses), math.nan)
 
 
-def _flat_labels(op: str, labels: Any) -> Any:
+def _flat_labels(op: str, labels: TensorLike) -> Array:
     """Return integer labels with one axis."""
     if labels.dtype.kind not in "iu":
         raise DTypeError(op, "labels must be integers", labels=labels.dtype)
@@ -282,8 +289,13 @@ def require_in_range(op: str, labels: Array, classes: int, ignore_index: int) ->
 
 
 def _smoothed(
-    labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str, label_smoothing: float
-) -> tuple[Any, Any, Any]:
+    labels: TensorLike,
+    like: TensorLike,
+    class_weight: TensorLike,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> tuple[Array, Array, Array]:
     """Return targets of which `label_smoothing` is spread over all classes, weights and mean folded in.
 
     Also which rows are read, and whether any has a weight.
@@ -305,20 +317,24 @@ def _smoothed(
         return q, valid[:, None] != 0, xp.asarray(total != 0)
 
 
-def _nll_rule(xp: Any, g: Any, log_probs_shape: tuple[int, ...], column: Any, row: Any) -> Any:
+def _nll_rule(xp: Xp, g: Array, log_probs_shape: tuple[int, ...], column: Array, row: Array) -> Array:
     each = backend_of((column,)).xp.arange(len(column))
     return _add_at(xp.where(row == 0, 0, -g) * row, index=(each, column), shape=log_probs_shape)
 
 
 @primitive(log_probs=_nll_rule)
-def _nll(xp: Any, log_probs: Any, column: Any, row: Any) -> Any:
+def _nll(xp: Xp, log_probs: Array, column: Array, row: Array) -> Array:
     """Pick ``-log_probs[i, column[i]] * row[i]``, or 0 where the row has no weight."""
     return xp.where(row == 0, 0, -log_probs[xp.arange(len(column)), column]) * row
 
 
 def nll_loss(
-    log_probs: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
-) -> Any:
+    log_probs: TensorLike,
+    target: TensorLike,
+    weight: TensorLike = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
     """Negative log-likelihood of class indices, given log-probabilities such as `log_softmax` gives.
 
     Parameters
@@ -363,8 +379,8 @@ def nll_loss(
 
 
 def _picked(
-    labels: Any, like: Any, class_weight: Any, ignore_index: int, reduction: str
-) -> tuple[Any, Any, Any]:
+    labels: TensorLike, like: TensorLike, class_weight: TensorLike, ignore_index: int, reduction: str
+) -> tuple[Array, Array, Array]:
     """Return what each row's loss is multiplied by, the column to read, and whether any row counts."""
     classes = like.shape[1]
     require_in_range("nll_loss", labels, classes, ignore_index)

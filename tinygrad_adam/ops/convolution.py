@@ -18,7 +18,7 @@ from typing import Any
 from ..backend import sums
 from ..engine.graph import Primitive, primitive
 from ..errors import OptionError, ShapeError
-from ..typing import Array, Xp
+from ..typing import Array, TensorLike, Xp
 from ..values import integer
 from . import refusals
 from .activation import relu_vjp
@@ -53,8 +53,8 @@ def _grouped(a: Array, axis: int, groups: int) -> Array:
 
 
 def _input_rule(
-    g: Any, x_shape: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+    g: Array, x_shape: Array, weight: Array, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
     """Give the gradient of x."""
     return _conv2d_input(
         g, weight, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -62,8 +62,8 @@ def _input_rule(
 
 
 def _weight_rule(
-    g: Any, x: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+    g: Array, x: Array, weight_shape: Array, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
     """Give the gradient of w."""
     return _conv2d_weight(
         x, g, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -178,12 +178,12 @@ def _conv2d_weight(
     return w.reshape(out, inner, *size)
 
 
-def _first_windows(y: Any, shape: tuple[int, ...]) -> Any:
+def _first_windows(y: TensorLike, shape: tuple[int, ...]) -> Array:
     """Drop windows beyond those of `shape`, for which an output_padding above the stride makes room."""
     return getitem(y, (..., slice(shape[2]), slice(shape[3])))
 
 
-def _check_bias(where: str, bias: Any, channels: int) -> None:
+def _check_bias(where: str, bias: TensorLike, channels: int) -> None:
     if bias is not None and tuple(bias.shape) != (channels,):
         raise ShapeError(
             where,
@@ -194,15 +194,15 @@ def _check_bias(where: str, bias: Any, channels: int) -> None:
 
 
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike = None,
     stride: Pair = 1,
     padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     activation: str | None = None,
-) -> Any:
+) -> Array:
     """Slide a bank of filters over images.
 
     Parameters
@@ -254,14 +254,14 @@ def conv2d(
 def _filtered(
     where: str,
     operation: Primitive,
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike,
     stride: Pair,
     padding: Padding,
     dilation: Pair,
     groups: int,
-) -> Any:
+) -> Array:
     """Check what is given in the name of `where`, and convolve images by `operation`."""
     check_images(where, x)
     weight_shape = tuple(weight.shape)
@@ -286,14 +286,14 @@ def _check_groups(where: str, groups: int, channels: int, weight_shape: tuple[in
 
 
 def conv1d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike = None,
     stride: int = 1,
     padding: int | str = 0,
     dilation: int = 1,
     groups: int = 1,
-) -> Any:
+) -> Array:
     """Slide a bank of filters over sequences: `conv2d` with images of one row.
 
     Parameters
@@ -328,15 +328,15 @@ def conv1d(
 
 
 def conv_transpose2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike = None,
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
     groups: int = 1,
     dilation: Pair = 1,
-) -> Any:
+) -> Array:
     """Spread images with a bank of filters: the map that `conv2d` applies to gradients.
 
     Parameters

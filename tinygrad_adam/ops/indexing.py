@@ -12,7 +12,7 @@ from ..engine.aside import aside, relying_on
 from ..engine.graph import Variable, look_at, primitive
 from ..engine.rowsparse import RowSparse
 from ..errors import DeviceError, ShapeError
-from ..typing import Array, Xp
+from ..typing import Array, TensorLike, Xp
 from .reduction import normalize_axes
 
 __all__ = [
@@ -25,12 +25,12 @@ __all__ = [
 
 
 @primitive(view=True, a=lambda g, a_shape, index: _add_at(g, index=index, shape=a_shape))
-def _slice(xp: Any, a: Any, *, index: Any) -> Any:
+def _slice(xp: Xp, a: Array, *, index: Any) -> Array:
     """Elements at a basic index: a view."""
     return a[index]
 
 
-def _gather_rule(g: Any, a_shape: tuple[int, ...], index: Any, sparse: bool) -> Any:
+def _gather_rule(g: Array, a_shape: tuple[int, ...], index: Any, sparse: bool) -> Array:
     """Add `g` at `index`; what is to be differentiated again is dense, for it needs a graph."""
     if sparse and not isinstance(g, Variable):
         return RowSparse(index.reshape(-1), g.reshape(index.size, *a_shape[1:]), a_shape)
@@ -38,7 +38,7 @@ def _gather_rule(g: Any, a_shape: tuple[int, ...], index: Any, sparse: bool) -> 
 
 
 @primitive(a=_gather_rule)
-def _gather(xp: Any, a: Any, *, index: Any, sparse: bool = False) -> Any:
+def _gather(xp: Xp, a: Array, *, index: Any, sparse: bool = False) -> Array:
     """Elements at an advanced index: a copy, in which elements may repeat."""
     return a[index]
 
@@ -81,7 +81,7 @@ def _fixed(part: Any) -> Any:
     return slice(*[operator.index(b) if isinstance(b, Variable) or is_array(b) else b for b in bounds])
 
 
-def raw_index(index: Any, like: Any, where: str = "getitem") -> Any:
+def raw_index(index: Any, like: TensorLike, where: str = "getitem") -> Any:
     """Turn Tensors, arrays and lists inside an index into raw arrays beside `like`."""
     if isinstance(index, tuple):
         return tuple(raw_index(part, like, where) for part in index)
@@ -103,7 +103,7 @@ def raw_index(index: Any, like: Any, where: str = "getitem") -> Any:
     return index
 
 
-def getitem(a: Any, index: Any) -> Any:
+def getitem(a: TensorLike, index: Any) -> Array:
     """Read ``a[index]`` for NumPy's basic and advanced indices, repeated ones included.
 
     Parameters
@@ -126,12 +126,12 @@ def getitem(a: Any, index: Any) -> Any:
     return relying_on(y, "getitem", index=parts)
 
 
-def _raw_parts(like: Any, where: str, several: bool, *parts: Any) -> Any:
+def _raw_parts(like: TensorLike, where: str, several: bool, *parts: Any) -> Any:
     raw = tuple(raw_index(part, like, where) for part in parts)
     return raw if several else raw[0]
 
 
-def lookup(table: Any, index: Any, sparse: bool) -> Any:
+def lookup(table: TensorLike, index: Any, sparse: bool) -> Array:
     """Read rows of `table` by an integer array; with `sparse`, its gradient holds only those rows.
 
     The index must have been checked: a row-sparse gradient knows no negative ones.
@@ -139,12 +139,12 @@ def lookup(table: Any, index: Any, sparse: bool) -> Any:
     return _gather(table, index=index, sparse=sparse)
 
 
-def add_rows(terms: Any, index: Any, count: int) -> Any:
+def add_rows(terms: TensorLike, index: Any, count: int) -> Array:
     """Sum `terms` into `count` rows: each into the one that the integer array names."""
     return _add_at(terms, index=index, shape=(count, *terms.shape[1:]))
 
 
-def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
+def take_along_axis(a: TensorLike, indices: TensorLike, axis: int) -> Array:
     """Pick elements along `axis` by an index array of the same number of dimensions.
 
     Parameters
@@ -174,7 +174,7 @@ def take_along_axis(a: Any, indices: Any, axis: int) -> Any:
     return relying_on(getitem(a, aside(_grid, a, indices, axis)), "take_along_axis", indices=indices)
 
 
-def _grid(like: Any, indices: Any, axis: int) -> tuple[Any, ...]:
+def _grid(like: TensorLike, indices: TensorLike, axis: int) -> tuple[Array, ...]:
     """Return an index for each axis, which broadcast to the shape of the indices."""
     indices = raw_index(indices, like, "take_along_axis")
     backend = backend_of((indices,))

@@ -12,7 +12,7 @@ from ..backend.device import is_array
 from ..engine.aside import aside
 from ..engine.graph import Variable, primitive
 from ..errors import DTypeError, ShapeError
-from ..typing import Array, Xp
+from ..typing import Array, TensorLike, Xp
 from ..values import integer
 from ..words import refuse_words
 from . import refusals
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-def _shaped(where: str, *values: Any) -> tuple[Any, ...]:
+def _shaped(where: str, *values: TensorLike) -> tuple[Array, ...]:
     """Return what has a shape as it is, and numbers and lists as arrays, which widen no other."""
     shaped = [isinstance(value, Variable) or is_array(value) for value in values]
     if all(shaped):
@@ -47,32 +47,32 @@ def _shaped(where: str, *values: Any) -> tuple[Any, ...]:
     )
 
 
-def _array_beside(where: str, value: Any, exact: bool) -> Any:
+def _array_beside(where: str, value: Any, exact: bool) -> Array:
     with default_dtype("float64") if exact else nullcontext():
         return array_of(where, operand(where, value))
 
 
-def _matrix(vector: Any, shape: tuple[int, int]) -> Any:
+def _matrix(vector: TensorLike, shape: tuple[int, int]) -> Array:
     """Make a row or a column; of what a list became aside, so that a recorded pass reads the list again."""
     return reshape(vector, shape=shape) if isinstance(vector, Variable) else aside(_reshaped, vector, shape)
 
 
-def _reshaped(vector: Any, shape: tuple[int, int]) -> Any:
+def _reshaped(vector: TensorLike, shape: tuple[int, int]) -> Array:
     return vector.reshape(shape)
 
 
-def _transposed(xp: Any, a: Any) -> Any:
+def _transposed(xp: Xp, a: Array) -> Array:
     return xp.swapaxes(a, -1, -2)
 
 
-def _right_rule(xp: Any, g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
+def _right_rule(xp: Xp, g: Array, a: Array, b_shape: tuple[int, ...]) -> Array:
     """Give a^T g; a single matrix on the right of a batch needs one product, not one for each."""
     if len(b_shape) == 2:
         return _matmul(_rows(xp, a).T, _rows(xp, g))
     return _matmul(_transposed(xp, a), g)
 
 
-def _rows(xp: Any, a: Any) -> Any:
+def _rows(xp: Xp, a: Array) -> Array:
     """Lay all leading axes out as rows."""
     return a if a.ndim == 2 else xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
@@ -83,7 +83,7 @@ def _matmul(xp: Xp, a: Array, b: Array, *, into: Array = None) -> Array:
     return xp.matmul(a, b) if into is None else xp.matmul(a, b, out=into)
 
 
-def matmul(a: Any, b: Any) -> Any:
+def matmul(a: TensorLike, b: TensorLike) -> Array:
     """Matrix product ``a @ b``, batched and broadcast over leading axes.
 
     Parameters
@@ -122,7 +122,7 @@ def matmul(a: Any, b: Any) -> Any:
     )
 
 
-def dot(a: Any, b: Any) -> Any:
+def dot(a: TensorLike, b: TensorLike) -> Array:
     """Inner product of vectors, product of matrices; for more axes as NumPy's ``dot``.
 
     The last axis of `a` is summed against the last but one of `b` (its only one, if it is a
@@ -145,12 +145,12 @@ def dot(a: Any, b: Any) -> Any:
     return reshape(product, shape=a.shape[:-1] + b.shape[1:])
 
 
-def outer(a: Any, b: Any) -> Any:
+def outer(a: TensorLike, b: TensorLike) -> Array:
     """All products of an element of `a` with one of `b`, both flattened: shape (a.size, b.size)."""
     return multiply(reshape(a, shape=(-1, 1)), reshape(b, shape=(1, -1)))
 
 
-def _weight_rule(xp: Any, g: Any, x: Any, out: Any) -> Any:
+def _weight_rule(xp: Xp, g: Array, x: Array, out: Array) -> Array:
     """Give g^T x, summed over the batch, straight into its place where there is one."""
     return _matmul(_rows(xp, g).T, _rows(xp, x), into=out)
 
@@ -175,7 +175,9 @@ def _linear_relu(xp: Xp, x: Array, weight: Array, bias: Array = None) -> Array:
     return xp.maximum(_linear.forward(xp, x, weight, bias), 0)
 
 
-def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, **words: Never) -> Any:
+def linear(
+    x: TensorLike, weight: TensorLike, bias: TensorLike = None, activation: str | None = None, **words: Never
+) -> Array:
     """Affine map ``x @ weight.T + bias`` of the last axis.
 
     Parameters
@@ -222,7 +224,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
     return operation(x, weight) if bias is None else operation(x, weight, bias)
 
 
-def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> Any:
+def _einsum_rule(g: Array, operands: list[Any], index: int, subscripts: str) -> Array:
     """Exchange the roles of the output and one operand."""
     inputs, output = subscripts.split("->")
     terms = inputs.split(",")
@@ -232,14 +234,14 @@ def _einsum_rule(g: Any, operands: list[Any], index: int, subscripts: str) -> An
 
 
 @primitive(operands=_einsum_rule)
-def _einsum(xp: Any, *operands: Any, subscripts: str) -> Any:
+def _einsum(xp: Xp, *operands: Array, subscripts: str) -> Array:
     """Einstein sum in which each term has distinct letters, each of them found elsewhere too."""
     # As matrix products, where that pays: they are faster, and do not add many terms one by one.
     large = max(getattr(operand, "size", 1) for operand in operands) > 1024  # of numbers, 1
     return xp.einsum(subscripts, *operands, optimize=large or len(operands) > 2)
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
+def einsum(subscripts: str, *operands: TensorLike) -> Array:
     """Sum products of operands over the indices that the output does not name.
 
     Parameters
@@ -338,7 +340,7 @@ def _explicit_terms(subscripts: str, operands: Sequence[Any]) -> tuple[list[str]
     return terms, output.replace("...", longest)
 
 
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(a: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Read the diagonal of two axes, as the last axis of the result.
 
     Parameters
@@ -353,7 +355,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return _diagonal("diagonal", a, offset, axis1, axis2)
 
 
-def _diagonal(where: str, a: Any, offset: int, axis1: int, axis2: int) -> Any:
+def _diagonal(where: str, a: TensorLike, offset: int, axis1: int, axis2: int) -> Array:
     axes, offset = normalize_axes((axis1, axis2), a.ndim, where), integer(where, "offset", offset)
     a = moveaxis(a, axes, (-2, -1))
     rows, columns = a.shape[-2:]
@@ -369,18 +371,18 @@ def _diagonal(where: str, a: Any, offset: int, axis1: int, axis2: int) -> Any:
     )
 
 
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def trace(a: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Sum of the `diagonal`."""
     return sum(_diagonal("trace", a, offset, axis1, axis2), axis=-1)
 
 
 @primitive(a=lambda g, k: tril(g, k=k))
-def tril(xp: Any, a: Any, *, k: int = 0) -> Any:
+def tril(xp: Xp, a: Array, *, k: int = 0) -> Array:
     """The lower triangle of the last two axes; zero above diagonal number `k`."""
     return xp.tril(a, k)
 
 
 @primitive(a=lambda g, k: triu(g, k=k))
-def triu(xp: Any, a: Any, *, k: int = 0) -> Any:
+def triu(xp: Xp, a: Array, *, k: int = 0) -> Array:
     """The upper triangle of the last two axes; zero below diagonal number `k`."""
     return xp.triu(a, k)

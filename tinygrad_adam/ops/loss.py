@@ -12,6 +12,7 @@ from ..backend.device import asarray, device_of, is_array, on_device_of
 from ..engine.aside import aside
 from ..engine.graph import Variable, primitive
 from ..errors import DTypeError, OptionError, ShapeError, unknown_name
+from ..typing import Array, TensorLike, Xp
 from .activation import sigmoid, softplus
 from .arithmetic import astype
 from .reduction import mean, sum
@@ -28,7 +29,7 @@ __all__ = [
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def reduced(values: Any, reduction: str) -> Any:
+def reduced(values: TensorLike, reduction: str) -> Array:
     """Return the mean, which of no values is NaN, the sum, or the values themselves."""
     if reduction == "mean":
         return mean(values) if values.size else sum(values) * math.nan
@@ -41,7 +42,7 @@ def check_reduction(where: str, reduction: str, known: tuple[str, ...] = REDUCTI
         raise unknown_name(where, "reduction", reduction, known)
 
 
-def check_same_shape(where: str, input: Any, target: Any) -> None:
+def check_same_shape(where: str, input: TensorLike, target: TensorLike) -> None:
     """Refuse a target that would be broadcast."""
     # Broadcasting (n,) against (n, 1) would make n * n losses of which no one would hear.
     if tuple(input.shape) != tuple(target.shape):
@@ -61,7 +62,7 @@ def check_input(where: str, name: str, value: Any) -> None:
         )
 
 
-def beside(where: str, name: str, value: Any, like: Any) -> Any:
+def beside(where: str, name: str, value: Any, like: TensorLike) -> Array:
     """Return a Tensor or an array of numbers as it is, and a sequence as an array beside the input."""
     if isinstance(value, Variable):
         return value
@@ -72,23 +73,23 @@ def beside(where: str, name: str, value: Any, like: Any) -> Any:
     return value
 
 
-def _array_beside(where: str, value: Any, like: Any) -> Any:
+def _array_beside(where: str, value: Any, like: TensorLike) -> Array:
     with default_dtype(numpy.float64):  # beside an input of float64 nothing must be lost
         return asarray(array_of(where, value), device=device_of(like))
 
 
-def as_constant(where: str, name: str, value: Any, like: Any) -> Any:
+def as_constant(where: str, name: str, value: Any, like: TensorLike) -> Array:
     """Return what carries no gradient here in the dtype of the input."""
     value = value._detached() if isinstance(value, Variable) else beside(where, name, value, like)
     return _cast(value, like.dtype)
 
 
-def as_target(where: str, value: Any, like: Any) -> Any:
+def as_target(where: str, value: Any, like: TensorLike) -> Array:
     """Return a target in the dtype of the input: float64 labels must not make float64 losses."""
     return _cast(beside(where, "target", value, like), like.dtype)
 
 
-def as_pair(where: str, input: Any, target: Any) -> tuple[Any, Any]:
+def as_pair(where: str, input: TensorLike, target: TensorLike) -> tuple[Array, Array]:
     """Return the input and the target of a loss of elements, of one shape and one dtype of floats.
 
     An input of integers or truth values, which would cut the target off and wrap around, becomes the float
@@ -102,13 +103,13 @@ def as_pair(where: str, input: Any, target: Any) -> tuple[Any, Any]:
     return input, _cast(target, input.dtype)
 
 
-def _cast(value: Any, dtype: Any) -> Any:
+def _cast(value: Any, dtype: Any) -> Array:
     if value.dtype == dtype:
         return value
     return astype(value, dtype=dtype) if isinstance(value, Variable) else aside(_cast_array, value, dtype)
 
 
-def _cast_array(array: Any, dtype: Any) -> Any:
+def _cast_array(array: TensorLike, dtype: Any) -> Array:
     with on_device_of(array, "astype"):
         return array.astype(dtype)
 
@@ -121,14 +122,18 @@ def _cast_array(array: Any, dtype: Any) -> Any:
     x=lambda g, x, target, pos_weight: g * ((1 - target) * sigmoid(x) - pos_weight * target * sigmoid(-x)),
     target=lambda g, x, pos_weight: g * ((pos_weight - 1) * softplus(-x) - x),
 )
-def _binary_cross_entropy(xp: Any, x: Any, target: Any, pos_weight: Any) -> Any:
+def _binary_cross_entropy(xp: Xp, x: Array, target: Array, pos_weight: Array) -> Array:
     """``-(pos_weight * t * log(s) + (1 - t) * log(1 - s))`` with s the sigmoid of `x`."""
     return pos_weight * target * softplus(-x) + (1 - target) * softplus(x)
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
-) -> Any:
+    input: TensorLike,
+    target: TensorLike,
+    weight: TensorLike = None,
+    pos_weight: TensorLike = None,
+    reduction: str = "mean",
+) -> Array:
     """Cross-entropy of the sigmoid of `input` with targets in [0, 1], without overflow.
 
     Parameters
@@ -161,7 +166,7 @@ def binary_cross_entropy_with_logits(
     return reduced(losses, reduction)
 
 
-def _scalar_or_constant(where: str, name: str, value: Any, like: Any) -> Any:
+def _scalar_or_constant(where: str, name: str, value: Any, like: TensorLike) -> Array:
     # A float64 scalar of NumPy is a float, too, and would make float64 losses.
     return float(value) if isinstance(value, int | float) else as_constant(where, name, value, like)
 
@@ -173,7 +178,7 @@ def _scalar_or_constant(where: str, name: str, value: Any, like: Any) -> Any:
     input=lambda g, input, target: g * 2 * (input - target),
     target=lambda g, input, target: g * 2 * (target - input),
 )
-def _squared_error(xp: Any, input: Any, target: Any) -> Any:
+def _squared_error(xp: Xp, input: Array, target: Array) -> Array:
     """``(input - target) ** 2``."""
     return xp.square(input - target)
 
@@ -182,7 +187,7 @@ def _squared_error(xp: Any, input: Any, target: Any) -> Any:
     input=lambda xp, g, input, target: g * xp.sign(input - target),
     target=lambda xp, g, input, target: g * xp.sign(target - input),
 )
-def _absolute_error(xp: Any, input: Any, target: Any) -> Any:
+def _absolute_error(xp: Xp, input: Array, target: Array) -> Array:
     """``abs(input - target)``."""
     return xp.abs(input - target)
 
@@ -191,13 +196,13 @@ def _absolute_error(xp: Any, input: Any, target: Any) -> Any:
     input=lambda xp, g, input, target, delta: g * xp.clip(input - target, -delta, delta),
     target=lambda xp, g, input, target, delta: g * xp.clip(target - input, -delta, delta),
 )
-def _huber(xp: Any, input: Any, target: Any, *, delta: float) -> Any:
+def _huber(xp: Xp, input: Array, target: Array, *, delta: float) -> Array:
     """Half the square of small errors; a line of slope `delta` beyond."""
     error = xp.abs(input - target)
     return xp.where(error <= delta, 0.5 * error * error, delta * (error - 0.5 * delta))
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def mse_loss(input: TensorLike, target: TensorLike, reduction: str = "mean") -> Array:
     """Squared error ``(input - target) ** 2``, reduced.
 
     Parameters
@@ -218,12 +223,12 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     return _regression("mse_loss", _squared_error, input, target, reduction)
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def l1_loss(input: TensorLike, target: TensorLike, reduction: str = "mean") -> Array:
     """Absolute error ``abs(input - target)``, reduced; parameters as `mse_loss`."""
     return _regression("l1_loss", _absolute_error, input, target, reduction)
 
 
-def huber_loss(input: Any, target: Any, delta: float = 1.0, reduction: str = "mean") -> Any:
+def huber_loss(input: TensorLike, target: TensorLike, delta: float = 1.0, reduction: str = "mean") -> Array:
     """Huber's loss (1964): squared near the target, linear beyond `delta`.
 
     Parameters
@@ -248,8 +253,8 @@ def huber_loss(input: Any, target: Any, delta: float = 1.0, reduction: str = "me
 
 
 def _regression(
-    where: str, operation: Any, input: Any, target: Any, reduction: str, **settings: float
-) -> Any:
+    where: str, operation: Any, input: TensorLike, target: TensorLike, reduction: str, **settings: float
+) -> Array:
     check_reduction(where, reduction)
     input, target = as_pair(where, input, target)
     return reduced(operation(input, target, **settings), reduction)
@@ -258,17 +263,17 @@ def _regression(
 # --- Others ----------------------------------------------------------------------------------
 
 
-def _kl_target_rule(xp: Any, g: Any, input: Any, target: Any) -> Any:
+def _kl_target_rule(xp: Xp, g: Array, input: Array, target: Array) -> Array:
     return g * (xp.log(target) + 1 - input)
 
 
 @primitive(input=lambda xp, g, target: xp.where(target == 0, 0, -g) * target, target=_kl_target_rule)
-def _kl_div(xp: Any, input: Any, target: Any) -> Any:
+def _kl_div(xp: Xp, input: Array, target: Array) -> Array:
     """``target * (log(target) - input)``, which is 0 where `target` is 0, also beside the logarithm of 0."""
     return target * (xp.log(xp.where(target > 0, target, 1)) - xp.where(target == 0, 0, input))
 
 
-def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:
+def kl_div(input: TensorLike, target: TensorLike, reduction: str = "mean") -> Array:
     """Kullback-Leibler divergence of `target` from the distribution whose logarithm is `input`.
 
     Parameters
@@ -297,12 +302,12 @@ def kl_div(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 @primitive(input=lambda xp, g, input, target, margin: xp.where(margin - target * input <= 0, 0, -g * target))
-def _hinge(xp: Any, input: Any, target: Any, *, margin: float) -> Any:
+def _hinge(xp: Xp, input: Array, target: Array, *, margin: float) -> Array:
     """``max(0, margin - target * input)``."""
     return xp.maximum(margin - target * input, 0)
 
 
-def hinge_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
+def hinge_loss(input: TensorLike, target: TensorLike, margin: float = 1.0, reduction: str = "mean") -> Array:
     """Hinge loss ``max(0, margin - target * input)`` of a support vector machine.
 
     Parameters

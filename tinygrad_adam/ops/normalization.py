@@ -13,7 +13,7 @@ from ..backend.overrides import fast_or_reference
 from ..engine.aside import aside
 from ..engine.graph import primitive
 from ..errors import OptionError, ShapeError
-from ..typing import Array, Xp
+from ..typing import Array, TensorLike, Xp
 from ..values import is_integer
 from .channels import all_but_channels, scale_channels
 from .reduction import mean, normalize_axes
@@ -55,10 +55,10 @@ def _standardize(xp: Xp, x: Array, *, axes: tuple[int, ...], eps: float, moments
     return (x - mean) / xp.sqrt(variance + eps)
 
 
-def _second_x_rule(g: Any, a: Any, x: Any, axes: tuple[int, ...], eps: float, moments: Any) -> Any:
+def _second_x_rule(g: Array, a: Array, x: Array, axes: tuple[int, ...], eps: float, moments: Any) -> Array:
     """Give the slope of g^T P a in x."""
 
-    def average(value: Any) -> Any:
+    def average(value: Any) -> Array:
         return mean(value, axis=axes, keepdims=True)
 
     centered = x - average(x)
@@ -85,8 +85,12 @@ def _standardize_vjp(
 
 
 def layer_norm(
-    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    x: TensorLike,
+    normalized_shape: int | Sequence[int],
+    weight: TensorLike = None,
+    bias: TensorLike = None,
+    eps: float = 1e-5,
+) -> Array:
     """Standardize each sample over its last axes (Ba, Kiros & Hinton, 2016).
 
     Parameters
@@ -119,16 +123,16 @@ def layer_norm(
 
 
 def batch_norm(
-    x: Any,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
+    x: TensorLike,
+    running_mean: TensorLike = None,
+    running_var: TensorLike = None,
+    weight: TensorLike = None,
+    bias: TensorLike = None,
     training: bool = False,
     momentum: float | None = 0.1,
     eps: float = 1e-5,
-    num_batches_tracked: Any = None,
-) -> Any:
+    num_batches_tracked: TensorLike = None,
+) -> Array:
     """Standardize each channel over the batch (Ioffe & Szegedy, 2015).
 
     Parameters
@@ -190,8 +194,8 @@ def batch_norm(
 
 
 def _moments_of_batch(
-    x: Any, across: tuple[int, ...], momentum: float | None, *running: Any
-) -> tuple[Any, Any]:
+    x: TensorLike, across: tuple[int, ...], momentum: float | None, *running: TensorLike
+) -> tuple[Array, Array]:
     """Return mean and variance of each channel, and move the running averages, if any, towards them.
 
     The running averages and the count of batches come with the methods that count their changes behind.
@@ -210,12 +214,12 @@ def _moments_of_batch(
 
 def _follow(
     backend: Backend,
-    average: Any,
-    variance: Any,
+    average: TensorLike,
+    variance: TensorLike,
     momentum: float | None,
-    mean: Any,
-    var: Any,
-    batches: Any = None,
+    mean: TensorLike,
+    var: TensorLike,
+    batches: TensorLike = None,
 ) -> None:
     """Move running averages towards the moments of a batch, unless it holds NaN or infinities.
 
@@ -233,20 +237,20 @@ def _follow(
         running += change if looked else backend.xp.where(finite, change, 0)
 
 
-def _affine(y: Any, weight: Any, bias: Any) -> Any:
+def _affine(y: TensorLike, weight: TensorLike, bias: TensorLike) -> Array:
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
 
 
-def _affine_channels(op: str, y: Any, weight: Any, bias: Any) -> Any:
+def _affine_channels(op: str, y: TensorLike, weight: TensorLike, bias: TensorLike) -> Array:
     weight, bias = _of_channels(op, y, "weight", weight), _of_channels(op, y, "bias", bias)
     if weight is None:
         return y if bias is None else y + reshape(bias, shape=(-1, *[1] * (y.ndim - 2)))
     return scale_channels(y, weight, bias)
 
 
-def _of_channels(op: str, x: Any, name: str, value: Any) -> Any:
+def _of_channels(op: str, x: TensorLike, name: str, value: Any) -> Array:
     """Return an argument that has a number for each channel of `x` with one axis; None as it is."""
     if value is None:
         return None
@@ -259,7 +263,9 @@ def _of_channels(op: str, x: Any, name: str, value: Any) -> Any:
     return value
 
 
-def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def group_norm(
+    x: TensorLike, num_groups: int, weight: TensorLike = None, bias: TensorLike = None, eps: float = 1e-5
+) -> Array:
     """Standardize each group of channels of each sample (Wu & He, 2018).
 
     Parameters

@@ -9,7 +9,7 @@ from ..backend import sums
 from ..backend.device import asarray, device_of, on_device_of
 from ..engine.graph import Variable, primitive
 from ..errors import OptionError, ShapeError, unknown_name
-from ..typing import Array, Xp
+from ..typing import Array, TensorLike, Xp
 from ..values import is_number
 from .indexing import getitem
 from .reduction import mean
@@ -88,7 +88,7 @@ def _max_pool2d_vjp(
     padding: Sides,
     dilation: Any,
     count: tuple[int, int],
-) -> Any:
+) -> Array:
     """Add `a` to the element that is greatest in each window of `x`."""
     found = _max_windows(xp, x, kernel, stride, padding, dilation, count)[1]
     full = padded_size(x.shape[2:], padding)
@@ -114,7 +114,7 @@ def _max_pool2d_gather(
     padding: Sides,
     dilation: Any,
     count: tuple[int, int],
-) -> Any:
+) -> Array:
     """Read `a` where each window of `x` is greatest."""
     found = _max_windows(xp, x, kernel, stride, padding, dilation, count)[1]
     a = padded(xp, a, padding)
@@ -157,7 +157,13 @@ def _sum_pool2d_input(
 
 
 def _geometry(
-    where: str, x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair, ceil_mode: bool
+    where: str,
+    x: TensorLike,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+    dilation: Pair,
+    ceil_mode: bool,
 ) -> tuple[tuple[int, int], tuple[int, int], Sides, tuple[int, int], tuple[int, int], Sides]:
     """Check the settings of a pool; return them as pairs, the count of windows, and the padding asked for.
 
@@ -184,13 +190,13 @@ def _geometry(
 
 
 def max_pool2d(
-    x: Any,
+    x: TensorLike,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
-) -> Any:
+) -> Array:
     """Greatest element of each window; of equals, the first gets the gradient.
 
     Parameters
@@ -228,13 +234,13 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Any,
+    x: TensorLike,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:
+) -> Array:
     """Mean of each window.
 
     Parameters
@@ -277,13 +283,13 @@ def avg_pool2d(
         return total / (rows[:, None] * columns)
 
 
-def global_avg_pool2d(x: Any) -> Any:
+def global_avg_pool2d(x: TensorLike) -> Array:
     """Mean of each channel: shape (N, C, H, W) to (N, C, 1, 1)."""
     check_images("global_avg_pool2d", x)
     return mean(x, axis=(2, 3), keepdims=True)
 
 
-def adaptive_avg_pool2d(x: Any, output_size: Pair) -> Any:
+def adaptive_avg_pool2d(x: TensorLike, output_size: Pair) -> Array:
     """Mean over as many windows as are asked for, of sizes that differ by at most one or overlap.
 
     Window p of P along an axis of n elements reaches from ``floor(p * n / P)`` to
@@ -344,12 +350,12 @@ def _mixed(xp: Xp, x: Array, *, axis: int, taps: Taps) -> Array:
 
 
 def interpolate(
-    x: Any,
+    x: TensorLike,
     size: Pair | None = None,
     scale_factor: float | tuple[float, float] | None = None,
     mode: str = "nearest",
     align_corners: bool = False,
-) -> Any:
+) -> Array:
     """Resize images.
 
     Parameters
@@ -428,7 +434,9 @@ def _bilinear(n: int, m: int, scale: float, align_corners: bool) -> Taps:
     return taps
 
 
-def unfold(x: Any, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Any:
+def unfold(
+    x: TensorLike, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
+) -> Array:
     """Lay the windows of images out as columns.
 
     Parameters

@@ -11,12 +11,12 @@ from ..backend.convert import operand
 from ..backend.device import is_array, on_device_of
 from ..engine.aside import aside
 from ..engine.graph import Variable, provided
-from ..typing import Array
+from ..typing import Array, TensorLike
 
 _FLOAT32, _FLOAT64, _BOOL = map(numpy.dtype, ("float32", "float64", "bool"))
 
 
-def recast(args: Sequence[Any], values: Sequence[Any]) -> list[Any] | None:
+def recast(args: Sequence[Any], values: Sequence[Any]) -> list[Array] | None:
     """Return arguments that widen no other, or None if they are right as they are.
 
     As in PyTorch, integers don't widen floats. A sequence of numbers, which becomes float32 at first, is
@@ -41,7 +41,7 @@ def recast(args: Sequence[Any], values: Sequence[Any]) -> list[Any] | None:
     ]  # fmt: skip
 
 
-def _as_floats(values: Any, dtype: Any) -> Array:
+def _as_floats(values: TensorLike, dtype: Any) -> Array:
     if dtype == _FLOAT64:
         return numpy.array(values, dtype)
     array = operand("astype", values)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..backend import sums
 from ..engine.graph import Variable, primitive
 from ..errors import OptionError, ShapeError
+from ..typing import Array, TensorLike, Xp
 from ..values import is_integer, is_number
 from .activation import softmax
 from .arithmetic import abs, astype, not_equal
@@ -60,7 +60,7 @@ def _reduced(where: str, axis: Axis, ndim: int) -> tuple[int, ...] | None:
     return normalize_axes(axis, ndim, where)
 
 
-def _kept(xp: Any, reduced: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+def _kept(xp: Xp, reduced: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
     """Give a reduced array its axes of size one back, so that it broadcasts against its input."""
     if keepdims or not shape:
         return reduced
@@ -77,7 +77,7 @@ def _count(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 @primitive(a=lambda xp, g, a_shape, axis, keepdims: _kept(xp, g, a_shape, axis, keepdims))
-def sum(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Sum over `axis`."""
     return sums.total(xp, a, _reduced("sum", axis, a.ndim), keepdims)
 
@@ -85,12 +85,12 @@ def sum(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
 @primitive(
     a=lambda xp, g, a_shape, axis, keepdims: _kept(xp, g, a_shape, axis, keepdims) / _count(a_shape, axis)
 )
-def mean(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Arithmetic mean over `axis`."""
     return sums.mean(xp, a, _reduced("mean", axis, a.ndim), keepdims)
 
 
-def _deviation(a: Any, axis: Axis, ddof: int) -> Any:
+def _deviation(a: TensorLike, axis: Axis, ddof: int) -> Array:
     """Deviation from the mean, over the number of degrees of freedom; 0 where all elements are equal."""
     away = a - mean(a, axis=axis, keepdims=True)
     return (away - mean(away, axis=axis, keepdims=True)) / (_count(a.shape, axis) - ddof)
@@ -101,24 +101,24 @@ def _deviation(a: Any, axis: Axis, ddof: int) -> Any:
         2 * _kept(xp, g, a.shape, axis, keepdims) * _deviation(a, axis, ddof)
     )
 )
-def var(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def var(xp: Xp, a: Array, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """Variance over `axis`; ``ddof=1`` divides by n - 1 instead of n."""
     return sums.variance(xp, a, _reduced("var", axis, a.ndim), ddof, keepdims)
 
 
-def _std_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, ddof: int, keepdims: bool) -> Any:
+def _std_rule(xp: Xp, g: Array, a: Array, y: Array, axis: Axis, ddof: int, keepdims: bool) -> Array:
     """Where all elements are equal, every direction would do: take 0, even if `g` is infinite there."""
     slope = xp.where(y == 0, 0, g) / xp.where(y == 0, 1, y)
     return _kept(xp, slope, a.shape, axis, keepdims) * _deviation(a, axis, ddof)
 
 
 @primitive(a=_std_rule)
-def std(xp: Any, a: Any, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def std(xp: Xp, a: Array, *, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """Standard deviation over `axis`; ``ddof=1`` divides by n - 1 instead of n."""
     return xp.sqrt(sums.variance(xp, a, _reduced("std", axis, a.ndim), ddof, keepdims))
 
 
-def _extremum_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
+def _extremum_rule(xp: Xp, g: Array, a: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     """Share the gradient equally among all elements that attain the extremum, as PyTorch's amax does.
 
     Where the extremum is NaN no element equals it, and the gradient of all of them is NaN.
@@ -131,18 +131,18 @@ def _extremum_rule(xp: Any, g: Any, a: Any, y: Any, axis: Axis, keepdims: bool) 
 
 
 @primitive(a=_extremum_rule)
-def max(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def max(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Greatest element over `axis`."""
     return xp.max(a, axis=_reduced("max", axis, a.ndim), keepdims=keepdims)
 
 
 @primitive(a=_extremum_rule)
-def min(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Least element over `axis`."""
     return xp.min(a, axis=_reduced("min", axis, a.ndim), keepdims=keepdims)
 
 
-def _products_of_others(xp: Any, a: Any, axis: Axis) -> Any:
+def _products_of_others(xp: Xp, a: Array, axis: Axis) -> Array:
     """For each element, the product of all others over `axis`, zeros among them or not.
 
     Dividing the whole product by the element fails at zero. The product of all before it times
@@ -162,7 +162,7 @@ def _products_of_others(xp: Any, a: Any, axis: Axis) -> Any:
     return xp.transpose(xp.reshape(products, tuple(shape[i] for i in order)), inverse)
 
 
-def _products_before(xp: Any, x: Any) -> tuple[Any, Any]:
+def _products_before(xp: Xp, x: Array) -> tuple[Array, Array]:
     """Return, for each element of the last axis, the product of all before it, and an exponent of two to it.
 
     A scan that doubles its reach each round (Hillis & Steele, 1986): log2(n) rounds. Some of its products
@@ -178,11 +178,11 @@ def _products_before(xp: Any, x: Any) -> tuple[Any, Any]:
     return products, exponents
 
 
-def _mantissas(xp: Any, x: Any) -> Any:
+def _mantissas(xp: Xp, x: Array) -> Array:
     return (x, xp.zeros_like(x)) if isinstance(x, Variable) else xp.frexp(x)
 
 
-def _shift(xp: Any, x: Any, by: int, fill: int) -> Any:
+def _shift(xp: Xp, x: Array, by: int, fill: int) -> Array:
     """Move elements `by` places towards the end of the last axis, and put `fill` into the places left."""
     widths = [(0, 0)] * (x.ndim - 1) + [(by, 0)]
     return xp.pad(x, widths, constant_values=fill)[..., : x.shape[-1]]
@@ -193,14 +193,14 @@ def _shift(xp: Any, x: Any, by: int, fill: int) -> Any:
         _kept(xp, g, a.shape, axis, keepdims) * _products_of_others(xp, a, axis)
     )
 )
-def prod(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Product over `axis`; the gradient is right also where factors are zero."""
     return xp.prod(a, axis=_reduced("prod", axis, a.ndim), keepdims=keepdims)
 
 
 # Not exp(a - y): a large y is rounded, and all of it would be an error of the exponent.
 @primitive(a=lambda xp, g, a, axis, keepdims: _kept(xp, g, a.shape, axis, keepdims) * softmax(a, axis=axis))
-def logsumexp(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def logsumexp(xp: Xp, a: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Logarithm of the sum of exponentials over `axis`, without overflow; of no elements it is -inf."""
     axes = _reduced("logsumexp", axis, a.ndim)
     if not _count(a.shape, axis):
@@ -211,7 +211,7 @@ def logsumexp(xp: Any, a: Any, *, axis: Axis = None, keepdims: bool = False) -> 
     return total if keepdims else xp.squeeze(total, axis=axes)
 
 
-def _norm_rule(xp: Any, g: Any, a: Any, y: Any, ord: float, axis: Axis, keepdims: bool) -> Any:
+def _norm_rule(xp: Xp, g: Array, a: Array, y: Array, ord: float, axis: Axis, keepdims: bool) -> Array:
     """Point along ``sign(a) * abs(a) ** (ord - 1)``; at 0, where every direction would do, take 0."""
     slope = _kept(xp, xp.where(y == 0, 0, g), a.shape, axis, keepdims)
     ratio = a / _kept(xp, xp.where(y == 0, 1, y), a.shape, axis, keepdims)
@@ -221,7 +221,7 @@ def _norm_rule(xp: Any, g: Any, a: Any, y: Any, ord: float, axis: Axis, keepdims
 
 
 @primitive(a=_norm_rule)
-def _norm(xp: Any, a: Any, *, ord: float, axis: Axis = None, keepdims: bool = False) -> Any:
+def _norm(xp: Xp, a: Array, *, ord: float, axis: Axis = None, keepdims: bool = False) -> Array:
     """``sum(abs(a) ** ord) ** (1 / ord)``, of ratios to the element that counts most: no power overflows."""
     axes = _reduced("norm", axis, a.ndim)
     size = xp.abs(a)
@@ -233,7 +233,7 @@ def _norm(xp: Any, a: Any, *, ord: float, axis: Axis = None, keepdims: bool = Fa
     return y if keepdims else xp.squeeze(y, axis=axes)
 
 
-def norm(a: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Any:
+def norm(a: TensorLike, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
     """Vector norm of the elements over `axis`, as ``torch.linalg.vector_norm``.
 
     Small and large elements count in full: a square that is no float any more spoils nothing.
@@ -269,14 +269,14 @@ def norm(a: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> A
     return _norm(a, ord=float(ord), axis=axis, keepdims=keepdims)
 
 
-def _cumsum_rule(xp: Any, g: Any, a_shape: tuple[int, ...], axis: int | None) -> Any:
+def _cumsum_rule(xp: Xp, g: Array, a_shape: tuple[int, ...], axis: int | None) -> Array:
     """Sum from the end: element i reaches every partial sum from the i-th on."""
     along = 0 if axis is None else axis
     return xp.reshape(xp.flip(cumsum(xp.flip(g, axis=along), axis=along), axis=along), a_shape)
 
 
 @primitive(a=_cumsum_rule)
-def cumsum(xp: Any, a: Any, *, axis: int | None = None) -> Any:
+def cumsum(xp: Xp, a: Array, *, axis: int | None = None) -> Array:
     """Partial sums along `axis`, or of the flattened array if it is None.
 
     Those of float32 are added up in float64, as in PyTorch.
@@ -289,13 +289,13 @@ def cumsum(xp: Any, a: Any, *, axis: int | None = None) -> Any:
 
 
 @primitive()
-def argmax(xp: Any, a: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmax(xp: Xp, a: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index of the greatest element; the first of equals."""
     return xp.argmax(a, axis=_along("argmax", axis, a.ndim), keepdims=keepdims)
 
 
 @primitive()
-def argmin(xp: Any, a: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmin(xp: Xp, a: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index of the least element; the first of equals."""
     return xp.argmin(a, axis=_along("argmin", axis, a.ndim), keepdims=keepdims)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..engine.graph import primitive
 from ..errors import ShapeError
+from ..typing import Array, TensorLike, Xp
 from ..values import integer, is_integer
 from .indexing import getitem
 from .reduction import normalize_axes
@@ -32,12 +33,12 @@ __all__ = [
 
 
 @primitive(view=True, a=lambda xp, g, a_shape: xp.reshape(g, a_shape))
-def reshape(xp: Any, a: Any, *, shape: int | tuple[int, ...]) -> Any:
+def reshape(xp: Xp, a: Array, *, shape: int | tuple[int, ...]) -> Array:
     """The same elements in the same order, in `shape`; one size may be -1."""
     return xp.reshape(a, shape)
 
 
-def _transpose_rule(xp: Any, g: Any, axes: Sequence[int] | None) -> Any:
+def _transpose_rule(xp: Xp, g: Array, axes: Sequence[int] | None) -> Array:
     if axes is None:
         return xp.transpose(g)
     axes = [axis % g.ndim for axis in axes]
@@ -45,20 +46,20 @@ def _transpose_rule(xp: Any, g: Any, axes: Sequence[int] | None) -> Any:
 
 
 @primitive(view=True, a=_transpose_rule)
-def transpose(xp: Any, a: Any, *, axes: Sequence[int] | None = None) -> Any:
+def transpose(xp: Xp, a: Array, *, axes: Sequence[int] | None = None) -> Array:
     """Permute the axes; reverse them if `axes` is None."""
     return xp.transpose(a, axes)
 
 
 # The engine sums the gradient over the axes along which the input was spread.
 @primitive(view=True, a=lambda g: g)
-def broadcast_to(xp: Any, a: Any, *, shape: tuple[int, ...]) -> Any:
+def broadcast_to(xp: Xp, a: Array, *, shape: tuple[int, ...]) -> Array:
     """Spread `a` over `shape` by NumPy's broadcasting."""
     return xp.broadcast_to(a, shape)
 
 
 @primitive(view=True, a=lambda xp, g, axis: xp.flip(g, axis=axis))
-def flip(xp: Any, a: Any, *, axis: int | tuple[int, ...] | None = None) -> Any:
+def flip(xp: Xp, a: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """Reverse the order of the elements along `axis`."""
     return xp.flip(a, axis)
 
@@ -68,19 +69,21 @@ def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
 
 
 @primitive(a=lambda xp, g, shift, axis: xp.roll(g, _opposite(shift), axis=axis))
-def roll(xp: Any, a: Any, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None) -> Any:
+def roll(
+    xp: Xp, a: Array, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None
+) -> Array:
     """Shift the elements along `axis`; those that leave at one end come in at the other."""
     return xp.roll(a, shift, axis)
 
 
-def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+def swapaxes(a: TensorLike, axis1: int, axis2: int) -> Array:
     """Exchange two axes."""
     (first, second), order = _axes("swapaxes", (axis1, axis2), a.ndim), list(range(a.ndim))
     order[first], order[second] = second, first
     return transpose(a, axes=tuple(order))
 
 
-def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+def moveaxis(a: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Move axes to new positions; the others keep their order."""
     sources, destinations = (_axes("moveaxis", each, a.ndim) for each in (source, destination))
     if len(sources) != len(destinations):
@@ -105,7 +108,7 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if hasattr(value, "__iter__") else [value]
 
 
-def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+def squeeze(a: TensorLike, axis: int | tuple[int, ...] | None = None) -> Array:
     """Drop axes of size one: all of them, or those in `axis`.
 
     Raises
@@ -121,19 +124,19 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     return reshape(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes))
 
 
-def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Any:
+def expand_dims(a: TensorLike, axis: int | tuple[int, ...]) -> Array:
     """Insert axes of size one at the positions that `axis` names in the result."""
     return _expanded("expand_dims", a, axis)
 
 
-def _expanded(where: str, a: Any, axis: int | tuple[int, ...]) -> Any:
+def _expanded(where: str, a: TensorLike, axis: int | tuple[int, ...]) -> Array:
     count = len(axis) if isinstance(axis, tuple | list) else 1
     axes = normalize_axes(axis, a.ndim + count, where)
     sizes = iter(a.shape)
     return reshape(a, shape=tuple(1 if i in axes else next(sizes) for i in range(a.ndim + count)))
 
 
-def _part(g: Any, arrays_shape: list[tuple[int, ...]], index: int, axis: int) -> Any:
+def _part(g: Array, arrays_shape: list[tuple[int, ...]], index: int, axis: int) -> Array:
     """Cut the part of `g` that the input number `index` contributed."""
     axis %= g.ndim
     start = sum(shape[axis] for shape in arrays_shape[:index])
@@ -141,24 +144,24 @@ def _part(g: Any, arrays_shape: list[tuple[int, ...]], index: int, axis: int) ->
 
 
 @primitive(arrays=_part)
-def _concatenate(xp: Any, *arrays: Any, axis: int) -> Any:
+def _concatenate(xp: Xp, *arrays: Array, axis: int) -> Array:
     """Arrays joined along an existing axis."""
     return xp.concatenate(arrays, axis=axis)
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Array:
     """Join arrays along an existing axis; their other sizes must agree."""
     return _concatenate(*arrays, axis=axis)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+def stack(arrays: Sequence[Any], axis: int = 0) -> Array:
     """Join arrays of one shape along a new axis."""
     if len({tuple(a.shape) for a in arrays}) > 1:
         raise ShapeError("stack", "all arrays must have one shape", shapes=[tuple(a.shape) for a in arrays])
     return _concatenate(*[_expanded("stack", a, axis) for a in arrays], axis=axis)
 
 
-def split(a: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+def split(a: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """Cut into parts along `axis`.
 
     Parameters
@@ -205,18 +208,18 @@ def _pairs(pad_width: PadWidth, ndim: int) -> list[tuple[int, int]]:
     return [(before, after) for before, after in widths]
 
 
-def _crop(g: Any, a_shape: tuple[int, ...], pad_width: PadWidth) -> Any:
+def _crop(g: Array, a_shape: tuple[int, ...], pad_width: PadWidth) -> Array:
     starts = [before for before, _ in _pairs(pad_width, len(a_shape))]
     return getitem(g, tuple(slice(s, s + n) for s, n in zip(starts, a_shape, strict=True)))
 
 
 @primitive(a=_crop)
-def pad(xp: Any, a: Any, *, pad_width: PadWidth, constant_values: float = 0) -> Any:
+def pad(xp: Xp, a: Array, *, pad_width: PadWidth, constant_values: float = 0) -> Array:
     """Surround with a constant; `pad_width` is (before, after) for each axis, or for all."""
     return xp.pad(a, _pairs(pad_width, a.ndim), constant_values=constant_values)
 
 
-def repeat(a: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
+def repeat(a: TensorLike, repeats: int | Sequence[int], axis: int | None = None) -> Array:
     """Repeat each element along `axis`, or of the flattened array if it is None.
 
     Parameters
@@ -247,7 +250,7 @@ def repeat(a: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
     return getitem(a, (slice(None),) * along + (order,))
 
 
-def tile(a: Any, reps: int | Sequence[int]) -> Any:
+def tile(a: TensorLike, reps: int | Sequence[int]) -> Array:
     """Lay copies of the whole of `a` side by side, `reps` of them along each axis."""
     counts = tuple(_listed(reps))
     ndim = max(a.ndim, len(counts))

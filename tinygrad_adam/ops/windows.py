@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ..errors import DTypeError, OptionError, ShapeError
 from ..typing import Array, Xp
@@ -88,7 +87,7 @@ def output_size(
     return counts[0], counts[1]
 
 
-def check_images(where: str, x: Any, ndim: int = 4) -> None:
+def check_images(where: str, x: Array, ndim: int = 4) -> None:
     """Refuse what is not a batch of images of floats, with a hint at the layout."""
     if not hasattr(x, "dtype"):
         raise DTypeError(where, "x must be a Tensor or an array", x=type(x).__name__)
@@ -109,7 +108,7 @@ def taps(
     count: tuple[int, int],
     stride: tuple[int, int],
     dilation: tuple[int, int],
-) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+) -> Iterator[tuple[int, int, tuple[Array, ...]]]:
     """Yield each place in the window, and the slice of padded images of `size` that it meets."""
     for i in range(kernel[0]):
         for j in range(kernel[1]):

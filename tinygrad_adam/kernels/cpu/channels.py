@@ -85,7 +85,7 @@ def _projected(g, x, channels, first, last, mean, r, g_mean, slope, out):  # typ
 class _Channels:
     """Images with their channels side by side and flat, and passes over them in threads."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Array) -> None:
         self.images = channels_last(x)
         self.flat = self.images.reshape(-1)
         self.count = x.size // x.shape[1] if x.shape[1] else 0
@@ -99,15 +99,15 @@ class _Channels:
             1 + _LEAST // max(1, channels),
         )
 
-    def average(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Any:
+    def average(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Array:
         """Average what a kernel sums."""
         return (sum(self.over(kernel, arrays, *of_channels)) / self.count).astype(self.flat.dtype)
 
-    def moments(self) -> tuple[Any, Any]:
+    def moments(self) -> tuple[Array, Array]:
         mean = self.average(_sums, (self.flat,))
         return mean, self.average(_squares, (self.flat,), mean)
 
-    def like(self) -> tuple[Any, Any]:
+    def like(self) -> tuple[Array, Array]:
         """Return a new array (N, C, ...) in the same memory order, and its flat view."""
         made = memory.empty(self.images.shape, self.images.dtype)
         return numpy.moveaxis(made, -1, 1), made.reshape(-1)
@@ -143,7 +143,7 @@ def channel_moments(x: Array) -> tuple[Array, Array]:
     return _Channels(x).moments()
 
 
-def _by_channels(x: Any, axes: tuple[int, ...]) -> bool:
+def _by_channels(x: Array, axes: tuple[int, ...]) -> bool:
     return x.ndim > 1 and x.size > 0 and x.dtype.kind == "f" and axes == (0, *range(2, x.ndim))
 
 

@@ -124,10 +124,10 @@ class _Columns:
         for first in range(start, stop, self._at_once):
             yield first, min(first + self._at_once, stop)
 
-    def buffer(self) -> Any:
+    def buffer(self) -> Array:
         return memory.empty((self._at_once * self.windows.columns * self.length,), self.dtype)
 
-    def of(self, x: Any, group: int, first: int, last: int, buffer: Any) -> Any:
+    def of(self, x: Array, group: int, first: int, last: int, buffer: Array) -> Array:
         """Return the windows of some lines of x, shape (N, H, W, C), as rows of a matrix."""
         if self._plain:
             return x.reshape(-1, self.pixel)[first * self.windows.columns : last * self.windows.columns]
@@ -137,7 +137,7 @@ class _Columns:
         return part
 
     def add_back(
-        self, rows: Any, weight: Any, x: Any, group: int, first: int, last: int, buffer: Any
+        self, rows: Array, weight: Array, x: Array, group: int, first: int, last: int, buffer: Array
     ) -> None:
         """Add ``rows @ weight``, values of windows, to x, shape (N, H, W, C), which is zero at first."""
         if self._plain:
@@ -148,12 +148,12 @@ class _Columns:
         start = group * self.channels
         _add_back(buffer, x.reshape(-1), self.windows, self.pixel, start, self.channels, first, last)
 
-    def _part(self, first: int, last: int, buffer: Any) -> Any:
+    def _part(self, first: int, last: int, buffer: Array) -> Array:
         count = (last - first) * self.windows.columns
         return buffer[: count * self.length].reshape(count, self.length)
 
 
-def _matrices(weight: Any, groups: int) -> Any:
+def _matrices(weight: Array, groups: int) -> Array:
     """Return a weight as a matrix for each group: elements of a window by outputs."""
     out, inner, *kernel = weight.shape
     parts = weight.reshape(groups, out // groups, inner, *kernel).transpose(0, 3, 4, 2, 1)
@@ -253,7 +253,7 @@ def conv2d_weight(
     columns = _Columns(windows, x.shape[3], groups, dtype)
     lines, share = gy.reshape(-1, gy.shape[2], out), out // groups
 
-    def work(start: int, stop: int) -> Any:
+    def work(start: int, stop: int) -> Array:
         buffer = columns.buffer()
         total = numpy.zeros((groups, columns.length, share), dtype)
         for first, last in columns.parts(start, stop):

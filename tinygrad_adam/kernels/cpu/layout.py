@@ -15,13 +15,14 @@ import numpy
 
 from ...backend import memory
 from ...backend.threads import in_pieces
+from ...typing import Array
 from .loops import transpose
 
 _LEAST = 1 << 16
 """Elements that a thread must get for its share to be worth the handing over."""
 
 
-def channels_last(x: Any, dtype: Any = None) -> Any:
+def channels_last(x: Array, dtype: Any = None) -> Array:
     """Return images (N, C, ...) as a contiguous array (N, ..., C); a view if they lie like that."""
     moved = numpy.moveaxis(x, 1, -1)
     if moved.flags.c_contiguous or not x.flags.c_contiguous or not x.size or x.dtype != (dtype or x.dtype):
@@ -33,12 +34,12 @@ def channels_last(x: Any, dtype: Any = None) -> Any:
     return last
 
 
-def channels_first(x: Any) -> Any:
+def channels_first(x: Array) -> Array:
     """Return a view (N, C, H, W) of images (N, H, W, C)."""
     return x.transpose(0, 3, 1, 2)
 
 
-def flat_alike(first: Any, *others: Any) -> tuple[Any, ...]:
+def flat_alike(first: Array, *others: Array) -> tuple[Array, ...]:
     """Return arrays of one shape as flat ones, in the order in which `first`, without gaps, lies in memory.
 
     `first` as a view of it, the others likewise where they lie like it, or else copied.

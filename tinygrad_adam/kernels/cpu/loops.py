@@ -12,11 +12,12 @@ import numba
 import numpy
 
 from ...backend.threads import in_pieces
+from ...typing import Array
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-def in_flat_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Any, least: int) -> list[Any]:
+def in_flat_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Array, least: int) -> list[Array]:
     """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), side by side."""
     size = arrays[0].size
     if size < 2 * least:

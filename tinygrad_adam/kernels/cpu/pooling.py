@@ -119,7 +119,7 @@ def _sum_back(gy, w, channels, first, last, total):  # type: ignore[no-untyped-d
             start += size
 
 
-def _forward(kernel: Any, x: Any, windows: Windows) -> Any:
+def _forward(kernel: Any, x: Array, windows: Windows) -> Array:
     """Call a kernel on lines of windows, side by side."""
     n, _, _, channels = x.shape
     y = memory.empty((n, windows.rows, windows.columns, channels), x.dtype)
@@ -134,7 +134,7 @@ def _forward(kernel: Any, x: Any, windows: Windows) -> Any:
 
 def _backward(
     kernel: Any, arrays: tuple[Any, ...], windows: Windows, shape: tuple[int, ...], dtype: Any
-) -> Any:
+) -> Array:
     """Call a kernel on whole images, side by side: windows of neighboring lines overlap."""
     total = memory.zeros(shape, dtype)
     flat, out = [a.reshape(-1) for a in arrays], total.reshape(-1)

@@ -28,6 +28,7 @@ from numpy.polynomial.polynomial import polyfromroots
 
 from ...backend import memory
 from ...backend.threads import products_in_pieces
+from ...typing import Array
 from .loops import clear, compiled, copy
 from .products import finishing, matmul
 
@@ -40,7 +41,7 @@ With the usual 0, 1, -1, 2, -2 the powers grow faster and rounding errors are tw
 """
 
 
-def matrices(r: int) -> tuple[Any, Any, Any]:
+def matrices(r: int) -> tuple[Array, Array, Array]:
     """Return the matrices of a filter of `r` elements.
 
     Returns
@@ -63,7 +64,7 @@ def matrices(r: int) -> tuple[Any, Any, Any]:
     return b_t, g, a
 
 
-def _both_ways(matrix: Any, dtype: Any) -> Any:
+def _both_ways(matrix: Array, dtype: Any) -> Array:
     """Return what applies `matrix` along the height and the width of flattened tiles: a Kronecker product."""
     return numpy.kron(matrix, matrix).astype(dtype)
 
@@ -223,13 +224,13 @@ class _Tiling:
         """Return the first line of outputs of a strip, counted through all images."""
         return strip // self.strips * self.height + min(strip % self.strips * self.m, self.height)
 
-    def to_values(self, x: Any, before: Any, first: int, last: int, matrix: Any) -> Any:
+    def to_values(self, x: Array, before: Array, first: int, last: int, matrix: Array) -> Array:
         values = memory.empty((TILE**2, (last - first) * self.tiles, x.shape[3]), x.dtype)
         _to_values(x, before, self.m, self.strips, self.tiles, first, last, matrix, values)
         return values
 
 
-def conv2d(x: Any, weight: Any, bias: Any, relu: bool, padding: Any) -> Any:
+def conv2d(x: Array, weight: Array, bias: Array, relu: bool, padding: Any) -> Array:
     """Convolve x, shape (N, H, W, C), with weight, shape (r, r, C, O), to (N, H', W', O)."""
     r, _, channels, out = weight.shape
     size = tuple(n + sum(sides) - r + 1 for n, sides in zip(x.shape[1:3], padding, strict=True))
@@ -251,7 +252,7 @@ def conv2d(x: Any, weight: Any, bias: Any, relu: bool, padding: Any) -> Any:
     return y
 
 
-def conv2d_weight(x: Any, gy: Any, r: int, padding: Any) -> Any:
+def conv2d_weight(x: Array, gy: Array, r: int, padding: Any) -> Array:
     """Return the gradient of the weight, shape (r, r, C, O), from x (N, H, W, C) and gy (N, H', W', O)."""
     channels, out = x.shape[3], gy.shape[3]
     tiling = _Tiling(r, gy.shape[1:3], channels, out)
@@ -260,7 +261,7 @@ def conv2d_weight(x: Any, gy: Any, r: int, padding: Any) -> Any:
     a_wide[:, : tiling.m] = a  # so that what a tile of gy shares with its neighbors counts once
     before = padding[0][0], padding[1][0]
 
-    def work(start: int, stop: int) -> Any:
+    def work(start: int, stop: int) -> Array:
         total = numpy.zeros((TILE**2, channels, out), x.dtype)
         for first, last in tiling.parts(start, stop):
             v = tiling.to_values(x, before, first, last, b_t)

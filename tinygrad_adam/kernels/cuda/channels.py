@@ -117,7 +117,7 @@ extern "C" __global__ void projected(
 class _Channels:
     """An array seen as (images, channels, inner), and sums over its channels in parts."""
 
-    def __init__(self, x: Any, shape: tuple[int, int, int]) -> None:
+    def __init__(self, x: Array, shape: tuple[int, int, int]) -> None:
         import cupy
 
         self.x = cupy.ascontiguousarray(x)
@@ -126,7 +126,7 @@ class _Channels:
         self.count = images * inner
         self.parts = max(1, min(_ENOUGH_BLOCKS // channels, self.count // (_LEAST * THREADS)))
 
-    def sums(self, name: str, arrays: tuple[Any, ...], *of_channels: Any, results: int = 1) -> list[Any]:
+    def sums(self, name: str, arrays: tuple[Any, ...], *of_channels: Any, results: int = 1) -> list[Array]:
         """Launch a kernel that sums over arrays of the shape of x; return its sums, in parts."""
         import cupy
 
@@ -138,7 +138,7 @@ class _Channels:
         SOURCE.launch(name, self.x.dtype, args, blocks, block)
         return made
 
-    def averages(self, partial: Any, count: int) -> Any:
+    def averages(self, partial: Array, count: int) -> Array:
         """Put parts together and divide them by a count."""
         import cupy
 
@@ -147,13 +147,13 @@ class _Channels:
         SOURCE.launch("averages", self.x.dtype, args, blocks_for(self.shape[1]))
         return average
 
-    def moments(self) -> tuple[Any, Any]:
+    def moments(self) -> tuple[Array, Array]:
         """Return mean and variance of each channel."""
         (total,) = self.sums("sums", (self.x,))
         (squares,) = self.sums("squares", (self.x,), total)
         return self.averages(total, self.count), self.averages(squares, self.count)
 
-    def elementwise(self, name: str, arrays: tuple[Any, ...], *of_channels: Any) -> Any:
+    def elementwise(self, name: str, arrays: tuple[Any, ...], *of_channels: Any) -> Array:
         """Launch a kernel that goes through arrays of the shape of x; return what it makes of them."""
         import cupy
 
@@ -163,7 +163,7 @@ class _Channels:
         return out
 
 
-def _over(x: Any, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
+def _over(x: Array, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
     """Return x's shape as (images, channels, inner), or None if `axes` are others than those."""
     if not (x.size and has_kernels(x.dtype)):
         return None
@@ -174,7 +174,7 @@ def _over(x: Any, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
     return None
 
 
-def _channels(x: Any) -> tuple[int, int, int] | None:
+def _channels(x: Array) -> tuple[int, int, int] | None:
     return _over(x, (0, *range(2, x.ndim)))
 
 

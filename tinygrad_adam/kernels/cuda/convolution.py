@@ -91,7 +91,7 @@ class _Columns:
         for first in range(0, self.shape[0], step):
             yield slice(first, min(first + step, self.shape[0]))
 
-    def of(self, x: Any) -> Any:
+    def of(self, x: Array) -> Array:
         """Return the columns of some images: a band for each group."""
         import cupy
 
@@ -100,12 +100,12 @@ class _Columns:
         SOURCE.launch("lay_out", self.dtype, args, blocks_for(laid.size // self._places))
         return laid.reshape(self.groups, -1, laid.shape[1])
 
-    def gather_back(self, laid: Any, x: Any) -> None:
+    def gather_back(self, laid: Array, x: Array) -> None:
         """Write to some images the sums of what columns have of their pixels."""
         args = laid, x, len(x), self.shape[1], *self.windows
         SOURCE.launch("gather_back", self.dtype, args, blocks_for(x.size))
 
-    def values(self, gy: Any) -> Any:
+    def values(self, gy: Array) -> Array:
         """Return what belongs to the windows of some images, (n, out, rows, columns), as columns do."""
         import cupy
 
@@ -118,14 +118,14 @@ class _Columns:
         return self.windows[4] * self.windows[5]
 
 
-def _product(a: Any, b: Any) -> Any:
+def _product(a: Array, b: Array) -> Array:
     """Multiply the matrices of each group; CuPy multiplies transposed ones without a copy only in pairs."""
     import cupy
 
     return cupy.matmul(a[0], b[0])[None] if len(a) == 1 else cupy.matmul(a, b)
 
 
-def _by_transposed(values: Any, laid: Any) -> Any:
+def _by_transposed(values: Array, laid: Array) -> Array:
     """Multiply the matrices of each group by transposed columns; see `_product`."""
     import cupy
 
@@ -134,7 +134,7 @@ def _by_transposed(values: Any, laid: Any) -> Any:
     return cupy.matmul(laid, values.swapaxes(1, 2)).swapaxes(1, 2)  # values are fewer to copy
 
 
-def _fit(a: Any, b: Any) -> bool:
+def _fit(a: Array, b: Array) -> bool:
     return has_kernels(a.dtype, b.dtype) and a.size > 0 and b.size > 0
 
 

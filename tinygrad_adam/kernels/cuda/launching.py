@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy
 
+from ...typing import Array
+
 THREADS = 256
 """Threads in a block, at most: enough to hide each other's waiting, few enough to have many registers."""
 _MOST_BLOCKS = 1 << 14
@@ -130,6 +132,6 @@ def blocks_for(count: int) -> int:
     return min(-(-count // THREADS), _MOST_BLOCKS)
 
 
-def has_kernels(*dtypes: Any) -> bool:
+def has_kernels(*dtypes: Array) -> bool:
     """Tell whether all are types that kernels are compiled for."""
     return _REALS.keys() >= {*dtypes}

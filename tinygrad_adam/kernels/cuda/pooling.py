@@ -86,8 +86,8 @@ extern "C" __global__ void give_to_all(const REAL* g, REAL* out, INDEX n, WINDOW
 
 
 def _launch(
-    name: str, shape: tuple[int, ...], windows: tuple[int, ...], *inputs: Any, dtype: Any = None
-) -> Any:
+    name: str, shape: tuple[int, ...], windows: tuple[int, ...], *inputs: Array, dtype: Any = None
+) -> Array:
     """Launch a kernel with a thread for each element of the array that it makes."""
     import cupy
 
