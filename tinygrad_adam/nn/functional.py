@@ -17,6 +17,7 @@ from ..ops.convolution import *
 from ..ops.loss import *
 from ..ops.normalization import *
 from ..ops.pooling import *
+from ..ops.resizing import *
 from .dropout import dropout, dropout2d  # type: ignore[assignment]
 from .lookup import embedding, sparse_linear
 

@@ -22,6 +22,7 @@ from . import (
     pooling,
     promotion,
     reduction,
+    resizing,
     shaping,
     special,
 )
@@ -35,6 +36,7 @@ from .loss import *
 from .normalization import *
 from .pooling import *
 from .reduction import *
+from .resizing import *
 from .shaping import *
 from .special import *
 
@@ -49,6 +51,7 @@ __all__ = [
     *normalization.__all__,
     *pooling.__all__,
     *reduction.__all__,
+    *resizing.__all__,
     *shaping.__all__,
     *special.__all__,
 ]

@@ -187,7 +187,7 @@ def _mix(x, starts, places, weights, first, last, y):  # type: ignore[no-untyped
 
 
 def mixed(x: Array, *, axis: int, taps: list[list[tuple[int, float]]]) -> Array:
-    """See `pooling._mixed`."""
+    """See `resizing._mixed`."""
     images = channels_last(x)
     before, (n, *after) = images.shape[: axis - 1], images.shape[axis - 1 :]
     y = memory.empty((*before, len(taps), *after), x.dtype)
