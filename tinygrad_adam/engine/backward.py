@@ -18,7 +18,7 @@ from typing import Any
 
 from ..backend import sums
 from ..backend.convert import assignable
-from ..backend.device import backend_of, on_device_of
+from ..backend.device import backend_of
 from ..errors import DTypeError, GraphError
 from ..typing import Array, TensorLike, Xp
 from . import events, refusals
@@ -100,15 +100,6 @@ def _leading_to(nodes: list[Node], wanted: set[Node | Variable]) -> set[Node | V
     return leading
 
 
-def _environment(node: Node, g: Any, create_graph: bool) -> dict[str, Any]:
-    """Gather, by name, the values that the rules of `node` may ask for."""
-    node.require_unchanged()
-    environment = dict(node.saved, g=g, out=None, xp=provided.ops if create_graph else backend_of((g,)).xp)
-    if create_graph:  # the same rules, this time on Variables that know where they came from
-        _connect(node, environment)
-    return environment
-
-
 def _connect(node: Node, environment: dict[str, Any]) -> None:
     """Put Variables with a history in place of the kept arrays that have one."""
     operation = node.primitive
@@ -140,6 +131,8 @@ class _Pass:
 
     Parameters
     ----------
+    xp : namespace
+        The array namespace of the device, on which the whole graph is.
     create_graph : bool
         Whether gradients are Variables with a graph of their own.
     wanted : set, optional
@@ -156,8 +149,13 @@ class _Pass:
     """
 
     def __init__(
-        self, create_graph: bool, wanted: set[Node | Variable] | None = None, may_reserve: bool = False
+        self,
+        xp: Xp,
+        create_graph: bool,
+        wanted: set[Node | Variable] | None = None,
+        may_reserve: bool = False,
     ) -> None:
+        self.xp = provided.ops if create_graph else xp
         self.create_graph, self.wanted, self.may_reserve = create_graph, wanted, may_reserve
         self.targets: set[Node | Variable] | None = None
         self.pending: dict[Node | Variable, Any] = {}
@@ -199,7 +197,12 @@ class _Pass:
     def _pull(self, node: Node, g: Any) -> None:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
         events.tell(("gradient", node, g))
-        environment = _environment(node, g, self.create_graph)
+        node.require_unchanged()
+        environment = dict(
+            node.saved, g=g, out=None, xp=self.xp
+        )  # by name, the values that rules may ask for
+        if self.create_graph:  # the same rules, this time on Variables that know where they came from
+            _connect(node, environment)
         operation, first = node.primitive, node.tape.first
         if first is not None:
             environment["g"] = first.function(*[environment[name] for name in first.names])
@@ -222,7 +225,7 @@ class _Pass:
                 share = share.to_dense()
             try:
                 if share.shape != like.shape:
-                    share = fit(environment["xp"], share, like.shape, out)
+                    share = fit(self.xp, share, like.shape, out)
                 if share.dtype != like.dtype:
                     share = share.astype(like.dtype)
             except (ValueError, AttributeError) as error:
@@ -262,7 +265,7 @@ def _run_hooks(hooks: dict[int, Any], g: Any) -> Any:
     return g
 
 
-def _first_gradient(root: Variable, gradient: TensorLike, where: str, create_graph: bool) -> Any:
+def _first_gradient(xp: Xp, root: Variable, gradient: TensorLike, where: str, create_graph: bool) -> Any:
     """Check `root` and `gradient`; return the gradient to start from, one for a scalar."""
     if not root._requires_grad:
         raise refusals.independent(where)
@@ -270,7 +273,7 @@ def _first_gradient(root: Variable, gradient: TensorLike, where: str, create_gra
     if gradient is None:
         if like.size != 1:
             raise refusals.no_scalar(where, like.shape)
-        gradient = backend_of((like,)).xp.ones(like.shape, like.dtype)
+        gradient = xp.ones(like.shape, like.dtype)
     elif not isinstance(gradient, Variable):
         gradient = assignable(where, gradient, like)
     elif not create_graph:
@@ -291,12 +294,13 @@ def backward(
 
     See `Tensor.backward` for the parameters.
     """
-    with on_device_of(root._data, "backward"):
-        gradient = _first_gradient(root, gradient, "backward", create_graph)
+    backend = backend_of((root._data,))
+    with backend.current("backward"):
+        gradient = _first_gradient(backend.xp, root, gradient, "backward", create_graph)
         events.tell(("backward_begins", root))
         may_reserve = not create_graph and reserving.acquire(blocking=False)
         try:
-            this_pass = _Pass(create_graph, may_reserve=may_reserve)
+            this_pass = _Pass(backend.xp, create_graph, may_reserve=may_reserve)
             for leaf, g in this_pass.run(root, gradient, retain_graph or create_graph).items():
                 assert isinstance(leaf, Variable)  # all nodes have passed theirs on
                 hand_over(leaf, g, leaf in this_pass.owned, may_reserve)
@@ -406,9 +410,10 @@ def grad(
         y._read("grad")  # the result is a value, and has no history
     keys: list[Node | Variable] = [x.node or x for x in variables]
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with on_device_of(y._data, "grad"):
-        gradient = _first_gradient(y, gradient, "grad", create_graph)
-        found = _Pass(create_graph, set(keys)).run(y, gradient, retain_graph)
+    backend = backend_of((y._data,))
+    with backend.current("grad"):
+        gradient = _first_gradient(backend.xp, y, gradient, "grad", create_graph)
+        found = _Pass(backend.xp, create_graph, set(keys)).run(y, gradient, retain_graph)
     results = []
     for position, (x, key) in enumerate(zip(variables, keys, strict=True)):
         if key not in found:
@@ -416,5 +421,5 @@ def grad(
         g = found[key]
         if isinstance(key, Variable) and key._hooks:
             g = _run_hooks(key._hooks, g)
-        results.append(g if isinstance(g, Variable) else provided.tensor_class(backend_of((g,)).xp.array(g)))
+        results.append(g if isinstance(g, Variable) else provided.tensor_class(backend.xp.array(g)))
     return results[0] if isinstance(xs, Variable) else tuple(results)

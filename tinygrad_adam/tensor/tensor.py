@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from numbers import Number
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
@@ -114,25 +115,11 @@ class Tensor(Operations["Tensor"]):
             )
         self._write(where, ..., array)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the axes."""
-        return cast("tuple[int, ...]", self._data.shape)
-
-    @property
-    def dtype(self) -> Any:
-        """The data type of the elements."""
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return int(self._data.ndim)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(self._data.size)
+    # Without a frame of Python: every operation reads some of these.
+    shape = cast("tuple[int, ...]", property(attrgetter("_data.shape"), doc="The sizes of the axes."))
+    dtype: DType = property(attrgetter("_data.dtype"), doc="The data type of the elements.")
+    ndim = cast("int", property(attrgetter("_data.ndim"), doc="The number of axes."))
+    size = cast("int", property(attrgetter("_data.size"), doc="The number of elements."))
 
     @property
     def device(self) -> str:
