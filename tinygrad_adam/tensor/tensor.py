@@ -32,7 +32,7 @@ from ..engine.rowsparse import RowSparse
 from ..engine.viewers import view
 from ..errors import DTypeError, GraphError, ShapeError
 from ..ops.indexing import raw_index
-from ..typing import Array, TensorLike
+from ..typing import Array, DType, TensorLike
 from ..words import answer_attributes
 from . import copying, protocols, refusals
 from .methods import Operations
