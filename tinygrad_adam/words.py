@@ -197,7 +197,6 @@ _ROWS: dict[str, dict[str, str]] = {
         "minimize": "`loss.backward()`, then `opt.step()`",
         "apply_gradients": "`opt.step()`, which reads each parameter's `.grad`",
         "learning_rate": "`opt.param_groups[0][\"lr\"]`",
-        "update": "`opt.step()`",
     },
     "Trainer": {
         "train": "`trainer.fit(loader, epochs)`",

@@ -33,7 +33,7 @@ import numpy as np
 import pytest
 
 from tinygrad_adam.backend.device import CPU
-from tinygrad_adam.backend.overrides import KernelTable, Overrides, Rules
+from tinygrad_adam.backend.overrides import Overrides, Rules
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) if os.name == "posix" else None
 
@@ -297,5 +297,4 @@ def numpy_as_cupy() -> ModuleType:
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the fast kernels of the CPU by CUDA kernels that run on the host."""
     monkeypatch.setitem(sys.modules, "cupy", numpy_as_cupy())
-    monkeypatch.setitem(CPU.tables, "fast", KernelTable(np, override="cuda"))
     monkeypatch.setitem(CPU.rules, "fast", Rules(np, Overrides("cuda")))

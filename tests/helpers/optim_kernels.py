@@ -8,9 +8,11 @@ import numpy as np
 from hypothesis import strategies as st
 from optim_cases import ROWS
 
-from tinygrad_adam.kernels import reference_optim
+from tinygrad_adam import optim
 
-OPTIMIZER_KERNELS = sorted({row.cls.kernel for row in ROWS.values()})
+UPDATES = {cls.kernel: cls.update for cls in (*(row.cls for row in ROWS.values()), optim.SparseAdam)}
+"""The reference of each kernel, by its name."""
+OPTIMIZER_KERNELS = sorted(UPDATES.keys() - {"sparse_adam"})
 
 
 OPTIONAL = {"velocity", "v_max", "mean"}
@@ -40,7 +42,7 @@ SCALARS = {
 
 def kernel_arguments(name):
     """Return the names of a kernel's arrays and of its scalars, in order."""
-    parameters = inspect.signature(getattr(reference_optim, name)).parameters.values()
+    parameters = inspect.signature(UPDATES[name]).parameters.values()
     arrays = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
     return arrays, [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 

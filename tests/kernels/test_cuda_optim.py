@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optim_cases import CLOSED_FORMS, check_closed_form, parameter, take_steps
-from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, VALUES, arrays_of, kernel_arguments
+from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, UPDATES, VALUES, arrays_of, kernel_arguments
 
 from tinygrad_adam import optim
-from tinygrad_adam.kernels import reference_optim
 from tinygrad_adam.kernels.cuda import optim as cuda_optim
+from tinygrad_adam.optim.flat import all_finite
 
 pytestmark = cuda_on_host.needs_compiler
 
@@ -33,7 +33,7 @@ def run_both(name, arrays, exactly=False, **scalars):
     slow = [None if a is None else a.astype(np.float64) if exactly else a.copy() for a in arrays]
     getattr(cuda_optim, name)(*fast, **scalars)
     with np.errstate(all="ignore"):
-        getattr(reference_optim, name)(np, *slow, **scalars)
+        UPDATES[name](np, *slow, **scalars)
     return fast, slow
 
 
@@ -133,7 +133,7 @@ def test_sparse_adam(dtype, count, width, threads):
     twins = [a.astype(np.float64) for a in (table, m, v)]
     with cuda_on_host.threads_in_a_block(threads):
         cuda_optim.sparse_adam(table, rows, grad, m, v, **scalars)
-    reference_optim.sparse_adam(np, twins[0], rows, grad, twins[1], twins[2], **scalars)
+    optim.SparseAdam.update(np, twins[0], rows, grad, twins[1], twins[2], **scalars)
     assert_alike(((table, m, v), twins), 1e-12 if dtype == np.float64 else 2e-6)
 
 
@@ -149,10 +149,18 @@ def test_finding_what_is_not_finite(size, dtype):
             assert cuda_optim.all_finite(twin) is (place is None or not size)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZER_KERNELS, "sparse_adam", "all_finite"])
+@pytest.mark.parametrize("name", OPTIMIZER_KERNELS)
 def test_kernels_take_what_the_reference_takes(name):
-    wanted = list(inspect.signature(partial(getattr(reference_optim, name), np)).parameters.values())
-    assert list(inspect.signature(getattr(cuda_optim, name)).parameters.values()) == wanted
+    parts = {name: (arrays, scalars) for name, arrays, scalars, _, _ in cuda_optim._PARTS}
+    assert parts[name] == kernel_arguments(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [("sparse_adam", UPDATES["sparse_adam"]), ("all_finite", all_finite)]
+)
+def test_other_kernels_take_what_the_reference_takes(name, reference):
+    wanted = list(inspect.signature(partial(reference, np)).parameters)
+    assert list(inspect.signature(getattr(cuda_optim, name)).parameters) == wanted
 
 
 def test_a_mistaken_argument_is_refused_by_the_stand_in():

@@ -23,11 +23,12 @@ from optim_cases import (
     parameter,
     take_steps,
 )
-from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, VALUES, arrays_of, kernel_arguments
+from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, UPDATES, VALUES, arrays_of, kernel_arguments
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
-from tinygrad_adam.kernels import reference_optim
+from tinygrad_adam.kernels import cpu, cuda
+from tinygrad_adam.optim.flat import all_finite
 
 
 def test_every_optimizer_is_in_the_table():
@@ -37,12 +38,8 @@ def test_every_optimizer_is_in_the_table():
 
 
 def test_every_kernel_belongs_to_an_optimizer():
-    kernels = {
-        name
-        for name, value in vars(reference_optim).items()
-        if inspect.isfunction(value) and not name.startswith("_")
-    }
-    assert kernels == {*OPTIMIZER_KERNELS, optim.SparseAdam.kernel, "all_finite"}
+    for folder in (cpu, cuda):
+        assert {*folder.KERNELS["optim"].split()} == {*UPDATES, "all_finite"}
 
 
 # --- Closed forms ------------------------------------------------------------------------------
@@ -175,9 +172,9 @@ def test_scalars_and_moments_come_in_the_order_of_the_kernel(name):
     arrays, scalars = kernel_arguments(row.cls.kernel)
     opt = row.cls([parameter(1.0)], **row.stateful)
     group = opt.param_groups[0]
-    assert ["scale", *opt._scalars(group, 1)] == ["scale", *opt._scalars(group, 1000)] == scalars
+    assert ["scale", *opt.scalars(group, 1)] == ["scale", *opt.scalars(group, 1000)] == scalars
     assert ["param", "grad", *row.cls.moment_names] == arrays
-    for moment, wanted in zip(opt._moments(group), row.cls.moment_names, strict=True):
+    for moment, wanted in zip(opt.moments_of(group), row.cls.moment_names, strict=True):
         assert moment in (None, wanted)
 
 
@@ -196,7 +193,7 @@ def run_fast_and_reference(name, arrays, **scalars):
 
     scalars = {key: scalars[key] for key in kernel_arguments(name)[1]}
     results = []
-    for kernel in (getattr(cpu_optim, name), partial(getattr(reference_optim, name), np)):
+    for kernel in (getattr(cpu_optim, name), partial(UPDATES[name], np)):
         copies = [None if a is None else a.copy() for a in arrays]
         with np.errstate(all="ignore"):
             kernel(*copies, **scalars)
@@ -345,4 +342,4 @@ def test_finding_what_is_not_finite(size, dtype):
             if place is not None and size:
                 twin[place] = bad
             wanted = place is None or not size
-            assert cpu_optim.all_finite(twin) is reference_optim.all_finite(np, twin) is wanted
+            assert cpu_optim.all_finite(twin) is all_finite(np, twin) is wanted

@@ -33,7 +33,6 @@ from optim_cases import (
 import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import data, errors, nn, optim, training
-from tinygrad_adam.kernels import reference_optim
 
 OPTIONS = [
     {},
@@ -87,7 +86,7 @@ def test_closed_forms(options, kernels):
         check_closed_form(options)
 
 
-@pytest.mark.parametrize("function", [reference_optim.sparse_adam, optim.SparseAdam._scalars])
+@pytest.mark.parametrize("function", [optim.SparseAdam.update, optim.SparseAdam.scalars])
 def test_wrong_updates_are_caught(function):
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
 
@@ -225,7 +224,7 @@ def run_both_kernels(rng, n, k, width, dtype, **scalars):
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(n, width), (k, width), (n, width)]]
     second = (rng.standard_normal((n, width)) ** 2 + 0.1).astype(dtype)
     results = []
-    for kernel in (cpu_optim.sparse_adam, partial(reference_optim.sparse_adam, np)):
+    for kernel in (cpu_optim.sparse_adam, partial(optim.SparseAdam.update, np)):
         table, grad, m = (a.copy() for a in arrays)
         v = second.copy()
         kernel(table, rows, grad, m, v, **{key: scalars[key] for key in SCALARS})
@@ -286,10 +285,10 @@ def test_many_pieces(monkeypatch):
 def test_parameters_come_in_the_order_of_the_reference():
     from tinygrad_adam.kernels.cpu import optim as cpu_optim
 
-    parameters = inspect.signature(reference_optim.sparse_adam).parameters.values()
+    parameters = inspect.signature(optim.SparseAdam.update).parameters.values()
     scalars = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     opt = optim.SparseAdam([parameter(1.0)])
-    assert ["scale", *opt._scalars(opt.param_groups[0], 1)] == scalars == list(SCALARS)
+    assert ["scale", *opt.scalars(opt.param_groups[0], 1)] == scalars == list(SCALARS)
     compiled_names = list(inspect.signature(cpu_optim._sparse_adam.py_func).parameters)
     assert compiled_names == ["first", "last", "p", "rows", "g", "m", "v", *scalars]
 

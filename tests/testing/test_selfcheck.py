@@ -15,6 +15,7 @@ from cuda_on_host import needs_compiler
 
 import tinygrad_adam as tg
 from benchmarks import workloads
+from tinygrad_adam import optim
 from tinygrad_adam.backend.device import CPU, get_backend
 from tinygrad_adam.engine.graph import PRIMITIVES
 from tinygrad_adam.kernels import cpu
@@ -29,7 +30,7 @@ from tinygrad_adam.testing.selfcheck.operations import OPERATIONS
 from tinygrad_adam.testing.selfcheck.report import Beside, Check, Failure, Report, Speed
 from tinygrad_adam.training import build_model
 
-FAST = CPU.tables["fast"]
+FAST = CPU.rules["fast"]
 REFERENCES = {
     **{primitive.name: primitive.forward for primitive in PRIMITIVES.values()},
     "channel_moments": channel_moments,
@@ -139,8 +140,8 @@ def test_a_wrong_step_of_an_optimizer_is_found_and_named(monkeypatch):
         adam(p, g, m, v, *rest, **scalars)
         v *= 1.0001
 
-    adam = FAST.adam
-    monkeypatch.setattr(FAST, "adam", changed)
+    adam = FAST[optim.Adam.update]
+    monkeypatch.setitem(FAST, optim.Adam.update, changed)
     cases = [case for case in comparing.optimizers() if case[0].startswith(("adam(", "adamax("))]
     check = comparing.compare("optimizers", cases, "cpu", "float32")
     assert {failure.case.partition("(")[0] for failure in check.failures} == {"adam"}
@@ -168,8 +169,10 @@ def test_a_curve_that_goes_elsewhere_is_found(monkeypatch):
     check, curve = trainings.compare_curves(SMALL, "cpu")
     assert check.result == "ok"
     assert [row["epoch"] for row in curve] == [1]
-    adam = FAST.adam
-    monkeypatch.setattr(FAST, "adam", lambda *arrays, lr, **rest: adam(*arrays, lr=1.5 * lr, **rest))
+    adam = FAST[optim.Adam.update]
+    monkeypatch.setitem(
+        FAST, optim.Adam.update, lambda *arrays, lr, **rest: adam(*arrays, lr=1.5 * lr, **rest)
+    )
     check, _ = trainings.compare_curves(SMALL, "cpu")
     assert check.result == "FAILED"
     assert check.failures[0].part == "step 2"  # the first loss is that of the initial weights

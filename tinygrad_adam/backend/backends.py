@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .overrides import KernelTable, Overrides, Rules
+from .overrides import Overrides, Rules
 
 
 class Backend(NamedTuple):
@@ -37,7 +37,6 @@ class Backend(NamedTuple):
     array_type: type
     kernels: Overrides
     rules: dict[str, Rules]
-    tables: dict[str, KernelTable]
     current: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
 
@@ -48,7 +47,6 @@ CPU = Backend(
     numpy.ndarray,
     _KERNELS,
     {"fast": Rules(numpy, _KERNELS), "reference": Rules(numpy)},
-    {"fast": KernelTable(numpy, override="cpu"), "reference": KernelTable(numpy, override=None)},
 )
 
 GPUS: dict[int, Backend] = {}

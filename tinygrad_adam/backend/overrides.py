@@ -1,28 +1,24 @@
-"""One table of kernels for each array library and each choice of kernel set.
+"""Which function computes: the reference, or a kernel that overrides it by name.
 
-``reference`` holds readable array code that runs on any NumPy-like namespace: the textbook and
-the oracle. ``cpu`` overrides some of it with Numba loops that make a single pass over memory, ``cuda``
-with kernels in CUDA C.
+A forward rule, or the update of an optimizer, is readable array code that runs on any NumPy-like namespace:
+the reference. ``kernels/cpu`` overrides some of them with Numba loops that make a single pass over memory,
+``kernels/cuda`` with CUDA C. Without the folder ``kernels`` everything computes the same, more slowly.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from ..errors import unknown_name
-from ..kernels import reference_optim
 from .scopes import scope
 
 _PACKAGE = __name__.partition(".")[0]
 KERNEL_SETS = ("fast", "reference")
-_REFERENCE = (reference_optim,)
 _chosen: ContextVar[str] = ContextVar("tinygrad_adam_kernels", default="fast")
 
 
@@ -50,48 +46,13 @@ class Overrides(dict[str, Any]):
         return self[name]
 
 
-class KernelTable:
-    """The kernels of one array library, each looked up the first time it is called.
-
-    Parameters
-    ----------
-    xp : module
-        The array namespace that the reference kernels run on.
-    override : {"cpu", "cuda", None}
-        The modules whose kernels take precedence where it has one of the name.
-    """
-
-    def __init__(self, xp: ModuleType, override: str | None) -> None:
-        self._xp = xp
-        self._override = override
-
-    def __getattr__(self, name: str) -> Any:
-        textbook = None if name.startswith("__") else _find(name, _REFERENCE)
-        if textbook is None:
-            raise AttributeError(name)
-        kernel = partial(textbook, self._xp)
-        kernel = _find(name, self._homes()) or kernel
-        setattr(self, name, kernel)
-        return kernel
-
-    def _homes(self) -> tuple[ModuleType, ...]:
-        """Return the modules whose kernels take precedence, imported when a kernel is first needed."""
-        if self._override == "cpu" and importlib.util.find_spec("numba") is not None:  # it is optional
-            from ..kernels import cpu
-
-            return _modules(cpu)
-        if self._override == "cuda":
-            from ..kernels import cuda
-
-            return _modules(cuda)
-        return ()
-
-
 class Rules(dict[Callable[..., Any], Callable[..., Any]]):
     """For each reference function, the function that computes it on one backend.
 
     That is the kernel of the same name, without underscores, if `kernels` has one; else the reference itself
-    with the array namespace filled in. Only functions of this package are overridden, and remembered.
+    with the array namespace filled in. A function that shares its name with others, as the updates of
+    optimizers do, names its kernel by an attribute ``kernel``. Only functions of this package are overridden,
+    and remembered.
     """
 
     def __init__(self, xp: Any, kernels: Overrides | None = None) -> None:
@@ -101,7 +62,8 @@ class Rules(dict[Callable[..., Any], Callable[..., Any]]):
     def __missing__(self, reference: Callable[..., Any]) -> Callable[..., Any]:
         rule = partial(reference, self._xp)
         if reference.__module__.partition(".")[0] == _PACKAGE:
-            kernel = self._kernels[reference.__name__.strip("_")] if self._kernels is not None else None
+            name = getattr(reference, "kernel", None) or reference.__name__.strip("_")
+            kernel = self._kernels[name] if self._kernels is not None else None
             self[reference] = rule = kernel or rule
         return rule
 
@@ -110,17 +72,6 @@ def fast_or_reference(reference: Callable[..., Any], backend: Any) -> Callable[.
     """Return the function that computes `reference` on a backend, with the chosen kernels; see `Rules`."""
     rule: Callable[..., Any] = backend.rules[chosen_kernels()][reference]
     return rule
-
-
-def _modules(package: ModuleType) -> tuple[ModuleType, ...]:
-    """Import all modules of a package of kernels."""
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return tuple(importlib.import_module(f"{package.__name__}.{name}") for name in names)
-
-
-def _find(name: str, modules: tuple[ModuleType, ...]) -> Any:
-    """Return the kernel of the name from the first module that has one, or None."""
-    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
 chosen_kernels = _chosen.get

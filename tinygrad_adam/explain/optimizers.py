@@ -37,12 +37,10 @@ class Held(NamedTuple):
 
 def held(optimizer: Optimizer) -> Iterator[Held]:
     """Yield each parameter of an optimizer with its name, state and settings."""
-    for settings, storages in zip(optimizer.param_groups, optimizer._storages, strict=True):
-        names = optimizer._moments(settings)
-        for storage in storages:
-            for i, p in enumerate(storage.params):
-                moments = dict(storage.places(i, names))
-                yield Held(name_of(optimizer, p), p, storage.steps[i], moments, settings)
+    for settings, storage in optimizer.storages():
+        for i, p in enumerate(storage.params):
+            moments = dict(storage.places(i, optimizer.moments_of(settings)))
+            yield Held(name_of(optimizer, p), p, storage.steps[i], moments, settings)
 
 
 def parameters_of(optimizer: Optimizer) -> list[Parameter]:
@@ -52,12 +50,12 @@ def parameters_of(optimizer: Optimizer) -> list[Parameter]:
 
 def name_of(optimizer: Optimizer, parameter: Parameter) -> str:
     """Return the name of a parameter in its optimizer; empty if the optimizer does not have it."""
-    return optimizer._names.get(id(parameter), "")
+    return optimizer.name_of(parameter) or ""
 
 
 def scalars_of(optimizer: Optimizer, settings: Group, step: int) -> dict[str, float]:
     """Return the numbers that a step of a group computes with, by the names in `update`."""
-    return optimizer._scalars(settings, step)
+    return optimizer.scalars(settings, step)
 
 
 def grad_scale_of(optimizer: Optimizer) -> float:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .adaptive import bias_correction, weight_decay_scalars
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative, Positive, Switch
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import square
+from .settings import Group
 
 
 class AdaBelief(Optimizer):
@@ -63,45 +67,62 @@ class AdaBelief(Optimizer):
     """
 
     kernel = "adabelief"
-    moment_names = ("m", "s")
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-16,
-        weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
+        lr: NotNegative = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: Positive = 1e-16,
+        weight_decay: NotNegative = 0.0,
+        decoupled_weight_decay: Switch = False,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        self._require(settings, "eps", "positive", settings["eps"] > 0)
-        self._require_betas(settings)
-        self._require_switch(settings, "decoupled_weight_decay")
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        lr, (beta1, beta2) = settings["lr"], settings["betas"]
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         return {
-            **weight_decay_scalars(settings, lr),
+            "l2": 0.0 if decoupled else decay,
+            "shrink": 1.0 - lr * decay if decoupled else 1.0,
             "lr": lr,
             "beta1": beta1,
             "beta2": beta2,
-            "eps": settings["eps"],
-            "correction1": bias_correction(beta1, step),
-            "correction2": bias_correction(beta2, step),
+            "eps": group["eps"],
+            "correction1": 1.0 - beta1**t,
+            "correction2": 1.0 - beta2**t,
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, s: Array, *,
+        scale: float, l2: float, shrink: float, lr: float, beta1: float, beta2: float, eps: float,
+        correction1: float, correction2: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        param *= shrink
+        m[...] = beta1 * m + (1 - beta1) * grad
+        missed = grad - m
+        s[...] = beta2 * s + (1 - beta2) * (missed * missed) + eps
+        param -= lr * ((m / correction1) / (xp.sqrt(s / correction2) + eps))
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 2 of Zhuang et al. (2020)."""
+        theta, t, alpha, g = w.begin()
+        beta1, beta2 = w.betas()
+        eps = w.setting("eps")
+        mean = w.average(w.before("m", "m"), g, beta1)
+        m = w.let("m", "m_t", mean, "first moment: mean of gradients")
+        missed = w.let("missed", "e_t", g - m, "by how much the mean missed the gradient")
+        spread = w.average(w.before("s", "s"), square(missed), beta2) + eps
+        s = w.let("s", "s_t", spread, "mean of the squares of that")
+        m_hat = w.corrected("m", m, beta1, t)
+        s_hat = w.let("s_hat", "s_hat_t", s / (1 - beta2**t), "the same, its bias corrected")
+        root = w.root(s_hat)
+        w.rate(alpha / (root + eps))
+        left = w.decayed(theta, alpha)
+        w.end(theta, alpha * (m_hat / (root + eps)), "", left)

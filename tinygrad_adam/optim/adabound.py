@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from .adaptive import bias_correction
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative, Positive
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import clip, maximum, sqrt
+from .settings import Group
 
 
 class AdaBound(Optimizer):
@@ -69,63 +73,75 @@ class AdaBound(Optimizer):
     """
 
     kernel = "adabound"
-    moment_names = ("m", "v", "v_max")
+    optional: ClassVar = {"v_max": "amsbound"}  # no setting of this class, which has no maximum
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        final_lr: float = 0.1,
-        gamma: float = 1e-3,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        base_lr: float | None = None,
+        lr: NotNegative = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        final_lr: NotNegative = 0.1,
+        gamma: Positive = 1e-3,
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
+        base_lr: Positive | None = None,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "final_lr": final_lr,
-                "gamma": gamma,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "base_lr": base_lr,
-            },
-            on_nonfinite,
-        )
-
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "final_lr", "gamma", "eps", "weight_decay", "base_lr")
-        self._require_betas(settings)
-        self._require(settings, "gamma", "positive", settings["gamma"] > 0)
-        self._require(settings, "base_lr", "positive", settings["base_lr"] > 0)
+        super().__init__(params, locals(), on_nonfinite)
 
     def add_param_group(self, group: dict[str, Any]) -> None:  # noqa: D102
         if isinstance(group, dict) and group.get("base_lr", self.defaults["base_lr"]) is None:
             group = {**group, "base_lr": group.get("lr", self.defaults["lr"])}
         super().add_param_group(group)
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
-        return ("m", "v", None)
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        beta1, beta2 = settings["betas"]
-        correction1, correction2 = bias_correction(beta1, step), bias_correction(beta2, step)
-        final_lr = settings["final_lr"] * settings["lr"] / settings["base_lr"]
-        progress = settings["gamma"] * step
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        final_lr = group["final_lr"] * lr / group["base_lr"]
+        progress = group["gamma"] * t
         return {
-            "l2": settings["weight_decay"],
-            "lr": settings["lr"] * math.sqrt(correction2) / correction1,
+            "l2": group["weight_decay"],
+            "lr": lr * math.sqrt(1.0 - beta2**t) / (1.0 - beta1**t),
             "beta1": beta1,
             "beta2": beta2,
-            "eps": settings["eps"],
+            "eps": group["eps"],
             "lower": final_lr * (1.0 - 1.0 / (progress + 1.0)),
             "upper": final_lr * (1.0 + 1.0 / progress),
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, v: Array, v_max: Array | None, *,
+        scale: float, l2: float, lr: float, beta1: float, beta2: float, eps: float,
+        lower: float, upper: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; `lr` is alpha_t, and only AMSBound has `v_max`."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        m[...] = beta1 * m + (1 - beta1) * grad
+        v[...] = beta2 * v + (1 - beta2) * (grad * grad)
+        if v_max is not None:
+            v = xp.maximum(v_max, v, out=v_max)
+        param -= xp.clip(lr / (xp.sqrt(v) + eps), lower, upper) * m
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithms 2 and 3 of Luo et al. (2019)."""
+        theta, t, alpha, g = w.begin()
+        beta1, beta2 = w.betas()
+        m, v = w.moments(g, beta1, beta2)
+        final = w.setting("final_lr") * alpha / w.setting("base_lr")
+        final = w.let("final_lr", "final_t", final, "where the bounds meet")
+        progress = w.setting("gamma") * t
+        low = w.let("lower", "lower_t", final * (1 - 1 / (progress + 1)), "lower bound")
+        high = w.let("upper", "upper_t", final * (1 + 1 / progress), "upper bound")
+        if "v_max" in w.step.moments:
+            v = w.let("v_max", "v_max_t", maximum(w.before("v_max", "v_max"), v), "greatest v so far")
+        root = w.root(v)
+        free = alpha * sqrt(1 - beta2**t) / (1 - beta1**t) / (root + w.setting("eps"))
+        free = w.let("free_rate", "free_t", free, "rate of Adam, without bounds")
+        rate = w.let("effective_lr", "rate_t", clip(free, low, high), "effective learning rate of this entry")
+        w.signal(m / (1 - beta1**t), sqrt(v / (1 - beta2**t)))
+        w.end(theta, rate * m)
 
 
 class AMSBound(AdaBound):
@@ -152,5 +168,4 @@ class AMSBound(AdaBound):
     [0.0026, 0.0013]
     """
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
-        return ("m", "v", "v_max")
+    optional: ClassVar = {}

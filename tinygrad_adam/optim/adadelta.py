@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import BelowOne, NotNegative, Positive
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import sqrt, square
+from .settings import Group
 
 
 class Adadelta(Optimizer):
@@ -56,38 +61,47 @@ class Adadelta(Optimizer):
     """
 
     kernel = "adadelta"
-    moment_names = ("v", "moved")
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1.0,
-        rho: float = 0.9,
-        eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        lr: NotNegative = 1.0,
+        rho: BelowOne = 0.9,
+        eps: Positive = 1e-6,
+        weight_decay: NotNegative = 0.0,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "rho": rho,
-                "eps": eps,
-                "weight_decay": weight_decay,
-            },
-            on_nonfinite,
+        super().__init__(params, locals(), on_nonfinite)
+
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        return {"l2": group["weight_decay"], "lr": group["lr"], "rho": group["rho"], "eps": group["eps"]}
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, v: Array, moved: Array, *,
+        scale: float, l2: float, lr: float, rho: float, eps: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; `v` is E[g^2], and `moved` is E[dx^2]."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        v[...] = rho * v + (1 - rho) * (grad * grad)
+        dx = xp.sqrt(moved + eps) * (grad / xp.sqrt(v + eps))
+        moved[...] = rho * moved + (1 - rho) * (dx * dx)
+        param -= lr * dx
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 1 of Zeiler (2012)."""
+        theta, _, lr, g = w.begin(lr="lr")
+        rho, eps = w.setting("rho"), w.setting("eps")
+        moved = w.before("moved", "E[dx^2]")
+        mean = w.average(w.before("v", "E[g^2]"), square(g), rho)
+        v = w.let("v", "E[g^2]_t", mean, "mean of squared gradients", "eq. 8")
+        rms_g = w.let("rms_g", "RMS[g]_t", sqrt(v + eps), "their root", "eq. 9")
+        rms_dx = w.let(
+            "rms_dx", "RMS[dx]_{t-1}", sqrt(moved + eps), "root mean square of past steps", "eq. 9"
         )
-
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        self._require(settings, "eps", "positive", settings["eps"] > 0)
-        self._require_below_one(settings, "rho")
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        return {
-            "l2": settings["weight_decay"],
-            "lr": settings["lr"],
-            "rho": settings["rho"],
-            "eps": settings["eps"],
-        }
+        dx = w.let("dx", "dx_t", rms_dx * (g / rms_g), "step before lr", "eq. 14")
+        w.let("moved", "E[dx^2]_t", w.average(moved, square(dx), rho), "mean of squared steps")
+        w.rate(lr * (rms_dx / rms_g))
+        w.end(theta, lr * dx)

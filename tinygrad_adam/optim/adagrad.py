@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .adaptive import decayed_lr
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import NotNegative
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import square
+from .settings import Group
 
 
 class Adagrad(Optimizer):
@@ -63,40 +67,45 @@ class Adagrad(Optimizer):
     """
 
     kernel = "adagrad"
-    moment_names = ("total",)
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-2,
-        lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0,
-        eps: float = 1e-10,
+        lr: NotNegative = 1e-2,
+        lr_decay: NotNegative = 0.0,
+        weight_decay: NotNegative = 0.0,
+        initial_accumulator_value: NotNegative = 0.0,
+        eps: NotNegative = 1e-10,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(
-            settings, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"
-        )
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
         return {
-            "l2": settings["weight_decay"],
-            "lr": decayed_lr(settings["lr"], settings["lr_decay"], step),
-            "eps": settings["eps"],
-            "initial": settings["initial_accumulator_value"],
+            "l2": group["weight_decay"],
+            "lr": group["lr"] / (1.0 + group["lr_decay"] * (t - 1)),
+            "eps": group["eps"],
+            "initial": group["initial_accumulator_value"],
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, total: Array, *,
+        scale: float, l2: float, lr: float, eps: float, initial: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; s_t is ``total + initial``, as moments begin with zeros."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        total += grad * grad
+        param -= lr * (grad / (xp.sqrt(total + initial) + eps))
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Equation 1 of Duchi et al. (2011), the diagonal case."""
+        theta, _, alpha, g = w.begin()
+        s = w.let("total", "s_t", w.before("total", "s") + square(g), "sum of squared gradients")
+        initial = w.setting("initial_accumulator_value", "initial")
+        root = w.root(s + initial if initial.value else s)
+        divisor = root + w.setting("eps")
+        w.rate(alpha / divisor)
+        w.end(theta, alpha * (g / divisor), "eq. 1")

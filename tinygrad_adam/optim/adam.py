@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from ..errors import unknown_name
-from .adaptive import bias_correction, decayed_lr, weight_decay_scalars
+from ..typing import Array, Xp
 from .dialects import DIALECTS
-from .optimizer import Optimizer
-
-EPS_AT = ("outside", "hat", "inside")
+from .domains import Betas, NotNegative, Switch, UpToOne, one_of
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import maximum, sqrt
+from .settings import Group
 
 
 class Adam(Optimizer):
@@ -100,42 +102,102 @@ class Adam(Optimizer):
     """
 
     kernel = "adam"
-    moment_names = ("m", "v", "v_max")
+    optional: ClassVar = {"v_max": "amsgrad"}
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        amsgrad: bool = False,
+        lr: NotNegative = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
+        amsgrad: Switch = False,
         *,
-        decoupled_weight_decay: bool = False,
-        eps_at: str = "outside",
-        amsgrad_after_correction: bool = False,
-        bias_correction: bool = True,
-        lr_decay: float = 0.0,
-        beta1_decay: float = 1.0,
+        decoupled_weight_decay: Switch = False,
+        eps_at: Annotated[str, one_of("outside", "hat", "inside")] = "outside",
+        amsgrad_after_correction: Switch = False,
+        bias_correction: Switch = True,
+        lr_decay: NotNegative = 0.0,
+        beta1_decay: UpToOne = 1.0,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "eps_at": eps_at,
-                "amsgrad_after_correction": amsgrad_after_correction,
-                "bias_correction": bias_correction,
-                "lr_decay": lr_decay,
-                "beta1_decay": beta1_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
+
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr = group["lr"] / (1.0 + group["lr_decay"] * (t - 1))
+        beta1, beta2 = group["betas"]
+        correction1, correction2 = 1.0 - beta1**t, 1.0 - beta2**t
+        if not group["bias_correction"]:
+            correction1 = correction2 = 1.0
+        eps, place = group["eps"], group["eps_at"]
+        if place == "hat":  # m_hat / (sqrt(v_hat) + eps / c) is m_hat * c / (sqrt(v) + eps)
+            eps = eps / math.sqrt(correction2)
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
+        return {
+            "l2": 0.0 if decoupled else decay,
+            "shrink": 1.0 - lr * decay if decoupled else 1.0,
+            "lr": lr,
+            "beta1": beta1 * group["beta1_decay"] ** (t - 1),
+            "beta2": beta2,
+            "eps": 0.0 if place == "inside" else eps,
+            "eps_root": eps if place == "inside" else 0.0,
+            "correction1": correction1,
+            "correction2": correction2,
+            "corrected_max": group["amsgrad_after_correction"],
+        }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, v: Array, v_max: Array | None, *,
+        scale: float, l2: float, shrink: float, lr: float, beta1: float, beta2: float, eps: float,
+        eps_root: float, correction1: float, correction2: float, corrected_max: bool,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step of Algorithm 1; only AMSGrad has `v_max`."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        param *= shrink
+        m[...] = beta1 * m + (1 - beta1) * grad
+        v[...] = beta2 * v + (1 - beta2) * (grad * grad)
+        m_hat = m / correction1
+        v_hat = v / correction2
+        if v_max is not None:
+            xp.maximum(v_max, v_hat if corrected_max else v, out=v_max)
+            v_hat = v_max if corrected_max else v_max / correction2
+        param -= lr * (m_hat / (xp.sqrt(v_hat + eps_root) + eps))
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 1 of Kingma & Ba (2015)."""
+        s = w.settings
+        theta, t, alpha, g = w.begin("5", "6")
+        beta1, beta2 = w.betas()
+        beta1_t = beta1
+        if s["beta1_decay"] != 1:
+            decayed = beta1 * w.setting("beta1_decay") ** (t - 1)
+            beta1_t = w.let("beta1_t", "beta_{1,t}", decayed, "first beta of this step, section 4")
+        m, v = w.moments(g, beta1_t, beta2, "7", "8")
+        corrected = s["bias_correction"]
+        m_hat = w.corrected("m", m, beta1, t, "9") if corrected else m
+        v_hat = v
+        if s["amsgrad"] and not s["amsgrad_after_correction"]:
+            v_hat = w.let(
+                "v_max", "v_max_t", maximum(w.before("v_max", "v_max"), v), "greatest v so far: AMSGrad"
+            )
+        if corrected:
+            v_hat = w.corrected("v", v_hat, beta2, t, "10")
+        if s["amsgrad"] and s["amsgrad_after_correction"]:
+            greatest = maximum(w.before("v_max", "v_max"), v_hat)
+            v_hat = w.let("v_max", "v_max_t", greatest, "greatest v_hat so far: AMSGrad")
+        eps = w.setting("eps")
+        root = w.root(v_hat + eps if s["eps_at"] == "inside" else v_hat)
+        divisor = root if s["eps_at"] == "inside" else root + eps
+        if s["eps_at"] == "hat" and corrected:
+            # Outside the root of v: m_hat * c / (sqrt(v) + eps), with c the root of the correction.
+            scaled = w.let("eps_scaled", "eps_t", eps / sqrt(1 - beta2**t), "eps hat, in terms of v_hat")
+            divisor = root + scaled
+        w.rate(alpha / divisor)
+        w.signal(m_hat, root)
+        left = w.decayed(theta, alpha)
+        w.end(theta, alpha * (m_hat / divisor), "11", left)
 
     @classmethod
     def like(cls, params: Iterable[Any], dialect: str, **settings: Any) -> Self:
@@ -168,41 +230,8 @@ class Adam(Optimizer):
             raise unknown_name(f"{cls.__name__}.like", "dialect", dialect, DIALECTS)
         return cls(params, **{**DIALECTS[dialect], **settings})
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay", "lr_decay")
-        self._require_betas(settings)
-        self._require_switch(
-            settings, "amsgrad", "decoupled_weight_decay", "amsgrad_after_correction", "bias_correction"
-        )
-        self._require(settings, "eps_at", "'outside', 'hat' or 'inside'", settings["eps_at"] in EPS_AT)
-        self._require_not_negative(settings, "beta1_decay")
-        self._require(settings, "beta1_decay", "at most 1", settings["beta1_decay"] <= 1)
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
-        return ("m", "v", "v_max" if settings["amsgrad"] else None)
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        lr = decayed_lr(settings["lr"], settings["lr_decay"], step)
-        beta1, beta2 = settings["betas"]
-        correction1 = bias_correction(beta1, step) if settings["bias_correction"] else 1.0
-        correction2 = bias_correction(beta2, step) if settings["bias_correction"] else 1.0
-        eps, place = settings["eps"], settings["eps_at"]
-        if place == "hat":  # m_hat / (sqrt(v_hat) + eps / c) is m_hat * c / (sqrt(v) + eps)
-            eps = eps / math.sqrt(correction2)
-        return {
-            **weight_decay_scalars(settings, lr),
-            "lr": lr,
-            "beta1": beta1 * settings["beta1_decay"] ** (step - 1),
-            "beta2": beta2,
-            "eps": 0.0 if place == "inside" else eps,
-            "eps_root": eps if place == "inside" else 0.0,
-            "correction1": correction1,
-            "correction2": correction2,
-            "corrected_max": settings["amsgrad_after_correction"],
-        }
-
-
-class AdamW(Adam):
+class AdamW(Adam, weight_decay=1e-2, decoupled_weight_decay=True):
     """Adam with decoupled weight decay.
 
     `Adam` with ``decoupled_weight_decay=True``: the decay acts on the parameters themselves, ``param -=
@@ -238,36 +267,3 @@ class AdamW(Adam):
     >>> p.detach()
     tensor([0.95])
     """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        decoupled_weight_decay: bool = True,
-        eps_at: str = "outside",
-        amsgrad_after_correction: bool = False,
-        bias_correction: bool = True,
-        lr_decay: float = 0.0,
-        beta1_decay: float = 1.0,
-        on_nonfinite: str = "ignore",
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            decoupled_weight_decay=decoupled_weight_decay,
-            eps_at=eps_at,
-            amsgrad_after_correction=amsgrad_after_correction,
-            bias_correction=bias_correction,
-            lr_decay=lr_decay,
-            beta1_decay=beta1_decay,
-            on_nonfinite=on_nonfinite,
-        )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .adaptive import bias_correction
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import absolute, maximum
+from .settings import Group
 
 
 class Adamax(Optimizer):
@@ -60,40 +64,50 @@ class Adamax(Optimizer):
     """
 
     kernel = "adamax"
-    moment_names = ("m", "u")
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: NotNegative = 2e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        self._require_betas(settings)
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        beta1, beta2 = settings["betas"]
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        beta1, beta2 = group["betas"]
         return {
-            "l2": settings["weight_decay"],
-            "lr": settings["lr"],
+            "l2": group["weight_decay"],
+            "lr": group["lr"],
             "beta1": beta1,
             "beta2": beta2,
-            "eps": settings["eps"],
-            "correction1": bias_correction(beta1, step),
+            "eps": group["eps"],
+            "correction1": 1.0 - beta1**t,
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, u: Array, *,
+        scale: float, l2: float, lr: float, beta1: float, beta2: float, eps: float, correction1: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; `u` is the infinity norm."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        m[...] = beta1 * m + (1 - beta1) * grad
+        xp.maximum(beta2 * u, xp.abs(grad) + eps, out=u)
+        param -= lr * (m / correction1) / u
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 2 of Kingma & Ba (2015), with eps as in PyTorch."""
+        theta, t, alpha, g = w.begin("5", "6")
+        beta1, beta2 = w.betas()
+        mean = w.average(w.before("m", "m"), g, beta1)
+        m = w.let("m", "m_t", mean, "first moment: mean of gradients", "7")
+        largest = maximum(beta2 * w.before("u", "u"), absolute(g) + w.setting("eps"))
+        u = w.let("u", "u_t", largest, "weighted infinity norm of the gradients", "8")
+        m_hat = w.corrected("m", m, beta1, t)
+        w.rate(alpha / u)
+        w.end(theta, alpha * m_hat / u, "9")

@@ -15,7 +15,7 @@ from ..backend.device import backend_of, device_of, on_device_of, to_device
 from ..engine.graph import Variable
 from ..engine.rowsparse import RowSparse
 from ..errors import DTypeError
-from ..typing import Array
+from ..typing import Array, Xp
 
 ALIGNMENT = 64
 """Elements; each parameter starts at a multiple, for aligned access on a GPU."""
@@ -98,10 +98,11 @@ class FlatStorage:
                 yield name, self.moment(name)[start : start + p.size].reshape(p.shape)
 
     def gather(self) -> Any:
-        """Bring gradients into place that were assigned by the user, or that carry a graph.
+        """Bring values and gradients into place that were moved, assigned by the user, or carry a graph.
 
-        Returns the first parameter whose gradient has no place here, for it is row-sparse, or None.
+        Return the first parameter whose gradient has no place here, for it is row-sparse, or None.
         """
+        self.follow()
         for p, place in zip(self.params, self._gradients, strict=True):
             if p._grad is not None and p._grad is not place:
                 if isinstance(p._grad, RowSparse):
@@ -166,6 +167,11 @@ class FlatStorage:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._bind()  # the views of a copy are arrays of their own
+
+
+def all_finite(xp: Xp, flat: Array) -> bool:
+    """Tell whether no element is NaN or infinite."""
+    return bool(xp.all(xp.isfinite(flat)))
 
 
 _PAGE = 4096

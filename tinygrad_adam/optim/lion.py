@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import sign
+from .settings import Group
 
 
 class Lion(Optimizer):
@@ -56,37 +61,40 @@ class Lion(Optimizer):
     """
 
     kernel = "lion"
-    moment_names = ("m",)
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: NotNegative = 1e-4,
+        betas: Betas = (0.9, 0.99),
+        weight_decay: NotNegative = 0.0,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "weight_decay": weight_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "weight_decay")
-        self._require_betas(settings)
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        return {"shrink": 1.0 - lr * group["weight_decay"], "lr": lr, "beta1": beta1, "beta2": beta2}
 
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        lr, (beta1, beta2) = settings["lr"], settings["betas"]
-        return {
-            "l2": 0.0,
-            "shrink": 1.0 - lr * settings["weight_decay"],
-            "lr": lr,
-            "beta1": beta1,
-            "beta2": beta2,
-        }
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, *,
+        scale: float, shrink: float, lr: float, beta1: float, beta2: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; the decay stands in `shrink`."""
+        grad = scale * grad
+        param *= shrink
+        param -= lr * xp.sign(beta1 * m + (1 - beta1) * grad)
+        m[...] = beta2 * m + (1 - beta2) * grad
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 2 of Chen et al. (2023)."""
+        theta, _, lr, g = w.begin(lr="lr", decoupled=True)
+        beta1, beta2 = w.betas()
+        m = w.before("m", "m")
+        c = w.let("c", "c_t", w.average(m, g, beta1), "blend of mean and gradient")
+        left = w.decayed(theta, lr)
+        w.end(theta, lr * sign(c), "", left)
+        w.let("m", "m_t", w.average(m, g, beta2), "mean of gradients, for the next step")

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from .adaptive import bias_correction, weight_decay_scalars
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative, Switch
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .settings import Group
 
 
 class NAdam(Optimizer):
@@ -73,62 +76,85 @@ class NAdam(Optimizer):
     """
 
     kernel = "nadam"
-    moment_names = ("m", "v")
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False,
+        lr: NotNegative = 2e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
+        momentum_decay: NotNegative = 4e-3,
+        decoupled_weight_decay: Switch = False,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay", "momentum_decay")
-        self._require_betas(settings)
-        self._require_switch(settings, "decoupled_weight_decay")
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        lr, (beta1, beta2) = settings["lr"], settings["betas"]
-        now = momentum(beta1, settings["momentum_decay"], step)
-        following = momentum(beta1, settings["momentum_decay"], step + 1)
-        products = momentum_products(beta1, settings["momentum_decay"])
-        product = products[step] if step < len(products) else 0.0
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
+        now, following, product = momenta(beta1, group["momentum_decay"], t)
         return {
-            **weight_decay_scalars(settings, lr),
+            "l2": 0.0 if decoupled else decay,
+            "shrink": 1.0 - lr * decay if decoupled else 1.0,
             "lr_grad": lr * (1.0 - now) / (1.0 - product),
             "lr_mean": lr * following / (1.0 - product * following),
             "beta1": beta1,
             "beta2": beta2,
-            "eps": settings["eps"],
-            "correction2": bias_correction(beta2, step),
+            "eps": group["eps"],
+            "correction2": 1.0 - beta2**t,
         }
 
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, v: Array, *,
+        scale: float, l2: float, shrink: float, lr_grad: float, lr_mean: float,
+        beta1: float, beta2: float, eps: float, correction2: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; the factors of g_t and m_t in m_bar_t hold alpha."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        param *= shrink
+        m[...] = beta1 * m + (1 - beta1) * grad
+        v[...] = beta2 * v + (1 - beta2) * (grad * grad)
+        param -= (lr_grad * grad + lr_mean * m) / (xp.sqrt(v / correction2) + eps)
 
-def momentum(beta1: float, decay: float, step: int) -> float:
-    r"""Return the momentum of a step, :math:`\mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \cdot decay})`."""
-    return beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 2 of Dozat (2016)."""
+        s = w.settings
+        theta, t, alpha, g = w.begin()
+        beta1, beta2 = w.betas()
+        beta, decay, number = s["betas"][0], s["momentum_decay"], w.step.number
+        now, following, product = momenta(beta, decay, number)
+        mu = w.given("mu", "mu_t", now, "momentum of this step, section 3")
+        mu_next = w.given("mu_next", "mu_{t+1}", following, "momentum of the next step")
+        P = w.given("product", "P_t", product, "product of the momenta of steps 1 to t")
+        m, v = w.moments(g, beta1, beta2)
+        ahead = mu_next / (1 - P * mu_next) * m + (1 - mu) / (1 - P) * g
+        m_bar = w.let("m_bar", "m_bar_t", ahead, "first moment, corrected, looked ahead with")
+        v_hat = w.corrected("v", v, beta2, t)
+        root = w.root(v_hat)
+        divisor = root + w.setting("eps")
+        w.rate(alpha / divisor)
+        w.signal(m_bar, root)
+        left = w.decayed(theta, alpha)
+        w.end(theta, alpha * (m_bar / divisor), "", left)
+
+
+def momenta(beta1: float, decay: float, t: int) -> tuple[float, float, float]:
+    r"""Return :math:`\mu_t`, :math:`\mu_{t+1}` and :math:`P_t`, the product of the first t."""
+    products = _products(beta1, decay)
+    product = products[t] if t < len(products) else 0.0
+    return _momentum(beta1, decay, t), _momentum(beta1, decay, t + 1), product
+
+
+def _momentum(beta1: float, decay: float, t: int) -> float:
+    return beta1 * (1.0 - 0.5 * 0.96 ** (t * decay))
 
 
 @lru_cache(maxsize=16)
-def momentum_products(beta1: float, decay: float) -> tuple[float, ...]:
+def _products(beta1: float, decay: float) -> tuple[float, ...]:
     """Return the products of the momenta of the first 0, 1, 2, ... steps.
 
     No momentum is above `beta1`, so the products end where they are too small to change ``1 - product``.
@@ -136,5 +162,5 @@ def momentum_products(beta1: float, decay: float) -> tuple[float, ...]:
     count = math.ceil(math.log(1e-17) / math.log(beta1)) if beta1 else 1
     products = [1.0]
     for past in range(1, count + 1):
-        products.append(products[-1] * momentum(beta1, decay, past))
+        products.append(products[-1] * _momentum(beta1, decay, past))
     return tuple(products)

@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .adaptive import bias_correction, weight_decay_scalars
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative, Switch
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import sqrt
+from .settings import Group
 
 
 class RAdam(Optimizer):
@@ -73,53 +77,70 @@ class RAdam(Optimizer):
     """
 
     kernel = "radam"
-    moment_names = ("m", "v")
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
+        lr: NotNegative = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
+        decoupled_weight_decay: Switch = False,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        self._require_betas(settings)
-        self._require_switch(settings, "decoupled_weight_decay")
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        lr, (beta1, beta2) = settings["lr"], settings["betas"]
-        factor = rectification(beta2, step)
-        step_size = lr / bias_correction(beta1, step)
-        if factor is not None:
-            step_size *= factor * math.sqrt(bias_correction(beta2, step))
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
+        factor = rectification(beta2, t)
         return {
-            **weight_decay_scalars(settings, lr),
-            "lr": step_size,
+            "l2": 0.0 if decoupled else decay,
+            "shrink": 1.0 - lr * decay if decoupled else 1.0,
+            "lr": lr / (1.0 - beta1**t) * (1.0 if factor is None else factor * math.sqrt(1.0 - beta2**t)),
             "beta1": beta1,
             "beta2": beta2,
-            "eps": settings["eps"],
+            "eps": group["eps"],
             "adaptive": factor is not None,
         }
 
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, m: Array, v: Array, *,
+        scale: float, l2: float, shrink: float, lr: float, beta1: float, beta2: float, eps: float,
+        adaptive: bool,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; `lr` holds r_t and the corrections."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        param *= shrink
+        m[...] = beta1 * m + (1 - beta1) * grad
+        v[...] = beta2 * v + (1 - beta2) * (grad * grad)
+        param -= lr * (m / (xp.sqrt(v) + eps) if adaptive else m)
 
-def rectification(beta2: float, step: int) -> float | None:
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 2 of Liu et al. (2020)."""
+        theta, t, alpha, g = w.begin()
+        beta1, beta2 = w.betas()
+        m, v = w.moments(g, beta1, beta2)
+        m_hat = w.corrected("m", m, beta1, t)
+        factor = rectification(w.settings["betas"][1], w.step.number)
+        left = w.decayed(theta, alpha)
+        if factor is None:
+            w.rate(alpha, "effective learning rate, until v has seen enough gradients")
+            w.end(theta, alpha * m_hat, "", left)
+            return
+        r = w.given("rectification", "r_t", factor, "rectification: how sure v is")
+        v_hat = w.corrected("v", v, beta2, t)
+        root = w.root(v)
+        rate = alpha * r * sqrt(1 - beta2**t) / (root + w.setting("eps"))
+        w.rate(rate)
+        w.signal(m_hat, sqrt(v_hat))
+        w.end(theta, alpha * r * sqrt(1 - beta2**t) * (m_hat / (root + w.setting("eps"))), "", left)
+
+
+def rectification(beta2: float, t: int) -> float | None:
     """Return the factor r_t, or None as long as the second moment is too uncertain to divide by.
 
     Examples
@@ -129,7 +150,7 @@ def rectification(beta2: float, step: int) -> float | None:
     (0.0258, 0.9998)
     """
     longest = 2.0 / (1.0 - beta2) - 1.0
-    length = longest - 2.0 * step * beta2**step / bias_correction(beta2, step)
+    length = longest - 2.0 * t * beta2**t / (1.0 - beta2**t)
     if length <= 5.0:
         return None
     return math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))

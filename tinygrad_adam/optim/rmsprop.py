@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import BelowOne, NotNegative, Switch
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import maximum, square
+from .settings import Group
 
 
 class RMSprop(Optimizer):
@@ -67,53 +72,70 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
-    moment_names = ("v", "mean", "velocity")
+    optional: ClassVar = {"mean": "centered", "velocity": "momentum"}
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
-        centered: bool = False,
+        lr: NotNegative = 1e-2,
+        alpha: BelowOne = 0.99,
+        eps: NotNegative = 1e-8,
+        weight_decay: NotNegative = 0.0,
+        momentum: BelowOne = 0.0,
+        centered: Switch = False,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps", "weight_decay")
-        self._require_below_one(settings, "alpha", "momentum")
-        self._require_switch(settings, "centered")
-        self._require(
-            settings, "eps", "positive if centered", settings["eps"] > 0 or not settings["centered"]
-        )
+    def _validate(self, group: dict[str, Any]) -> None:
+        super()._validate(group)
+        self._require(group, "eps", "positive if centered", group["eps"] > 0 or not group["centered"])
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
-        return (
-            "v",
-            "mean" if settings["centered"] else None,
-            "velocity" if settings["momentum"] else None,
-        )
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
         return {
-            "l2": settings["weight_decay"],
-            "lr": settings["lr"],
-            "alpha": settings["alpha"],
-            "eps": settings["eps"],
-            "momentum": settings["momentum"],
+            "l2": group["weight_decay"],
+            "lr": group["lr"],
+            "alpha": group["alpha"],
+            "eps": group["eps"],
+            "momentum": group["momentum"],
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, v: Array, mean: Array | None, velocity: Array | None, *,
+        scale: float, l2: float, lr: float, alpha: float, eps: float, momentum: float,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; there is a `mean` if centered, a `velocity` with momentum."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        v[...] = alpha * v + (1 - alpha) * (grad * grad)
+        if mean is not None:
+            mean[...] = alpha * mean + (1 - alpha) * grad
+            v = xp.maximum(v - mean * mean, 0)  # rounding can make it negative for a steady gradient
+        change = grad / (xp.sqrt(v) + eps)
+        if velocity is not None:
+            velocity[...] = momentum * velocity + change
+            change = velocity
+        param -= lr * change
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Hinton's lecture 6.5, slide 29; equations 38 to 41 of Graves (2013)."""
+        s = w.settings
+        theta, _, lr, g = w.begin(lr="lr")
+        decay = w.setting("alpha")
+        mean = w.average(w.before("v", "v"), square(g), decay)
+        v = w.let("v", "v_t", mean, "mean of squared gradients", "eq. 38")
+        if s["centered"]:
+            a = w.let(
+                "mean", "a_t", w.average(w.before("mean", "a"), g, decay), "mean of gradients", "eq. 39"
+            )
+            v = w.let("variance", "var_t", maximum(v - square(a), 0), "their variance")
+        root = w.root(v)
+        divisor = root + w.setting("eps")
+        w.rate(lr / divisor)
+        d = w.let("scaled", "d_t", g / divisor, "gradient over its root mean square")
+        if s["momentum"]:
+            velocity = w.setting("momentum") * w.before("velocity", "u") + d
+            d = w.let("velocity", "u_t", velocity, "velocity", "eq. 40")
+        w.end(theta, lr * d, "eq. 41")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from .optimizer import Optimizer
+from ..typing import Array, Xp
+from .domains import BelowOne, NotNegative, Switch, UpToOne
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .settings import Group
 
 
 class SGD(Optimizer):
@@ -62,52 +66,64 @@ class SGD(Optimizer):
     """
 
     kernel = "sgd"
-    moment_names = ("velocity",)
+    optional: ClassVar = {"velocity": "momentum"}
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
+        lr: NotNegative = 1e-3,
+        momentum: BelowOne = 0.0,
+        dampening: UpToOne = 0.0,
+        weight_decay: NotNegative = 0.0,
+        nesterov: Switch = False,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-            on_nonfinite,
-        )
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "dampening", "weight_decay")
-        self._require_below_one(settings, "momentum")
-        self._require(settings, "dampening", "at most 1", settings["dampening"] <= 1)
-        self._require_switch(settings, "nesterov")
+    def _validate(self, group: dict[str, Any]) -> None:
+        super()._validate(group)
+        allowed = group["momentum"] > 0 and group["dampening"] == 0
         self._require(
-            settings,
-            "nesterov",
-            "False unless momentum > 0 and dampening = 0",
-            not settings["nesterov"] or (settings["momentum"] > 0 and settings["dampening"] == 0),
+            group, "nesterov", "False unless momentum > 0 and dampening = 0", allowed or not group["nesterov"]
         )
 
-    def _moments(self, settings: dict[str, Any]) -> tuple[str | None, ...]:
-        return ("velocity" if settings["momentum"] else None,)
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
         return {
-            "l2": settings["weight_decay"],
-            "lr": settings["lr"],
-            "momentum": settings["momentum"],
+            "l2": group["weight_decay"],
+            "lr": group["lr"],
+            "momentum": group["momentum"],
             # The first velocity is the gradient: the one before is zero, and nothing is dampened.
-            "undamped": 1.0 if step == 1 else 1.0 - settings["dampening"],
-            "nesterov": settings["nesterov"],
+            "undamped": 1.0 if t == 1 else 1.0 - group["dampening"],
+            "nesterov": group["nesterov"],
         }
+
+    @staticmethod
+    def update(
+        xp: Xp, param: Array, grad: Array, velocity: Array | None, *,
+        scale: float, l2: float, lr: float, momentum: float, undamped: float, nesterov: bool,
+    ) -> None:  # fmt: skip
+        """Change the parameters by one step; there is no velocity without momentum."""
+        grad = scale * grad + l2 * param if l2 else scale * grad
+        if velocity is not None:
+            velocity[...] = momentum * velocity + undamped * grad
+            grad = grad + momentum * velocity if nesterov else velocity
+        param -= lr * grad
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Momentum as Sutskever et al. (2013) write it, in PyTorch's form."""
+        s = w.settings
+        theta, _, lr, g = w.begin(lr="lr")
+        along = g
+        if s["momentum"]:
+            source = "eq. 3" if s["nesterov"] else "eq. 1"
+            rest, new = w.setting("momentum"), g
+            if w.step.number > 1:
+                share = (1 - w.setting("dampening")) * g if s["dampening"] else g
+                new = rest * w.before("velocity", "u") + share
+            along = w.let("velocity", "u_t", new, "velocity", source)
+            if s["nesterov"]:
+                along = w.let("ahead", "d_t", g + rest * along, "velocity, looked ahead with", source)
+        w.let("effective_lr", "rate_t", lr, "effective learning rate, of every entry")
+        w.end(theta, lr * along, "eq. 4" if s["nesterov"] else "eq. 2" if s["momentum"] else "")

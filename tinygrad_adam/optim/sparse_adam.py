@@ -9,10 +9,13 @@ from typing import Any
 from ..backend.device import backend_of
 from ..engine.graph import Variable
 from ..engine.rowsparse import RowSparse
-from ..typing import Array
-from .adaptive import bias_correction
+from ..typing import Array, Xp
+from .domains import Betas, NotNegative
 from .flat import FlatStorage
-from .optimizer import Optimizer
+from .lines import StepLines
+from .optimizer import Optimizer, Scalars
+from .quantity import sqrt
+from .settings import Group
 
 
 class RowStorage(FlatStorage):
@@ -23,8 +26,8 @@ class RowStorage(FlatStorage):
             p._grad_buffer = None
 
     def gather(self) -> Any:
-        """Leave gradients where they are."""
-        return None
+        """Bring values into place, and leave gradients where they are."""
+        self.follow()
 
     def first_not_finite(self, all_finite: Callable[[Array], bool]) -> Any:
         """Return the first parameter whose gradient is not finite, or None."""
@@ -104,40 +107,60 @@ class SparseAdam(Optimizer):
     """
 
     kernel = "sparse_adam"
-    moment_names = ("m", "v")
     storage = RowStorage
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        lr: NotNegative = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: NotNegative = 1e-8,
         *,
         on_nonfinite: str = "ignore",
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps}, on_nonfinite)
+        super().__init__(params, locals(), on_nonfinite)
 
-    def _validate(self, settings: dict[str, Any]) -> None:
-        self._require_not_negative(settings, "lr", "eps")
-        self._require_betas(settings)
-
-    def _scalars(self, settings: dict[str, Any], step: int) -> dict[str, Any]:
-        beta1, beta2 = settings["betas"]
-        correction2 = bias_correction(beta2, step)
+    def scalars(self, group: Group, t: int) -> Scalars:  # noqa: D102
+        beta1, beta2 = group["betas"]
+        correction1, correction2 = 1.0 - beta1**t, 1.0 - beta2**t
         return {
-            "lr": settings["lr"],
+            "lr": group["lr"],
             "beta1": beta1,
             "beta2": beta2,
             # m_hat / (sqrt(v_hat) + eps / c) is m_hat * c / (sqrt(v) + eps)
-            "eps": settings["eps"] / math.sqrt(correction2),
-            "correction1": bias_correction(beta1, step),
+            "eps": group["eps"] / math.sqrt(correction2),
+            "correction1": correction1,
             "correction2": correction2,
         }
 
-    def _change(
-        self, storage: FlatStorage, settings: dict[str, Any], kernel: Callable[..., None], scale: float
-    ) -> bool:
+    @staticmethod
+    def update(
+        xp: Xp, table: Array, rows: Array, grad: Array, m: Array, v: Array, *,
+        scale: float, lr: float, beta1: float, beta2: float, eps: float,
+        correction1: float, correction2: float,
+    ) -> None:  # fmt: skip
+        """Change k rows of a table, shape (n, width), and of its moments; `grad` has shape (k, width)."""
+        grad = scale * grad
+        m_rows = m[rows] = beta1 * m[rows] + (1 - beta1) * grad
+        v_rows = v[rows] = beta2 * v[rows] + (1 - beta2) * (grad * grad)
+        table[rows] -= lr * ((m_rows / correction1) / (xp.sqrt(v_rows / correction2) + eps))
+
+    @staticmethod
+    def lines(w: StepLines) -> None:
+        """Algorithm 1 of Kingma & Ba (2015), with its epsilon hat."""
+        theta, t, alpha, g = w.begin("5", "6")
+        beta1, beta2 = w.betas()
+        m, v = w.moments(g, beta1, beta2, "7", "8")
+        m_hat, v_hat = w.corrected("m", m, beta1, t, "9"), w.corrected("v", v, beta2, t, "10")
+        root = w.root(v_hat)
+        eps = w.let(
+            "eps_scaled", "eps_t", w.setting("eps") / sqrt(1 - beta2**t), "eps hat, in terms of v_hat"
+        )
+        w.rate(alpha / (root + eps))
+        w.signal(m_hat, root)
+        w.end(theta, alpha * (m_hat / (root + eps)), "11")
+
+    def _change(self, storage: FlatStorage, group: Group, update: Callable[..., None], scale: float) -> bool:
         stepped = False
         places = zip(*(storage.views(storage.moment(name)) for name in self.moment_names), strict=True)
         for i, (p, moments) in enumerate(zip(storage.params, places, strict=True)):
@@ -148,7 +171,7 @@ class SparseAdam(Optimizer):
             storage.steps[i] += 1
             rows, grad, shape = _rows(p)
             table, m, v = (whole.reshape(shape) for whole in (p._data, *moments))
-            kernel(table, rows, grad, m, v, scale=scale, **self._scalars(settings, storage.steps[i]))
+            update(table, rows, grad, m, v, scale=scale, **self.scalars(group, storage.steps[i]))
         return stepped
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import DeviceError
 from ..backends import Backend
-from ..overrides import KernelTable, Overrides, Rules
+from ..overrides import Overrides, Rules
 from .diagnosis import diagnose, lacks_memory
 
 
@@ -50,14 +50,10 @@ def backend_of_gpu(number: int) -> Backend:
     """Return the backend of the GPU of that number; there must be one."""
     import cupy
 
-    tables = {
-        "fast": KernelTable(cupy, override="cuda"),
-        "reference": KernelTable(cupy, override=None),
-    }
     kernels = Overrides("cuda")
     rules = {"fast": Rules(cupy, kernels), "reference": Rules(cupy)}
     current = functools.partial(_Current, cupy, number)
-    return Backend(f"cuda:{number}", cupy, cupy.ndarray, kernels, rules, tables, current)
+    return Backend(f"cuda:{number}", cupy, cupy.ndarray, kernels, rules, current)
 
 
 class _Current:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import EllipsisType
-from typing import Any
+from typing import Any, cast
 
 import numpy
 
@@ -19,7 +19,6 @@ from ...optim import Optimizer
 from ...optim.lines import BeforeStep, Line, StepLines
 from ...typing import Array
 from ..optimizers import grad_scale_of, held, name_of, parameters_of
-from .algorithms import ALGORITHMS
 from .ledgers import EntryLedger, LayerLedger
 
 LISTED = 20
@@ -87,7 +86,12 @@ def _copied(array: Array, place: Array | None) -> Array:
 
 def lines_of(kind: type[Optimizer]) -> Callable[[StepLines], None] | None:
     """Return the function that writes the lines of an optimizer's step, or None if it declares none."""
-    return getattr(kind, "lines", None) or ALGORITHMS.get(kind.kernel)
+    for each in kind.__mro__:
+        if "lines" in vars(each):
+            return cast("Callable[[StepLines], None]", getattr(each, "lines"))  # noqa: B009
+        if "update" in vars(each):  # and the lines of a base are those of another update
+            return None
+    return None
 
 
 def explain_step(

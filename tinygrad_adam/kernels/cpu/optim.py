@@ -1,6 +1,6 @@
 """The optimizers' kernels, compiled by Numba: one pass over the flat arrays each, cut among threads.
 
-Each has the parameters of its namesake in `reference_optim`, in the same order. Scalars arrive as
+Each has the parameters of the `update` of its optimizer, in the same order. Scalars arrive as
 float64 and are cast once; otherwise every element would be computed in float64.
 """
 
@@ -26,6 +26,9 @@ def _fused(function: Any) -> Callable[..., None]:
 
     @functools.wraps(function)
     def call(*arrays: Any, **scalars: Any) -> None:
+        if arrays[0].size < 2 * _LEAST_AWAKE:  # too small to be cut
+            kernel(*arrays, *scalars.values())
+            return
         least = _LEAST_AWAKE if a_worker_is_awake() else _LEAST
         in_flat_pieces(kernel, arrays, *scalars.values(), least=least)
 
@@ -74,14 +77,14 @@ def sgd(p, g, velocity, scale, l2, lr, momentum, undamped, nesterov):  # type: i
 
 
 @_fused
-def lion(p, g, m, scale, l2, shrink, lr, beta1, beta2):  # type: ignore[no-untyped-def]
+def lion(p, g, m, scale, shrink, lr, beta1, beta2):  # type: ignore[no-untyped-def]
     """Step of Lion."""
     kind = p.dtype.type
     rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
-    scale, l2, shrink = kind(scale), kind(l2), kind(shrink)
-    lr, beta1, beta2, zero = kind(lr), kind(beta1), kind(beta2), kind(0)
+    scale, shrink, zero = kind(scale), kind(shrink), kind(0)
+    lr, beta1, beta2 = kind(lr), kind(beta1), kind(beta2)
     for i in range(p.size):
-        gradient = _gradient(p[i], g[i], scale, l2)
+        gradient = g[i] * scale
         blend = _average(m[i], gradient, beta1, rest1)
         m[i] = _average(m[i], gradient, beta2, rest2)
         change = lr if blend > zero else (-lr if blend < zero else lr * blend)  # NaN stays NaN
@@ -182,7 +185,7 @@ def _sparse_adam(  # type: ignore[no-untyped-def]
 
 
 def sparse_adam(table: Any, rows: Any, grad: Any, m: Any, v: Any, **scalars: float) -> None:
-    """Step of Adam on some rows; see `reference_optim.sparse_adam`. Each occurs once: threads share none."""
+    """Take a step of SparseAdam; each row occurs once, so threads share none."""
     in_pieces(
         lambda first, last: _sparse_adam(first, last, table, rows, grad, m, v, *scalars.values()),
         len(rows),
@@ -290,5 +293,5 @@ def _all_finite(flat):  # type: ignore[no-untyped-def]
 
 
 def all_finite(flat: Any) -> bool:
-    """Tell whether no element is NaN or infinite; see `reference_optim.all_finite`."""
+    """Return whether no element is NaN or infinite."""
     return all(in_flat_pieces(_all_finite, (flat,), least=_LEAST))

@@ -14,12 +14,10 @@ the device. There is no captured step: CuPy refuses its matrix products in a cap
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .. import reference_optim
+from ...typing import Array
 from .launching import Source, blocks_for
 
 _PACK = 16
@@ -72,28 +70,28 @@ extern "C" __global__ void {name}({parameters}, INDEX n) {{
 
 _OPTIONAL = ("velocity", "mean", "v_max")
 """Arrays that may be absent: a rule asks for `with_velocity` and so on."""
+_SWITCHES = ("adaptive", "corrected_max", "nesterov")
+"""Scalars that are truth values."""
 
 
-def _kernel(name: str, once: str, update: str) -> str:
+def _kernel(name: str, arrays: list[str], scalars: list[str], once: str, update: str) -> str:
     """Write the kernel that applies a rule to each element of flat arrays.
 
     Parameters
     ----------
     name : str
-        That of the reference kernel, whose parameters it takes: the arrays' elements have their names, and
-        so have the scalars.
+        The name of the kernel.
+    arrays, scalars : list of str
+        The parameters of the optimizer's `update`; the arrays' elements have their names.
     once : str
-        What is computed from the scalars alone, in double precision.
+        The lines that are computed from the scalars alone, in double precision.
     update : str
         The rule: it changes one element of each array but ``grad``.
     """
-    parameters = list(inspect.signature(getattr(reference_optim, name)).parameters.values())[1:]
-    arrays = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    scalars = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     optional = [a for a in arrays if a in _OPTIONAL]
     declared = [f"{'const ' * (a == 'grad')}REAL* __restrict__ {a}_array" for a in arrays]
-    declared += [f"INDEX {s.name}" if s.annotation == "bool" else f"double {s.name}_" for s in scalars]
-    casts = [f"const REAL {s.name} = {s.name}_;" for s in scalars if s.annotation != "bool"]
+    declared += [f"INDEX {s}" if s in _SWITCHES else f"double {s}_" for s in scalars]
+    casts = [f"const REAL {s} = {s}_;" for s in scalars if s not in _SWITCHES]
     casts += [f"const bool with_{a} = {a}_array;" for a in optional]
 
     def pack(a: str) -> str:
@@ -124,6 +122,8 @@ _RULES = [
     # --- Without a second moment -----------------------------------------------------------------
     (
         "sgd",
+        "param grad velocity",
+        "scale l2 lr momentum undamped nesterov",
         "",
         """
         REAL gradient = gradient_of(param, grad, scale, l2);
@@ -136,9 +136,11 @@ _RULES = [
     ),
     (
         "lion",
+        "param grad m",
+        "scale shrink lr beta1 beta2",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_;",
         """
-        const REAL gradient = gradient_of(param, grad, scale, l2);
+        const REAL gradient = scale * grad;
         const REAL blend = average(m, gradient, beta1, rest1);
         m = average(m, gradient, beta2, rest2);
         param = param * shrink - (blend > 0 ? lr : blend < 0 ? -lr : lr * blend);  // NaN stays NaN
@@ -147,6 +149,8 @@ _RULES = [
     # --- Sums and averages of squares ------------------------------------------------------------
     (
         "adagrad",
+        "param grad total",
+        "scale l2 lr eps initial",
         "",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -156,6 +160,8 @@ _RULES = [
     ),
     (
         "adadelta",
+        "param grad v moved",
+        "scale l2 lr rho eps",
         "const REAL rest = 1 - rho_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -167,6 +173,8 @@ _RULES = [
     ),
     (
         "rmsprop",
+        "param grad v mean velocity",
+        "scale l2 lr alpha eps momentum",
         "const REAL rest = 1 - alpha_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -184,6 +192,8 @@ _RULES = [
     # --- Adam and its relatives ------------------------------------------------------------------
     (
         "adam",
+        "param grad m v v_max",
+        "scale l2 shrink lr beta1 beta2 eps eps_root correction1 correction2 corrected_max",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_;\n"
         "    const REAL to_m_hat = 1 / correction1_, to_v_hat = 1 / correction2_;\n"
         "    const REAL before = corrected_max ? to_v_hat : 1, after = corrected_max ? 1 : to_v_hat;",
@@ -201,6 +211,8 @@ _RULES = [
     ),
     (
         "adamax",
+        "param grad m u",
+        "scale l2 lr beta1 beta2 eps correction1",
         "const REAL rest1 = 1 - beta1_, to_m_hat = 1 / correction1_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -211,6 +223,8 @@ _RULES = [
     ),
     (
         "nadam",
+        "param grad m v",
+        "scale l2 shrink lr_grad lr_mean beta1 beta2 eps correction2",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_, to_v_hat = 1 / correction2_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -221,6 +235,8 @@ _RULES = [
     ),
     (
         "radam",
+        "param grad m v",
+        "scale l2 shrink lr beta1 beta2 eps adaptive",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -231,6 +247,8 @@ _RULES = [
     ),
     (
         "adabound",
+        "param grad m v v_max",
+        "scale l2 lr beta1 beta2 eps lower upper",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_;",
         """
         const REAL gradient = gradient_of(param, grad, scale, l2);
@@ -243,6 +261,8 @@ _RULES = [
     ),
     (
         "adabelief",
+        "param grad m s",
+        "scale l2 shrink lr beta1 beta2 eps correction1 correction2",
         "const REAL rest1 = 1 - beta1_, rest2 = 1 - beta2_;\n"
         "    const REAL to_m_hat = 1 / correction1_, to_s_hat = 1 / correction2_;",
         """
@@ -282,38 +302,24 @@ extern "C" __global__ void find_not_finite(const REAL* flat, INDEX n, int* found
 }
 """
 
-SOURCE = Source(_SHARED + "".join(_kernel(*rule) for rule in _RULES) + _OTHERS)
 
+def _launcher(name: str, scalars: list[str]) -> Callable[..., None]:
+    """Return the function that launches a kernel, to be called as the `update` of its optimizer."""
 
-def _fused(name: str) -> Callable[..., None]:
-    """Return the function that launches a kernel, to be called as its namesake in `reference_optim`."""
-    textbook = getattr(reference_optim, name)
-    signature = inspect.signature(textbook)
-    parameters = list(signature.parameters.values())[1:]
-    kinds = {p.name: int if p.annotation == "bool" else float for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-    @functools.wraps(textbook)
-    def call(*arrays: Any, **scalars: Any) -> None:
+    def call(*arrays: Array, **given: float) -> None:
         first = arrays[0]
-        passed = [kind(scalars[key]) for key, kind in kinds.items()]  # lr=1 is an int
+        passed = [int(given[s]) if s in _SWITCHES else float(given[s]) for s in scalars]  # lr=1 is an int
         blocks = blocks_for(-(-first.size * first.itemsize // _PACK))
         SOURCE.launch(name, first.dtype, (*arrays, *passed, first.size), blocks)
 
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return call
 
 
-sgd = _fused("sgd")
-lion = _fused("lion")
-adagrad = _fused("adagrad")
-adadelta = _fused("adadelta")
-rmsprop = _fused("rmsprop")
-adam = _fused("adam")
-adamax = _fused("adamax")
-nadam = _fused("nadam")
-radam = _fused("radam")
-adabound = _fused("adabound")
-adabelief = _fused("adabelief")
+_PARTS = [(name, arrays.split(), scalars.split(), once, rule) for name, arrays, scalars, once, rule in _RULES]
+SOURCE = Source(_SHARED + "".join(_kernel(*parts) for parts in _PARTS) + _OTHERS)
+LAUNCHERS = {name: _launcher(name, scalars) for name, _, scalars, _, _ in _PARTS}
+"""By optimizer, the function that takes a step."""
+globals().update(LAUNCHERS)
 
 
 def sparse_adam(
@@ -331,7 +337,7 @@ def sparse_adam(
     correction1: float,
     correction2: float,
 ) -> None:
-    """Step of Adam on some rows; see `reference_optim.sparse_adam`. Each occurs once: threads share none."""
+    """Take a step of SparseAdam; each row occurs once, so threads share none."""
     import cupy
 
     count, width = grad.shape
@@ -341,7 +347,7 @@ def sparse_adam(
 
 
 def all_finite(flat: Any) -> bool:
-    """Tell whether no element is NaN or infinite; see `reference_optim.all_finite`.
+    """Return whether no element is NaN or infinite.
 
     The answer is wanted on the host, so this waits for the GPU; a step asks only with ``on_nonfinite``.
     """
