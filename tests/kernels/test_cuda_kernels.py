@@ -45,7 +45,7 @@ OVERRIDES = [
     if inspect.isfunction(value)
     and not name.startswith("_")
     and name not in SHARED
-    and value.__code__.co_filename == module.__file__
+    and value.__module__ == module.__name__
 ]
 OPERATIONS = [
     "_add_at", "_conv2d", "_conv2d_input", "_conv2d_weight", "_max_pool2d", "_max_pool2d_gather",

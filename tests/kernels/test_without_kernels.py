@@ -22,7 +22,7 @@ from tinygrad_adam.ops.normalization import channel_moments
 from tinygrad_adam.testing.selfcheck import comparing
 from tinygrad_adam.testing.selfcheck.layers import LAYERS
 
-HELPERS = {"add_bias", "finishing", "windows_of"}
+HELPERS = {"add_bias", "finishing"}
 """Public functions of those modules that other modules of kernels call."""
 
 

@@ -1,47 +1,25 @@
-"""Convolution, compiled by Numba: Winograd's way where it pays, otherwise windows laid out as columns.
+"""Convolution, compiled by Numba: Winograd's algorithm where it pays, otherwise windows laid out as columns.
 
 A convolution is a matrix product once each window of the images is a row of a matrix. (The field calls
-them columns.) Those of a whole batch would not fit the cache, so each thread takes lines of windows of its
-own, lays a few hundred windows out, multiplies, and goes on to the next in the same buffer.
+them columns.) The windows of a whole batch would not fit the cache, so each thread takes lines of windows of
+its own, lays a few hundred windows out, multiplies, and goes on to the next in the same buffer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import numpy
 
 from ...backend import memory
 from ...backend.threads import products_in_pieces
-from ...typing import Array
+from ...ops.windows import Sides, output_size
+from ...typing import Array, DType
+from ..geometry import HW, Windows, windows_of
 from . import winograd
 from .layout import channels_first, channels_last
 from .loops import add, clear, compiled, copy
 from .products import finishing
-
-
-class Windows(NamedTuple):
-    """Where windows lie on images: sizes of the images, and of and between the windows."""
-
-    height: int
-    width: int
-    rows: int
-    columns: int
-    kernel_height: int
-    kernel_width: int
-    stride_down: int
-    stride_across: int
-    top: int
-    left: int
-    dilation_down: int
-    dilation_across: int
-
-
-def windows_of(size: Any, count: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Windows:
-    """Collect the integers of (height, width) pairs; `count` is how many windows there are."""
-    before = padding[0][0], padding[1][0]
-    return Windows(*(int(v) for pair in (size, count, kernel, stride, before, dilation) for v in pair))
 
 
 @compiled
@@ -83,7 +61,7 @@ def _lay_out(x, columns, w, pixel, offset, channels, first, last):  # type: igno
 
 @compiled
 def _add_back(columns, x, w, pixel, offset, channels, first, last):  # type: ignore[no-untyped-def]
-    """Add each row of `columns` to where that window was: the transpose of laying out."""
+    """Add each row of `columns` to the pixels of its window: the transpose of laying out."""
     begin = 0
     for line in range(first, last):
         image, p = line // w.rows, line % w.rows
@@ -99,21 +77,20 @@ def _add_back(columns, x, w, pixel, offset, channels, first, last):  # type: ign
 
 
 _BUFFER = 1 << 18
-"""Elements of columns that a thread works on at once: near its cache, and enough to be worth a call."""
+"""Elements of columns that a thread works on at once: few enough for its cache, enough to be worth a call."""
 _LEAST = 1 << 22
-"""Multiplications that a thread must get."""
+"""The fewest multiplications that are worth a thread."""
 
 
 class _Columns:
     """The windows of a convolution as columns, a few lines of windows at a time."""
 
-    def __init__(self, windows: Windows, pixel: int, groups: int, dtype: Any) -> None:
+    def __init__(self, windows: Windows, pixel: int, groups: int, dtype: DType) -> None:
         self.windows, self.pixel, self.channels = windows, pixel, pixel // groups
         self.dtype = dtype
         self.length = windows.kernel_height * windows.kernel_width * self.channels
         self._at_once = max(1, _BUFFER // max(1, self.length * windows.columns))
-        # A 1x1 convolution meets each pixel once, in order: the images are the columns.
-        self._plain = groups == 1 and windows == Windows(*windows[:2], *windows[:2], 1, 1, 1, 1, 0, 0, 1, 1)
+        self._plain = groups == 1 and windows.one_to_one  # the images are the columns
 
     def least(self, out: int) -> int:
         """Return how many lines of windows are worth a thread."""
@@ -161,34 +138,30 @@ def _matrices(weight: Array, groups: int) -> Array:
 
 
 def conv2d(
-    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array = None, *, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d`."""
     return _convolved(x, weight, bias, False, stride, padding, dilation, groups)
 
 
 def conv2d_relu(
-    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array = None, *, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_relu`."""
     return _convolved(x, weight, bias, True, stride, padding, dilation, groups)
 
 
 def _convolved(
-    x: Array, weight: Array, bias: Array, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array, relu: bool, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     dtype = numpy.result_type(x, weight)
     x, weight = channels_last(x, dtype), weight.astype(dtype, copy=False)
     if winograd.fits(weight.shape, stride, padding, dilation, groups):
         return channels_first(winograd.conv2d(x, weight.transpose(2, 3, 1, 0), bias, relu, padding))
     out, _, *kernel = weight.shape
-    count = [
-        (n + sum(around) - d * (k - 1) - 1) // s + 1
-        for n, k, s, around, d in zip(x.shape[1:3], kernel, stride, padding, dilation, strict=True)
-    ]
-    columns = _Columns(
-        windows_of(x.shape[1:3], count, kernel, stride, padding, dilation), x.shape[3], groups, dtype
-    )
+    count = output_size("conv2d", x.shape[1:3], kernel, stride, padding, dilation)
+    windows = windows_of(x.shape[1:3], count, kernel, stride, padding, dilation)
+    columns = _Columns(windows, x.shape[3], groups, dtype)
     matrices = _matrices(weight, groups)
     y = memory.empty((len(x) * count[0], count[1], out), dtype)
     share = out // groups
@@ -211,7 +184,7 @@ def _convolved(
 
 
 def conv2d_input(
-    gy: Array, weight: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    gy: Array, weight: Array, *, size: HW, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_input`."""
     dtype = numpy.result_type(gy, weight)
@@ -241,7 +214,7 @@ def conv2d_input(
 
 
 def conv2d_weight(
-    x: Array, gy: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, gy: Array, *, size: HW, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_weight`."""
     dtype = numpy.result_type(x, gy)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy
 
 from ...backend import memory
 from ...backend.threads import in_pieces
-from ...typing import Array
-from .convolution import Windows, windows_of
+from ...ops.resizing import Taps
+from ...ops.windows import Sides
+from ...typing import Array, DType
+from ..geometry import HW, Windows, windows_of
 from .layout import channels_first, channels_last
 from .loops import compiled
 
 _LEAST = 1 << 17
-"""Elements of windows that a thread must get for its share to be worth the handing over."""
+"""The fewest elements of windows that are worth handing to a thread."""
 
 
 @compiled
 def _pixel(w, image, p, q, tap):  # type: ignore[no-untyped-def]
-    """Return which pixel a place in a window meets, counted through all images, or -1 outside of them."""
+    """Return the number of the pixel that a place in a window meets, through all images; -1 outside."""
     h = p * w.stride_down - w.top + tap // w.kernel_width * w.dilation_down
     v = q * w.stride_across - w.left + tap % w.kernel_width * w.dilation_across
     if h < 0 or h >= w.height or v < 0 or v >= w.width:
@@ -30,7 +32,7 @@ def _pixel(w, image, p, q, tap):  # type: ignore[no-untyped-def]
 
 @compiled
 def _max(x, w, channels, first, last, y):  # type: ignore[no-untyped-def]
-    """Write the greatest of each window of lines `first` to `last`; NaN is greater than all."""
+    """Write the maximum of each window of lines `first` to `last`; NaN is greater than any number."""
     size = numpy.uint64(channels)
     to = numpy.uint64(first * w.columns * channels)
     for line in range(first, last):
@@ -57,7 +59,7 @@ def _max(x, w, channels, first, last, y):  # type: ignore[no-untyped-def]
 
 @compiled
 def _max_back(x, gy, w, channels, first, last, total):  # type: ignore[no-untyped-def]
-    """Add the gradient of each window to the element that was greatest, the first of equals."""
+    """Add the gradient of each window to its greatest element, the first of equals."""
     size = numpy.uint64(channels)
     best, winner = numpy.empty(channels, x.dtype), numpy.empty(channels, numpy.int32)
     start = numpy.uint64(first * w.columns * channels)
@@ -119,8 +121,8 @@ def _sum_back(gy, w, channels, first, last, total):  # type: ignore[no-untyped-d
             start += size
 
 
-def _forward(kernel: Any, x: Array, windows: Windows) -> Array:
-    """Call a kernel on lines of windows, side by side."""
+def _forward(kernel: Callable[..., None], x: Array, windows: Windows) -> Array:
+    """Call a kernel on lines of windows, in threads."""
     n, _, _, channels = x.shape
     y = memory.empty((n, windows.rows, windows.columns, channels), x.dtype)
     flat, out = x.reshape(-1), y.reshape(-1)
@@ -133,9 +135,13 @@ def _forward(kernel: Any, x: Array, windows: Windows) -> Array:
 
 
 def _backward(
-    kernel: Any, arrays: tuple[Any, ...], windows: Windows, shape: tuple[int, ...], dtype: Any
+    kernel: Callable[..., None],
+    arrays: tuple[Array, ...],
+    windows: Windows,
+    shape: tuple[int, ...],
+    dtype: DType,
 ) -> Array:
-    """Call a kernel on whole images, side by side: windows of neighboring lines overlap."""
+    """Call a kernel on whole images, in threads: windows of neighboring lines overlap."""
     total = memory.zeros(shape, dtype)
     flat, out = [a.reshape(-1) for a in arrays], total.reshape(-1)
     taps = windows.rows * windows.columns * windows.kernel_height * windows.kernel_width
@@ -147,13 +153,13 @@ def _backward(
     return channels_first(total)
 
 
-def max_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Array:
+def max_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW) -> Array:
     """See `pooling._max_pool2d`."""
     return _forward(_max, channels_last(x), windows_of(x.shape[2:], count, kernel, stride, padding, dilation))
 
 
 def max_pool2d_vjp(
-    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+    a: Array, x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW
 ) -> Array:
     """See `pooling._max_pool2d_vjp`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
@@ -161,14 +167,14 @@ def max_pool2d_vjp(
     return _backward(_max_back, (x, channels_last(a)), windows, x.shape, a.dtype)
 
 
-def sum_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, count: Any) -> Array:
+def sum_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, count: HW) -> Array:
     """See `pooling._sum_pool2d`."""
-    return _forward(_sum, channels_last(x), windows_of(x.shape[2:], count, kernel, stride, padding, (1, 1)))
+    return _forward(_sum, channels_last(x), windows_of(x.shape[2:], count, kernel, stride, padding))
 
 
-def sum_pool2d_input(gy: Array, *, size: Any, kernel: Any, stride: Any, padding: Any) -> Array:
+def sum_pool2d_input(gy: Array, *, size: HW, kernel: HW, stride: HW, padding: Sides) -> Array:
     """See `pooling._sum_pool2d_input`."""
-    windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
+    windows = windows_of(size, gy.shape[2:], kernel, stride, padding)
     shape = (gy.shape[0], *size, gy.shape[1])
     return _backward(_sum_back, (channels_last(gy),), windows, shape, gy.dtype)
 
@@ -186,7 +192,7 @@ def _mix(x, starts, places, weights, first, last, y):  # type: ignore[no-untyped
                     y[o, p, c] += weight * x[o, i, c]
 
 
-def mixed(x: Array, *, axis: int, taps: list[list[tuple[int, float]]]) -> Array:
+def mixed(x: Array, *, axis: int, taps: Taps) -> Array:
     """See `resizing._mixed`."""
     images = channels_last(x)
     before, (n, *after) = images.shape[: axis - 1], images.shape[axis - 1 :]

@@ -1,13 +1,12 @@
 """Sums over channels and normalization in CUDA.
 
 Batch normalization takes its statistics over images and pixels, layer and group normalization over the last
-axes. Both see an array as (n, channels, inner): for the latter n is 1, and each sample a channel.
+axes. Both see an array as (n, channels, inner): for the latter n is 1, and each sample is a channel.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...ops import channels, normalization
 from ...ops.normalization import Moments
@@ -15,9 +14,9 @@ from ...typing import Array
 from .launching import THREADS, Source, blocks_for, has_kernels
 
 _ENOUGH_BLOCKS = 1024
-"""Blocks that keep a GPU busy; channels are cut into parts where there are fewer."""
+"""Blocks that keep a GPU busy; where channels are fewer, each is cut into parts."""
 _LEAST = 8
-"""Elements of a channel that each thread should get."""
+"""The fewest elements of a channel that are worth a thread."""
 
 SOURCE = Source(r"""
 // Visits the elements of this block's part of its channel. Sums are kept in double precision: a channel may
@@ -73,7 +72,7 @@ extern "C" __global__ void products(
     }
 }
 
-// The parts of each channel, put together and divided by a count.
+// The sum of the parts of each channel, divided by a count.
 extern "C" __global__ void averages(
     const double* partial, INDEX channels, INDEX parts, double count, REAL* average
 ) {
@@ -114,10 +113,13 @@ extern "C" __global__ void projected(
 """)
 
 
+_Shape = tuple[int, int, int]
+
+
 class _Channels:
     """An array seen as (images, channels, inner), and sums over its channels in parts."""
 
-    def __init__(self, x: Array, shape: tuple[int, int, int]) -> None:
+    def __init__(self, x: Array, shape: _Shape) -> None:
         import cupy
 
         self.x = cupy.ascontiguousarray(x)
@@ -126,8 +128,10 @@ class _Channels:
         self.count = images * inner
         self.parts = max(1, min(_ENOUGH_BLOCKS // channels, self.count // (_LEAST * THREADS)))
 
-    def sums(self, name: str, arrays: tuple[Any, ...], *of_channels: Any, results: int = 1) -> list[Array]:
-        """Launch a kernel that sums over arrays of the shape of x; return its sums, in parts."""
+    def sums(
+        self, name: str, arrays: tuple[Array, ...], *of_channels: Array, results: int = 1
+    ) -> list[Array]:
+        """Launch a kernel that sums over arrays of the shape of x; return its partial sums."""
         import cupy
 
         blocks = self.shape[1] * self.parts
@@ -139,7 +143,7 @@ class _Channels:
         return made
 
     def averages(self, partial: Array, count: int) -> Array:
-        """Put parts together and divide them by a count."""
+        """Add up partial sums, and divide by a count."""
         import cupy
 
         average = cupy.empty(self.shape[1], self.x.dtype)
@@ -153,8 +157,8 @@ class _Channels:
         (squares,) = self.sums("squares", (self.x,), total)
         return self.averages(total, self.count), self.averages(squares, self.count)
 
-    def elementwise(self, name: str, arrays: tuple[Any, ...], *of_channels: Any) -> Array:
-        """Launch a kernel that goes through arrays of the shape of x; return what it makes of them."""
+    def elementwise(self, name: str, arrays: tuple[Array, ...], *of_channels: Array | float) -> Array:
+        """Launch a kernel that visits arrays of the shape of x; return its result, of that shape."""
         import cupy
 
         out = cupy.empty(self.x.shape, self.x.dtype)
@@ -163,8 +167,8 @@ class _Channels:
         return out
 
 
-def _over(x: Array, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Return x's shape as (images, channels, inner), or None if `axes` are others than those."""
+def _over(x: Array, axes: tuple[int, ...]) -> _Shape | None:
+    """Return the shape of x as (images, channels, inner), or None if no kernel reduces it over `axes`."""
     if not (x.size and has_kernels(x.dtype)):
         return None
     if x.ndim > 1 and axes == (0, *range(2, x.ndim)):
@@ -174,7 +178,7 @@ def _over(x: Array, axes: tuple[int, ...]) -> tuple[int, int, int] | None:
     return None
 
 
-def _channels(x: Array) -> tuple[int, int, int] | None:
+def _channels(x: Array) -> _Shape | None:
     return _over(x, (0, *range(2, x.ndim)))
 
 

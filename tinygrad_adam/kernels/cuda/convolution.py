@@ -2,9 +2,9 @@
 
 Each window of the images is a column of a matrix, and a line of that matrix holds one place of all windows.
 So a convolution is one product, however small the images; a group of channels takes a band of the matrix. The
-columns take kernel height times kernel width as much memory as the images, so they are made of a few
-images at a time. Going back, each pixel gathers from the columns that it was copied to, in an order that
-is always the same, where scattering would need atomic additions.
+columns take kernel height times kernel width as much memory as the images, so a few images are laid out at a
+time. Going back, each pixel gathers from the columns that it was copied to, always in the same order;
+scattering would need atomic additions.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator
-from typing import Any
 
 from ...ops import convolution
-from ...typing import Array
+from ...ops.windows import Sides, output_size
+from ...typing import Array, DType
+from ..geometry import HW, Windows, windows_of
 from .elementwise import add_bias
-from .launching import Source, blocks_for, has_kernels
-from .windows import WINDOWS, windows_of
+from .launching import Source, blocks_for, floats, overriding
+from .windows import WINDOWS
 
 _AT_ONCE = 1 << 26
 """Elements of columns at a time: 256 MiB in float32, unless a single image has more."""
@@ -57,7 +58,7 @@ extern "C" __global__ void gather_back(const REAL* laid, REAL* x, INDEX images, 
     }
 }
 
-// From (channels, images, pixels), as a product makes it, to (images, channels, pixels); then bias and ReLU.
+// Transposes a product, (channels, images, pixels), to (images, channels, pixels); then bias and ReLU.
 extern "C" __global__ void put_in_place(
     const REAL* product, const REAL* bias, REAL* y, INDEX relu, INDEX images, INDEX channels, INDEX pixels
 ) {
@@ -74,48 +75,40 @@ extern "C" __global__ void put_in_place(
 class _Columns:
     """The windows of images, shape (n, channels, height, width), as columns, a few images at a time."""
 
-    def __init__(self, shape: tuple[int, ...], windows: tuple[int, ...], groups: int, dtype: Any) -> None:
+    def __init__(self, shape: tuple[int, ...], windows: Windows, groups: int, dtype: DType) -> None:
         self.shape, self.windows, self.groups, self.dtype = shape, windows, groups, dtype
-        self.pixels = windows[2] * windows[3]
-        self.lines = shape[1] * windows[4] * windows[5]
-
-    @property
-    def plain(self) -> bool:
-        """Whether each window is a pixel and each pixel a window: the images are their columns then."""
-        height, width, *others = self.windows
-        return others == [height, width, 1, 1, 1, 1, 0, 0, *others[8:]]
+        self.pixels = windows.rows * windows.columns
+        self.places = windows.kernel_height * windows.kernel_width
+        self.lines = shape[1] * self.places
+        self.plain = windows.one_to_one  # the images are their columns
 
     def parts(self) -> Iterator[slice]:
-        """Cut the images into parts whose columns take a bounded memory."""
+        """Cut the images into parts whose columns fit `_AT_ONCE`."""
         step = max(1, _AT_ONCE // (self.lines * self.pixels))
         for first in range(0, self.shape[0], step):
             yield slice(first, min(first + step, self.shape[0]))
 
     def of(self, x: Array) -> Array:
-        """Return the columns of some images: a band for each group."""
+        """Return the columns of some images, a band for each group."""
         import cupy
 
         laid = cupy.empty((self.lines, len(x) * self.pixels), self.dtype)
         args = x, laid, len(x), self.shape[1], *self.windows
-        SOURCE.launch("lay_out", self.dtype, args, blocks_for(laid.size // self._places))
+        SOURCE.launch("lay_out", self.dtype, args, blocks_for(laid.size // self.places))
         return laid.reshape(self.groups, -1, laid.shape[1])
 
     def gather_back(self, laid: Array, x: Array) -> None:
-        """Write to some images the sums of what columns have of their pixels."""
+        """Write to each pixel of some images the sum of the elements of the columns that hold it."""
         args = laid, x, len(x), self.shape[1], *self.windows
         SOURCE.launch("gather_back", self.dtype, args, blocks_for(x.size))
 
     def values(self, gy: Array) -> Array:
-        """Return what belongs to the windows of some images, (n, out, rows, columns), as columns do."""
+        """Return values of the windows of some images, (n, out, rows, columns), in the layout of columns."""
         import cupy
 
         return cupy.ascontiguousarray(gy.transpose(1, 0, 2, 3)).reshape(
             self.groups, gy.shape[1] // self.groups, len(gy) * self.pixels
         )
-
-    @property
-    def _places(self) -> int:
-        return self.windows[4] * self.windows[5]
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -134,41 +127,35 @@ def _by_transposed(values: Array, laid: Array) -> Array:
     return cupy.matmul(laid, values.swapaxes(1, 2)).swapaxes(1, 2)  # values are fewer to copy
 
 
-def _fit(a: Array, b: Array) -> bool:
-    return has_kernels(a.dtype, b.dtype) and a.size > 0 and b.size > 0
+def _fit(a: Array, b: Array, bias: Array = None) -> bool:
+    return floats(a, b) and a.size > 0 and b.size > 0
 
 
+@overriding(convolution._conv2d.forward, _fit)
 def conv2d(
-    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array = None, *, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d`."""
     return _convolved(x, weight, bias, False, stride, padding, dilation, groups)
 
 
+@overriding(convolution._conv2d_relu.forward, _fit)
 def conv2d_relu(
-    x: Array, weight: Array, bias: Array = None, *, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array = None, *, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_relu`."""
     return _convolved(x, weight, bias, True, stride, padding, dilation, groups)
 
 
 def _convolved(
-    x: Array, weight: Array, bias: Array, relu: bool, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array, relu: bool, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     import cupy
 
-    if not _fit(x, weight):
-        reference = convolution._conv2d_relu if relu else convolution._conv2d
-        return reference.forward(
-            cupy, x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-        )
     dtype = cupy.result_type(x, weight)
     x = cupy.ascontiguousarray(x, dtype)
     out, _, *kernel = weight.shape
-    count = [
-        (n + sum(around) - d * (k - 1) - 1) // s + 1
-        for n, k, s, around, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    ]
+    count = output_size("conv2d", x.shape[2:], kernel, stride, padding, dilation)
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     columns = _Columns(x.shape, windows, groups, dtype)
     matrices = weight.astype(dtype, copy=False).reshape(groups, out // groups, -1)
@@ -186,16 +173,13 @@ def _convolved(
     return y
 
 
+@overriding(convolution._conv2d_input.forward, _fit)
 def conv2d_input(
-    gy: Array, weight: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    gy: Array, weight: Array, *, size: HW, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_input`."""
     import cupy
 
-    if not _fit(gy, weight):
-        return convolution._conv2d_input.forward(
-            cupy, gy, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
-        )
     dtype = cupy.result_type(gy, weight)
     gy = gy.astype(dtype, copy=False)
     out, inner, *kernel = weight.shape
@@ -212,8 +196,9 @@ def conv2d_input(
     return x
 
 
+@overriding(convolution._conv2d_weight.forward, _fit)
 def conv2d_weight(
-    x: Array, gy: Array, *, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    x: Array, gy: Array, *, size: HW, stride: HW, padding: Sides, dilation: HW, groups: int
 ) -> Array:
     """See `convolution._conv2d_weight`.
 
@@ -221,10 +206,6 @@ def conv2d_weight(
     """
     import cupy
 
-    if not _fit(x, gy):
-        return convolution._conv2d_weight.forward(
-            cupy, x, gy, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
-        )
     dtype = cupy.result_type(x, gy)
     x, gy = cupy.ascontiguousarray(x, dtype), gy.astype(dtype, copy=False)
     out, inner = gy.shape[1], x.shape[1] // groups

@@ -1,6 +1,6 @@
 """Elementwise kernels in CUDA, where plain array code would take several passes.
 
-A ReLU by itself is not among them: the reference is one pass already. Products are cuBLAS's.
+A ReLU alone has no kernel: its reference is one pass already. Products are cuBLAS's.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import numpy
 
 from ...ops import activation, linalg, special
 from ...typing import Array
-from .launching import Source, blocks_for, has_kernels
+from .launching import Source, blocks_for, floats, has_kernels, overriding
 
 SOURCE = Source(r"""
-// Adds a bias to each channel, of which each has `inner` numbers side by side; then ReLU, if asked for.
+// Adds a bias to each channel, `inner` numbers side by side; then ReLU, if `relu` is set.
 extern "C" __global__ void add_bias(
     REAL* y, const REAL* bias, INDEX relu, INDEX channels, INDEX inner, INDEX n
 ) {
@@ -30,7 +30,7 @@ extern "C" __global__ void error_function(const REAL* x, REAL* out, INDEX n) {
     EACH(i, n) out[i] = erf(x[i]);
 }
 
-// SplitMix64: which elements are kept follows from the key and the place alone; see activation.random_bits.
+// SplitMix64: the key and the place alone decide whether an element is kept; see activation.random_bits.
 extern "C" __global__ void dropout(
     const REAL* x, REAL* out, unsigned long long key, unsigned long long threshold, double scale, INDEX n
 ) {
@@ -46,7 +46,7 @@ extern "C" __global__ void dropout(
 
 
 def add_bias(y: Array, bias: Array, relu: bool, inner: int) -> None:
-    """Add a bias to each channel of a contiguous array, in place, and then set what is negative to 0.
+    """Add a bias to each channel of a contiguous array in place, then apply ReLU if `relu` is set.
 
     The channels lie `inner` numbers apart; they are the last axis if that is 1.
     """
@@ -60,7 +60,7 @@ def add_bias(y: Array, bias: Array, relu: bool, inner: int) -> None:
 
 
 def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
-    """See `linalg._matmul`; many matrices times a single one are one product.
+    """See `linalg._matmul`; a stack of matrices times a single one is one product.
 
     CuPy's ``matmul`` would make as many small products, and copy a single matrix that is transposed.
     """
@@ -71,57 +71,59 @@ def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
     return linalg._matmul.forward(cupy, a, b, into=into)
 
 
+def _real(x: Array, weight: Array, bias: Array = None) -> bool:
+    import cupy
+
+    return has_kernels(cupy.result_type(x, weight))
+
+
+@overriding(linalg._linear.forward, _real)
 def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """See `linalg._linear`."""
     return _affine(x, weight, bias, relu=False)
 
 
+@overriding(linalg._linear_relu.forward, _real)
 def linear_relu(x: Array, weight: Array, bias: Array = None) -> Array:
     """See `linalg._linear_relu`."""
     return _affine(x, weight, bias, relu=True)
 
 
 def _affine(x: Array, weight: Array, bias: Array, relu: bool) -> Array:
-    """Compute a product of cuBLAS, then make one pass."""
+    """Compute a product by cuBLAS, then bias and ReLU in one pass."""
     import cupy
 
-    if not has_kernels(cupy.result_type(x, weight)):
-        reference = linalg._linear_relu if relu else linalg._linear
-        return reference.forward(cupy, x, weight, bias)
     y = cupy.ascontiguousarray(matmul(x, weight.T))
     add_bias(y, bias, relu, inner=1)
     return y
 
 
+@overriding(activation.relu_vjp.forward, lambda a, y: a.shape == y.shape and a.dtype == y.dtype and floats(a))
 def relu_vjp(a: Array, output: Array) -> Array:
-    """See `ops.activation.relu_vjp`."""
+    """See `activation.relu_vjp`."""
     import cupy
 
-    if a.shape != output.shape or a.dtype != output.dtype or not has_kernels(a.dtype):
-        return activation.relu_vjp.forward(cupy, a, output)
     out = cupy.empty(a.shape, a.dtype)
     arrays = cupy.ascontiguousarray(a), cupy.ascontiguousarray(output), out
     SOURCE.launch("relu_vjp", a.dtype, (*arrays, out.size), blocks_for(out.size))
     return out
 
 
+@overriding(special.erf.forward)
 def erf(a: Array) -> Array:
-    """See `ops.erf`."""
+    """See `special.erf`."""
     import cupy
 
-    if not has_kernels(a.dtype):
-        return special.erf.forward(cupy, a)
     out = cupy.empty(a.shape, a.dtype)
     SOURCE.launch("error_function", a.dtype, (cupy.ascontiguousarray(a), out, out.size), blocks_for(out.size))
     return out
 
 
+@overriding(activation.dropout.forward)
 def dropout(a: Array, *, p: float, key: int) -> Array:
-    """See `ops.dropout`; the same elements as on the CPU."""
+    """See `activation.dropout`; it keeps the same elements as on the CPU."""
     import cupy
 
-    if not has_kernels(a.dtype):
-        return activation.dropout.forward(cupy, a, p=p, key=key)
     out = cupy.empty(a.shape, a.dtype)
     chance = numpy.uint64(key), numpy.uint64(activation.dropout_threshold(p)), 1.0 / (1.0 - p)
     SOURCE.launch(

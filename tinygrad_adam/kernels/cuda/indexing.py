@@ -1,31 +1,31 @@
 """Adding at indices that repeat, in CUDA: the gradient of an embedding.
 
-Atomic additions would be the short way, but floats added in another order each time round differently each
-time. Here the indices are sorted, which leaves equal ones in their order, and each run of equal ones
-is added up from its beginning to its end, in pieces, and long ones in pieces of pieces.
+Atomic additions would be shorter code, but their order changes from run to run, and with it the rounding.
+Here a stable sort puts equal indices side by side, and each run of equal indices is added up from its
+beginning to its end in pieces, a long one in pieces of pieces.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...ops import indexing
 from ...typing import Array
-from .launching import Source, blocks_for, has_kernels
+from .launching import Source, blocks_for, overriding
 
 _PIECE = 32
 """Numbers in a piece, and pieces in a piece of the next size."""
 _LONGEST = 1024
-"""Pieces that a thread may have to add up one after the other, where all indices are the same."""
+"""The most pieces that one thread adds up, if all indices are equal."""
 
 SOURCE = Source(r"""
 __device__ bool begins(const long long* rows, INDEX k) { return k == 0 || rows[k - 1] != rows[k]; }
 
-// rows are sorted, and order[k] is where the k-th of them comes from. A run may be as long as all of them, so
-// it is added up in pieces, which end at multiples of `piece`; the sum of a piece is put where it begins.
-// What it consists of begins at multiples of `step`, but for the first: numbers, or smaller pieces, of which
-// the values are the sums, in order already.
+// The rows are sorted; the k-th of them was at place order[k]. A run may be as long as all rows together, so
+// it is added up in pieces that end at multiples of `piece`; the sum of a piece is stored at its beginning.
+// The parts of a piece, which are numbers or smaller pieces, begin at multiples of `step`, except for the
+// first.
+// Sums of smaller pieces are in order already: `order` is null then.
 extern "C" __global__ void add_pieces(
     const REAL* values, const long long* order, const long long* rows, INDEX count, INDEX width, INDEX step,
     INDEX piece, REAL* sums
@@ -43,7 +43,7 @@ extern "C" __global__ void add_pieces(
     }
 }
 
-// The pieces of each run, which begin at multiples of `step` but for the first.
+// Adds the pieces of each run, which begin at multiples of `step`, except for the first.
 extern "C" __global__ void add_runs(
     const REAL* sums, const long long* rows, INDEX count, INDEX width, INDEX step, REAL* total
 ) {
@@ -61,21 +61,20 @@ extern "C" __global__ void add_runs(
 """)
 
 
-def add_at(a: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+@overriding(indexing._add_at.forward)
+def add_at(a: Array, *, index: object, shape: tuple[int, ...]) -> Array:
     """See `indexing._add_at`; the order of additions is always the same.
 
-    An index out of range wraps around, as it does in CuPy where it is read from.
+    An index out of range wraps around, as it does in CuPy on reading.
     """
     import cupy
 
-    if not has_kernels(a.dtype):
-        return indexing._add_at.forward(cupy, a, index=index, shape=shape)
     if indexing.is_basic(index):  # nothing repeats
         total = cupy.zeros(shape, a.dtype)
         total[index] = a
         return total
     if not (isinstance(index, cupy.ndarray) and index.dtype.kind in "iu"):
-        # Any other index picks elements of the flat array: which ones, it says itself.
+        # Applied to the places of all elements, any other index returns the places that it picks.
         index = cupy.arange(math.prod(shape)).reshape(shape)[index]
         return add_at(a, index=index, shape=(math.prod(shape),)).reshape(shape)
     total = cupy.zeros(shape, a.dtype)

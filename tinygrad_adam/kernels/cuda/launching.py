@@ -1,33 +1,34 @@
 """How CUDA kernels are written, compiled and launched.
 
-A kernel is CUDA C in a Python string. It is compiled for the GPU at hand and for one type of numbers when it
-is first launched, which takes a fraction of a second; CuPy keeps what was compiled on disk.
+A kernel is CUDA C in a Python string. Its first launch compiles it for the GPU at hand and for one type of
+numbers, which takes a fraction of a second; CuPy keeps the compiled code on disk.
 
 Three rules make the kernels readable, and let an ordinary C++ compiler run them without a GPU:
 
-- A kernel is right for any number of blocks and of threads in a block, even for one thread that does all.
-  How many there are is a matter of speed.
+- A kernel is right for any number of blocks and of threads in a block, even for a single thread. These
+  numbers affect speed only.
 - Numbers are of type ``REAL``, which is float or double, and counts of type ``INDEX``, which is int unless an
   array is very large: a GPU divides 64-bit integers several times slower.
-- Nothing depends on which thread comes first. Sums are added up in an order that follows from sizes alone,
-  never by atomic additions, so that the same numbers come out each time and on each GPU.
+- No result depends on the order in which threads run. Sums are added up in an order that follows from sizes
+  alone, never by atomic additions, so that every run and every GPU gives the same numbers.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
-from ...typing import Array
+from ...typing import Args, Array, DType, Xp
 
 THREADS = 256
-"""Threads in a block, at most: enough to hide each other's waiting, few enough to have many registers."""
+"""The most threads in a block: enough to hide each other's latency, few enough for many registers each."""
 _MOST_BLOCKS = 1 << 14
-"""Blocks of an elementwise kernel, at most: many times what a GPU runs at once; each thread then loops."""
+"""The most blocks of an elementwise kernel, many times more than a GPU runs at once; then threads loop."""
 _NARROW = 1 << 30
-"""Elements of an array up to which an int counts them, with room for one more stride of a loop."""
+"""The most elements that are counted by an int, which leaves room for one more stride of a loop."""
 
 _REALS = {numpy.dtype("float32"): "float", numpy.dtype("float64"): "double"}  # a dtype's name takes longer
 _NOWHERE = numpy.uint64(0)
@@ -38,8 +39,8 @@ PRELUDE = r"""
     for (INDEX i = (INDEX)blockIdx.x * blockDim.x + threadIdx.x, stride = (INDEX)gridDim.x * blockDim.x; \
          i < (count); i += stride)
 
-// What the threads of a line of the block (those of one threadIdx.y) have, put together in pairs, the pairs
-// in pairs, and so on; each gets the result. All threads of the block must call it.
+// Combines the values of the threads of a line of the block (of one threadIdx.y) in pairs, the pairs in
+// pairs, and so on; each thread gets the result. All threads of the block must call it.
 template <class T, class Join>
 __device__ T joined(T value, Join join) {
     __shared__ T values[THREADS];
@@ -62,7 +63,7 @@ struct Greater {
     __device__ REAL operator()(REAL a, REAL b) const { return a > b ? a : b; }
 };
 """
-"""What all sources begin with."""
+"""The beginning of every source."""
 
 
 class Source:
@@ -80,24 +81,23 @@ class Source:
     def launch(
         self,
         name: str,
-        real: Any,
-        args: tuple[Any, ...],
+        real: DType,
+        args: Args,
         blocks: int,
         block: tuple[int, ...] = (THREADS,),
     ) -> None:
-        """Start a kernel on the current device; nobody waits for its end.
+        """Start a kernel on the current device, and return before it ends.
 
         Parameters
         ----------
         name : str
             The kernel.
         real : dtype
-            float32 or float64: the type of its numbers.
+            float32 or float64: the type of the numbers.
         args : tuple
-            Contiguous arrays for pointers, and None for those that are null; int for ``INDEX``, float for
-            ``double``.
+            Contiguous arrays for pointers, None for null pointers, int for ``INDEX``, float for ``double``.
         blocks : int
-            How many blocks; without any, there is nothing to do.
+            The number of blocks; 0 launches nothing.
         block : tuple of int
             The threads of a block, at most `THREADS`.
         """
@@ -109,29 +109,54 @@ class Source:
         for a in args:
             if isinstance(a, cupy.ndarray) and a.size > _NARROW:
                 wide = True
-        index: Any = numpy.int64 if wide else numpy.int32
-        # A flag is an int, too.
+        index = numpy.int64 if wide else numpy.int32
+        # A bool is an int, too.
         passed = [index(a) if isinstance(a, int) else _NOWHERE if a is None else a for a in args]
         _function(cupy, self.text, name, real, wide)((blocks,), block, tuple(passed))
 
 
-def options(real: Any, wide: bool) -> tuple[str, ...]:
-    """Return what the compiler is told for a type of numbers, and for large arrays."""
+def options(real: DType, wide: bool) -> tuple[str, ...]:
+    """Return the compiler's options for a type of numbers, and for arrays that need 64-bit counts."""
     index = "long long" if wide else "int"
-    # Not --use_fast_math: divisions and roots are to be rounded as the CPU rounds them, and NaN to stay NaN.
+    # No --use_fast_math: divisions and roots must round as on the CPU, and NaN must stay NaN.
     return ("--std=c++17", f"-DREAL={_REALS[numpy.dtype(real)]}", f"-DINDEX={index}", f"-DTHREADS={THREADS}")
 
 
 @functools.cache
-def _function(cupy: Any, text: str, name: str, real: Any, wide: bool) -> Any:
-    return cupy.RawModule(code=text, options=options(real, wide)).get_function(name)
+def _function(cupy: Xp, text: str, name: str, real: DType, wide: bool) -> Callable[..., None]:
+    function: Callable[..., None] = cupy.RawModule(code=text, options=options(real, wide)).get_function(name)
+    return function
 
 
 def blocks_for(count: int) -> int:
-    """Return how many blocks visit `count` elements, one a thread, or several where there are very many."""
+    """Return the number of blocks that visit `count` elements: one element a thread, unless they are many."""
     return min(-(-count // THREADS), _MOST_BLOCKS)
 
 
-def has_kernels(*dtypes: Array) -> bool:
-    """Tell whether all are types that kernels are compiled for."""
+def has_kernels(*dtypes: DType) -> bool:
+    """Return whether kernels are compiled for all of these types: float32 and float64."""
     return _REALS.keys() >= {*dtypes}
+
+
+def floats(*arrays: Array) -> bool:
+    """Return whether all arrays have types that kernels are compiled for."""
+    return has_kernels(*[array.dtype for array in arrays])
+
+
+def overriding(
+    reference: Callable[..., Array], fits: Callable[..., bool] = floats
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+    """Decorate a kernel so that the reference computes arrays for which ``fits(*arrays)`` is false."""
+
+    def decorate(kernel: Callable[..., Array]) -> Callable[..., Array]:
+        @functools.wraps(kernel)
+        def either(*arrays: Array, **settings: Any) -> Array:
+            if fits(*arrays):
+                return kernel(*arrays, **settings)
+            import cupy
+
+            return reference(cupy, *arrays, **settings)
+
+        return either
+
+    return decorate

@@ -1,31 +1,29 @@
 """Softmax cross-entropy in CUDA: each row of logits is read once from memory, and a second time from cache.
 
-The host does not look at labels, which would wait for the GPU. A label out of range has a weight that
-is NaN, and so makes the loss NaN. So does a mean in which nothing counts: 0 / 0.
+The host does not check the labels: it would have to wait for the GPU. A label out of range has the weight
+NaN, and so makes the loss NaN. A mean over no row at all is NaN, too: 0 / 0.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy
 
 from ...ops import classification
 from ...typing import Array
-from .launching import THREADS, Source, blocks_for, has_kernels
+from .launching import THREADS, Source, blocks_for, floats, overriding
 
 _MOST_PARTS = 64
-"""Parts that a sum over rows is added up in, side by side."""
+"""The most parts of a sum over rows, which are added up in parallel."""
 
 SOURCE = Source(r"""
-// What a row's loss is multiplied by, before a mean divides by the sum of all.
+// The weight of a row's loss, before a mean divides by the sum of all weights.
 __device__ double weight_of(long long label, const REAL* class_weight, INDEX classes, long long ignored) {
     if (label == ignored) return 0;
     if (label < 0 || label >= classes) return nan("");
     return class_weight ? class_weight[label] : 1;
 }
 
-// The threads of a line of the block share a row of logits; each takes every so many of its columns.
+// The threads of a line of the block share a row of logits; each takes every blockDim.x-th column.
 #define EACH_ROW(row)                                                                     \
     for (INDEX first_row = (INDEX)blockIdx.x * blockDim.y, row; first_row < rows;         \
          first_row += (INDEX)gridDim.x * blockDim.y)                                      \
@@ -49,7 +47,7 @@ extern "C" __global__ void row_losses(
     INDEX rows, INDEX classes, REAL* losses
 ) {
     EACH_ROW(row) {
-        const bool inside = row < rows;  // those beyond must not leave, for the others wait for them
+        const bool inside = row < rows;  // threads beyond the last row must stay: the others wait for them
         const REAL* z = logits + (inside ? row : 0) * classes;
         const REAL top = greatest(z, classes);
         const REAL total = sum_of_exp(z, classes, top);
@@ -61,7 +59,7 @@ extern "C" __global__ void row_losses(
     }
 }
 
-// For each block, the sum of its share of the losses, if there are any, and that of their weights.
+// For each block, the sum of its share of the losses, if there are any, and the sum of their weights.
 extern "C" __global__ void partial_sums(
     const REAL* losses, const long long* labels, const REAL* class_weight, long long ignored,
     INDEX rows, INDEX classes, double* partial
@@ -105,7 +103,7 @@ extern "C" __global__ void gradient(
         const double weight = weight_of(labels[row], class_weight, classes, ignored);
         const bool counts = weight != 0 && all != 0;
         const REAL factor = g[one_g ? 0 : row] * weight / all;
-        EACH_COLUMN(j) {  // what does not count is selected: times 0, an infinite g or logit would be NaN
+        EACH_COLUMN(j) {  // a row without weight is set to 0: times 0, an infinite g or logit would be NaN
             const REAL slope = factor / total * exp(z[j] - top) - (j == labels[row] ? factor : 0);
             out[row * classes + j] = counts ? slope : 0;
         }
@@ -115,7 +113,7 @@ extern "C" __global__ void gradient(
 
 
 class _Rows:
-    """Rows of logits with their labels, as kernels take them."""
+    """Rows of logits and their labels in the form that kernels take."""
 
     def __init__(self, logits: Array, labels: Array, class_weight: Array, ignore_index: int) -> None:
         import cupy
@@ -127,16 +125,16 @@ class _Rows:
         )
         self.ignored = numpy.int64(ignore_index)
         self.count, self.classes = logits.shape
-        # A thread for each row of a few classes, 32 for one of some, a whole block for one of many.
+        # One thread for a row of up to 32 classes, 32 threads for up to 1024, a whole block for more.
         lanes = 1 if self.classes <= 32 else 32 if self.classes <= 1024 else THREADS
         self.block = lanes, THREADS // lanes
 
-    def launch(self, name: str, *args: Any) -> None:
-        """Launch a kernel that goes through all rows."""
+    def launch(self, name: str, *args: Array) -> None:
+        """Launch a kernel that visits all rows."""
         SOURCE.launch(name, self.logits.dtype, args, blocks_for(self.count * self.block[0]), self.block)
 
     def sums(self, losses: Array) -> Array:
-        """Return the sums of losses, if given, and of weights, in parts."""
+        """Return partial sums of the losses, if given, and of the weights."""
         import cupy
 
         partial = cupy.empty((min(_MOST_PARTS, blocks_for(self.count)), 2), cupy.float64)
@@ -145,20 +143,15 @@ class _Rows:
         return partial
 
 
-def _fit(logits: Array) -> bool:
-    return has_kernels(logits.dtype) and logits.size > 0
-
-
+@overriding(
+    classification._softmax_cross_entropy.forward, lambda logits, *others: floats(logits) and logits.size > 0
+)
 def softmax_cross_entropy(
     logits: Array, labels: Array, class_weight: Array = None, *, ignore_index: int, reduction: str
 ) -> Array:
     """See `classification._softmax_cross_entropy`."""
     import cupy
 
-    if not _fit(logits):
-        return classification._softmax_cross_entropy.forward(
-            cupy, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
-        )
     rows = _Rows(logits, labels, class_weight, ignore_index)
     losses = cupy.empty(rows.count, logits.dtype)
     known = rows.logits, rows.labels, rows.class_weight, rows.ignored, rows.count, rows.classes
@@ -171,6 +164,10 @@ def softmax_cross_entropy(
     return loss
 
 
+@overriding(
+    classification._softmax_cross_entropy_vjp.forward,
+    lambda g, logits, *others: floats(logits) and logits.size > 0,
+)
 def softmax_cross_entropy_vjp(
     g_in: Array,
     logits: Array,
@@ -183,10 +180,6 @@ def softmax_cross_entropy_vjp(
     """See `classification._softmax_cross_entropy_vjp`."""
     import cupy
 
-    if not _fit(logits):
-        return classification._softmax_cross_entropy_vjp.forward(
-            cupy, g_in, logits, labels, class_weight, ignore_index=ignore_index, reduction=reduction
-        )
     rows = _Rows(logits, labels, class_weight, ignore_index)
     g = cupy.ascontiguousarray(g_in, logits.dtype)
     partial = rows.sums(None) if reduction == "mean" else None

@@ -7,17 +7,18 @@ from the windows would need atomic additions where they overlap.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...ops import pooling
-from ...typing import Array
-from .launching import Source, blocks_for, has_kernels
-from .windows import WINDOWS, windows_of
+from ...ops.windows import Sides
+from ...typing import Array, DType
+from ..geometry import HW, Windows, windows_of
+from .launching import Source, blocks_for, floats, overriding
+from .windows import WINDOWS
 
 SOURCE = Source(
     WINDOWS
     + r"""
-// Which place of window (p, q) is greatest, the first of equals and NaN above all; -1 if all are outside.
+// The greatest place of window (p, q): the first of equals, NaN above all numbers; -1 if all lie outside.
 __device__ INDEX winner(const REAL* plane, INDEX p, INDEX q, WINDOWS) {
     INDEX found = -1;
     REAL best = 0;
@@ -34,7 +35,7 @@ __device__ INDEX winner(const REAL* plane, INDEX p, INDEX q, WINDOWS) {
 #define OF_WINDOWS height, width, rows, columns, kernel_height, kernel_width, stride_down, stride_across, \
     top, left, dilation_down, dilation_across
 
-// What a holds where x is greatest; a is x itself in the forward pass.
+// Picks the element of a at the place where x is greatest; forward, a is x.
 extern "C" __global__ void pick(const REAL* x, const REAL* a, double outside, REAL* y, INDEX n, WINDOWS) {
     EACH(t, n) {
         const INDEX q = t % columns, p = t / columns % rows, plane = t / columns / rows * height * width;
@@ -86,9 +87,9 @@ extern "C" __global__ void give_to_all(const REAL* g, REAL* out, INDEX n, WINDOW
 
 
 def _launch(
-    name: str, shape: tuple[int, ...], windows: tuple[int, ...], *inputs: Array, dtype: Any = None
+    name: str, shape: tuple[int, ...], windows: Windows, *inputs: Array, dtype: DType = None
 ) -> Array:
-    """Launch a kernel with a thread for each element of the array that it makes."""
+    """Launch a kernel with a thread for each element of its result, an array of this shape."""
     import cupy
 
     real = inputs[0].dtype
@@ -98,66 +99,41 @@ def _launch(
     return made
 
 
-def max_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any) -> Array:
+@overriding(pooling._max_pool2d.forward)
+def max_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW) -> Array:
     """See `pooling._max_pool2d`."""
-    import cupy
-
-    if not has_kernels(x.dtype):
-        return pooling._max_pool2d.forward(
-            cupy, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
-        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     return _launch("pick", (*x.shape[:2], *count), windows, x, x, -math.inf)
 
 
+@overriding(pooling._max_pool2d_vjp.forward)
 def max_pool2d_vjp(
-    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+    a: Array, x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW
 ) -> Array:
     """See `pooling._max_pool2d_vjp`."""
-    import cupy
-
-    if not has_kernels(x.dtype, a.dtype):
-        return pooling._max_pool2d_vjp.forward(
-            cupy, a, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
-        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
-    found = _launch("winners", (*x.shape[:2], *count), windows, x, dtype=cupy.int32)
+    found = _launch("winners", (*x.shape[:2], *count), windows, x, dtype="int32")
     return _launch("give_to_winners", x.shape, windows, a, found)
 
 
+@overriding(pooling._max_pool2d_gather.forward, lambda a, x: a.dtype == x.dtype and floats(x))
 def max_pool2d_gather(
-    a: Array, x: Array, *, kernel: Any, stride: Any, padding: Any, dilation: Any, count: Any
+    a: Array, x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW
 ) -> Array:
     """See `pooling._max_pool2d_gather`."""
-    import cupy
-
-    if a.dtype != x.dtype or not has_kernels(x.dtype):
-        return pooling._max_pool2d_gather.forward(
-            cupy, a, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, count=count
-        )
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
     return _launch("pick", (*x.shape[:2], *count), windows, x, a, 0.0)
 
 
-def sum_pool2d(x: Array, *, kernel: Any, stride: Any, padding: Any, count: Any) -> Array:
+@overriding(pooling._sum_pool2d.forward)
+def sum_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, count: HW) -> Array:
     """See `pooling._sum_pool2d`."""
-    import cupy
-
-    if not has_kernels(x.dtype):
-        return pooling._sum_pool2d.forward(
-            cupy, x, kernel=kernel, stride=stride, padding=padding, count=count
-        )
-    windows = windows_of(x.shape[2:], count, kernel, stride, padding, (1, 1))
+    windows = windows_of(x.shape[2:], count, kernel, stride, padding)
     return _launch("sum_windows", (*x.shape[:2], *count), windows, x)
 
 
-def sum_pool2d_input(gy: Array, *, size: Any, kernel: Any, stride: Any, padding: Any) -> Array:
+@overriding(pooling._sum_pool2d_input.forward)
+def sum_pool2d_input(gy: Array, *, size: HW, kernel: HW, stride: HW, padding: Sides) -> Array:
     """See `pooling._sum_pool2d_input`."""
-    import cupy
-
-    if not has_kernels(gy.dtype):
-        return pooling._sum_pool2d_input.forward(
-            cupy, gy, size=size, kernel=kernel, stride=stride, padding=padding
-        )
-    windows = windows_of(size, gy.shape[2:], kernel, stride, padding, (1, 1))
+    windows = windows_of(size, gy.shape[2:], kernel, stride, padding)
     return _launch("give_to_all", (*gy.shape[:2], *size), windows, gy)

@@ -1,15 +1,11 @@
-"""Windows that slide over images, as CUDA kernels know them: a dozen counts, and where a place in one lies.
+"""Windows that slide over images, in CUDA: their parameters, and loops over places and windows.
 
-Images lie in memory as they are written, (N, C, H, W): a plane for each channel of each image. Neighboring
-threads take neighboring pixels of a line, and so read neighboring memory.
+Images lie in memory in the order of their axes, (N, C, H, W): a plane for each channel of each image.
+Neighboring threads take neighboring pixels of a line, and so read neighboring memory.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 WINDOWS = r"""
-// Sizes of an image, how many windows there are, their sizes, and how they lie: parameters of every kernel.
+// The parameters of every kernel: `Windows` of kernels/geometry.py, in order.
 #define WINDOWS                                                                                         \
     INDEX height, INDEX width, INDEX rows, INDEX columns, INDEX kernel_height, INDEX kernel_width,      \
     INDEX stride_down, INDEX stride_across, INDEX top, INDEX left, INDEX dilation_down, INDEX dilation_across
@@ -28,11 +24,3 @@ WINDOWS = r"""
             for (INDEX j = 0, across = v + left, q; j < kernel_width; ++j, across -= dilation_across)   \
                 if (q = across / stride_across, across >= 0 && q < columns && q * stride_across == across)
 """
-
-
-def windows_of(
-    size: Any, count: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
-) -> tuple[int, ...]:
-    """Return what ``WINDOWS`` are, of (height, width) pairs; `count` is how many windows there are."""
-    before = padding[0][0], padding[1][0]
-    return tuple(int(v) for pair in (size, count, kernel, stride, before, dilation) for v in pair)
