@@ -1,1 +1,1 @@
-"""Faster versions of reference code, found by name; without this folder everything computes the same."""
+"""Faster versions of reference code, found by name; without this folder all results are the same."""

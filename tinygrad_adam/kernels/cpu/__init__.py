@@ -1,7 +1,7 @@
-"""Numba loops that pass over memory once."""
+"""Kernels for the CPU: loops compiled by Numba that pass over memory once."""
 
 KERNELS = {
-    "elementwise": ("add_at dropout erf relu relu_vjp softmax_cross_entropy softmax_cross_entropy_vjp"),
+    "elementwise": "add_at dropout erf relu relu_vjp softmax_cross_entropy softmax_cross_entropy_vjp",
     "channels": "channel_moments channel_products channel_sums scale_channels standardize standardize_vjp",
     "convolution": "conv2d conv2d_input conv2d_relu conv2d_weight",
     "optim": (
@@ -10,4 +10,4 @@ KERNELS = {
     "pooling": "max_pool2d max_pool2d_vjp mixed sum_pool2d sum_pool2d_input",
     "products": "linear linear_relu matmul",
 }
-"""The functions of each module that override reference code of the same name."""
+"""For each module, the functions that override reference code of the same name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy
 
@@ -15,10 +15,10 @@ from .layout import channels_last
 from .loops import compiled
 
 _LEAST = 1 << 16
-"""Elements that a thread must get for its share to be worth the handing over."""
+"""The fewest elements that are worth handing to a thread."""
 
 # Each kernel passes over pixels `first` to `last` of flat images whose channels lie side by side. Sums are
-# kept in float64: a channel may have millions of pixels.
+# float64: a channel may have millions of pixels.
 
 
 @compiled
@@ -83,15 +83,17 @@ def _projected(g, x, channels, first, last, mean, r, g_mean, slope, out):  # typ
 
 
 class _Channels:
-    """Images with their channels side by side and flat, and passes over them in threads."""
+    """Flat images whose channels lie side by side, and passes over them in threads."""
 
     def __init__(self, x: Array) -> None:
         self.images = channels_last(x)
         self.flat = self.images.reshape(-1)
         self.count = x.size // x.shape[1] if x.shape[1] else 0
 
-    def over(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Any:
-        """Call a kernel on pieces of flat arrays like the images, and arrays of a number for each channel."""
+    def over(
+        self, kernel: Callable[..., Array], arrays: tuple[Array, ...], *of_channels: Array
+    ) -> list[Array]:
+        """Call a kernel on pieces of flat arrays like the images, and on arrays of a number a channel."""
         channels = self.images.shape[-1]
         return in_pieces(
             lambda start, stop: kernel(*arrays, channels, start, stop, *of_channels),
@@ -99,13 +101,17 @@ class _Channels:
             1 + _LEAST // max(1, channels),
         )
 
-    def average(self, kernel: Any, arrays: tuple[Any, ...], *of_channels: Any) -> Array:
-        """Average what a kernel sums."""
-        return (sum(self.over(kernel, arrays, *of_channels)) / self.count).astype(self.flat.dtype)
+    def sums(self, kernel: Callable[..., Array], arrays: tuple[Array, ...], *of_channels: Array) -> Array:
+        """Add up the results of a kernel for all pieces, in float64."""
+        total: Array = sum(self.over(kernel, arrays, *of_channels))
+        return total
+
+    def averages(self, kernel: Callable[..., Array], arrays: tuple[Array, ...], *of_channels: Array) -> Array:
+        return (self.sums(kernel, arrays, *of_channels) / self.count).astype(self.flat.dtype)
 
     def moments(self) -> tuple[Array, Array]:
-        mean = self.average(_sums, (self.flat,))
-        return mean, self.average(_squares, (self.flat,), mean)
+        mean = self.averages(_sums, (self.flat,))
+        return mean, self.averages(_squares, (self.flat,), mean)
 
     def like(self) -> tuple[Array, Array]:
         """Return a new array (N, C, ...) in the same memory order, and its flat view."""
@@ -116,7 +122,7 @@ class _Channels:
 def channel_sums(x: Array) -> Array:
     """See `channels.channel_sums`."""
     images = _Channels(x)
-    return sum(images.over(_sums, (images.flat,))).astype(x.dtype)
+    return images.sums(_sums, (images.flat,)).astype(x.dtype)
 
 
 def channel_products(a: Array, b: Array) -> Array:
@@ -125,7 +131,7 @@ def channel_products(a: Array, b: Array) -> Array:
         return channels.channel_products.forward(numpy, a, b)
     images, other = _Channels(a), _Channels(b)
     zeros = numpy.zeros(a.shape[1], a.dtype)
-    return sum(images.over(_products, (images.flat, other.flat), zeros)).astype(a.dtype)
+    return images.sums(_products, (images.flat, other.flat), zeros).astype(a.dtype)
 
 
 def scale_channels(x: Array, weight: Array, bias: Array = None) -> Array:
@@ -148,7 +154,7 @@ def _by_channels(x: Array, axes: tuple[int, ...]) -> bool:
 
 
 def standardize(x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments = None) -> Array:
-    """See `normalization._standardize`; channels in three passes, and other axes as there."""
+    """See `normalization._standardize`; over channels in three passes, over other axes by the reference."""
     if not _by_channels(x, axes):
         return normalization._standardize.forward(numpy, x, axes=axes, eps=eps, moments=moments)
     images = _Channels(x)
@@ -167,8 +173,8 @@ def standardize_vjp(
     images, a_flat = _Channels(x), _Channels(a).flat
     mean, variance = (m.reshape(-1) for m in moments or images.moments())
     r = (variance + eps) ** -0.5
-    a_mean = images.average(_sums, (a_flat,))
-    slope = r * r * images.average(_products, (a_flat, images.flat), mean)
+    a_mean = images.averages(_sums, (a_flat,))
+    slope = r * r * images.averages(_products, (a_flat, images.flat), mean)
     out, flat = images.like()
     images.over(_projected, (a_flat, images.flat), mean, r, a_mean, slope, flat)
     return out

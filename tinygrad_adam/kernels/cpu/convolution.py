@@ -193,8 +193,8 @@ def conv2d_input(
     if winograd.fits(weight.shape, stride, padding, dilation, groups):
         # The same filters turned by 180 degrees, their inputs and outputs exchanged.
         turned = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-        rest = [(kernel[0] - 1 - before, kernel[0] - 1 - after) for before, after in padding]
-        return channels_first(winograd.conv2d(gy, turned, None, False, rest))
+        down, across = [(kernel[0] - 1 - before, kernel[0] - 1 - after) for before, after in padding]
+        return channels_first(winograd.conv2d(gy, turned, None, False, (down, across)))
     windows = windows_of(size, gy.shape[1:3], kernel, stride, padding, dilation)
     columns = _Columns(windows, groups * inner, groups, dtype)
     matrices = numpy.ascontiguousarray(_matrices(weight, groups).swapaxes(1, 2))

@@ -1,9 +1,8 @@
-"""Kernels compiled by Numba: one pass over memory each, without temporary arrays."""
+"""Elementwise kernels, losses and scatters compiled by Numba: one pass over memory, no temporary arrays."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy
 
@@ -14,11 +13,11 @@ from .layout import flat_alike
 from .loops import compiled, in_flat_pieces
 
 _FEW = 1 << 12
-"""Elements below which NumPy's own operations are as fast as a compiled loop."""
+"""Below so many elements, NumPy's own operations are as fast as a compiled loop."""
 _LEAST = 1 << 18
-"""Elements that a thread must get for its share to be worth the handing over."""
+"""The fewest elements that are worth handing to a thread."""
 _LEAST_OF_ERF = 1 << 13
-"""Likewise, for a function that takes longer."""
+"""The same for the error function, which takes longer."""
 
 
 # --- Softmax cross-entropy -------------------------------------------------------------------
@@ -33,7 +32,7 @@ def _weight_of(label, class_weight, ignore_index):  # type: ignore[no-untyped-de
 
 @compiled
 def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped-def]
-    """Return what all weights are multiplied by: for a mean one over their sum, or 0 if there is nothing."""
+    """Return the factor of all weights: for a mean one over their sum, 0 if that is 0; else 1."""
     if not mean:
         return 1.0
     total = 0.0
@@ -44,7 +43,7 @@ def _scale(labels, class_weight, ignore_index, mean):  # type: ignore[no-untyped
 
 @compiled
 def _cross_entropy_losses(logits, labels, class_weight, ignore_index, mean, losses):  # type: ignore[no-untyped-def]
-    """Write the losses; return their sum, and whether all labels are in range: otherwise nothing is read."""
+    """Write the losses; return their sum, and whether all labels are in range. If not, read no logit."""
     for label in labels:
         if (label < 0 or label >= logits.shape[1]) and label != ignore_index:
             return 0.0, False
@@ -136,7 +135,7 @@ def _relu_vjp(g, y, out):  # type: ignore[no-untyped-def]
 
 
 def relu(a: Array) -> Array:
-    """See `ops.relu`."""
+    """See `activation.relu`."""
     if a.size < _FEW or a.dtype.kind != "f":
         return activation.relu.forward(numpy, a)
     out = memory.empty_like(a)
@@ -145,10 +144,12 @@ def relu(a: Array) -> Array:
 
 
 def relu_vjp(a: Array, output: Array) -> Array:
-    """See `ops.activation.relu_vjp`."""
+    """See `activation.relu_vjp`."""
     if a.shape != output.shape or a.dtype.kind != "f":
         return activation.relu_vjp.forward(numpy, a, output)
-    if a.size < _FEW and a.flags.c_contiguous and output.flags.c_contiguous:  # without the detours below
+    if (
+        a.size < _FEW and a.flags.c_contiguous and output.flags.c_contiguous
+    ):  # small: flattening by hand is faster
         out = numpy.empty(a.shape, a.dtype)
         _relu_vjp(a.reshape(-1), output.reshape(-1), out.reshape(-1))
         return out
@@ -165,7 +166,7 @@ def _erf(x, out):  # type: ignore[no-untyped-def]
 
 
 def erf(a: Array) -> Array:
-    """See `ops.erf`."""
+    """See `special.erf`."""
     flat = numpy.ascontiguousarray(a).reshape(-1)
     out = numpy.empty(flat.size, numpy.result_type(flat, numpy.float32))
     in_flat_pieces(_erf, (flat, out), least=_LEAST_OF_ERF)
@@ -184,7 +185,7 @@ def _dropout(x, out, threshold, scale, key):  # type: ignore[no-untyped-def]
 
 
 def dropout(a: Array, *, p: float, key: int) -> Array:
-    """See `ops.dropout`."""
+    """See `activation.dropout`."""
     flat = numpy.ascontiguousarray(a).reshape(-1)
     out = numpy.empty_like(flat)
     _dropout(flat, out, numpy.uint64(activation.dropout_threshold(p)), 1.0 / (1.0 - p), numpy.uint64(key))
@@ -202,18 +203,22 @@ def _add_rows(values, index, total):  # type: ignore[no-untyped-def]
             total[row, j] += values[i, j]
 
 
-def add_at(a: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
-    """See `indexing._add_at`; rows picked by one integer array, as of an embedding, go in one pass."""
+def add_at(a: Array, *, index: object, shape: tuple[int, ...]) -> Array:
+    """See `indexing._add_at`; rows at one integer array, as of an embedding, are added in one pass."""
     if indexing.is_basic(index):  # nothing repeats
-        total = numpy.zeros(shape, a.dtype)
+        total: Array = numpy.zeros(shape, a.dtype)
         total[index] = a
         return total
-    rows = isinstance(index, numpy.ndarray) and index.dtype.kind in "iu" and len(shape) == 2
-    if not rows or a.dtype.kind != "f":
+    if not (
+        isinstance(index, numpy.ndarray)
+        and index.dtype.kind in "iu"
+        and len(shape) == 2
+        and a.dtype.kind == "f"
+    ):
         return indexing._add_at.forward(numpy, a, index=index, shape=shape)
-    # An index of a byte cannot hold every number of rows, so it is widened before it meets that.
+    # Widened before it meets the number of rows, which an index of bytes cannot always hold.
     flat = index.reshape(-1).astype(numpy.int64, copy=False) % shape[0]
-    # A row that gets many terms needs more than their precision.
+    # A row with many terms is summed in double precision.
     many = flat.size > sums.BLOCK and numpy.bincount(flat).max() > sums.BLOCK
     total = numpy.zeros(shape, numpy.float64 if many else a.dtype)
     _add_rows(numpy.ascontiguousarray(a).reshape(flat.size, shape[1]), flat, total)

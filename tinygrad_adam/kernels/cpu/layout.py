@@ -1,29 +1,27 @@
-"""How arrays of images lie in memory under the fast kernels: channels last.
+"""The layout of images in memory under the fast kernels: channels last.
 
-The surface of this package is (N, C, H, W), PyTorch's order of axes. The fast kernels write the channels
-of a pixel side by side, that is, they return an (N, H, W, C) array with its axes put in the other order,
-which costs nothing: strides say where each element is. Then every loop of a convolution, a pool or a
-normalization has the channels innermost, without gaps, at any kernel size, stride or padding.
-NumPy keeps the order in memory from one elementwise operation to the next.
+The axes of images are (N, C, H, W), as in PyTorch. The fast kernels write the channels of a pixel side by
+side: they return an (N, H, W, C) array whose axes are transposed, which costs nothing, for only strides
+change. Then every loop of a convolution, a pool or a normalization has the channels innermost, without gaps,
+at any kernel size, stride or padding. NumPy keeps the order in memory from one elementwise operation to the
+next.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy
 
 from ...backend import memory
 from ...backend.threads import in_pieces
-from ...typing import Array
+from ...typing import Array, DType
 from .loops import transpose
 
 _LEAST = 1 << 16
-"""Elements that a thread must get for its share to be worth the handing over."""
+"""The fewest elements that are worth handing to a thread."""
 
 
-def channels_last(x: Array, dtype: Any = None) -> Array:
-    """Return images (N, C, ...) as a contiguous array (N, ..., C); a view if they lie like that."""
+def channels_last(x: Array, dtype: DType = None) -> Array:
+    """Return images (N, C, ...) as a contiguous array (N, ..., C): a view if they lie in that order."""
     moved = numpy.moveaxis(x, 1, -1)
     if moved.flags.c_contiguous or not x.flags.c_contiguous or not x.size or x.dtype != (dtype or x.dtype):
         return numpy.ascontiguousarray(moved, dtype)
@@ -40,9 +38,9 @@ def channels_first(x: Array) -> Array:
 
 
 def flat_alike(first: Array, *others: Array) -> tuple[Array, ...]:
-    """Return arrays of one shape as flat ones, in the order in which `first`, without gaps, lies in memory.
+    """Flatten arrays of one shape in the order in which `first`, an array without gaps, lies in memory.
 
-    `first` as a view of it, the others likewise where they lie like it, or else copied.
+    Arrays with the strides of `first` are flattened as views, the others as copies.
     """
     arrays = [first.ravel(order="K")]
     for other in others:

@@ -1,12 +1,12 @@
-"""How loops are compiled, and the few that several kernels are made of.
+"""The compiler of loops, and the few loops that several kernels share.
 
-Numba vectorizes divisions only under ``error_model="numpy"``, which gives infinities as NumPy
-does instead of checking every divisor. ``fastmath`` stays off: it assumes there are no NaNs.
+Numba vectorizes divisions only under ``error_model="numpy"``, which returns infinities as NumPy does instead
+of checking every divisor. ``fastmath`` stays off: it assumes that there are no NaNs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numba
 import numpy
@@ -17,8 +17,10 @@ from ...typing import Array
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-def in_flat_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Array, least: int) -> list[Array]:
-    """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), side by side."""
+def in_flat_pieces(
+    kernel: Callable[..., Array], arrays: tuple[Array, ...], *scalars: Array, least: int
+) -> list[Array]:
+    """Call ``kernel(*arrays, *scalars)`` on pieces of equally long flat arrays (or None), in threads."""
     size = arrays[0].size
     if size < 2 * least:
         return [kernel(*arrays, *scalars)]
@@ -30,7 +32,7 @@ def in_flat_pieces(kernel: Any, arrays: tuple[Any, ...], *scalars: Array, least:
     )
 
 
-# Unsigned indices: Numba checks a signed one for its sign, which keeps a loop from vectorizing.
+# Unsigned indices: Numba checks the sign of a signed index, which keeps a loop from vectorizing.
 
 
 @compiled
@@ -58,13 +60,13 @@ def clear(target, to, length):  # type: ignore[no-untyped-def]
 
 
 _ROWS = 8
-"""Lines of memory a power of two apart share their place in the cache, which has room for eight."""
+"""Cache lines a power of two apart compete for the same set of the cache, which holds eight."""
 _COLUMNS = 64
 
 
 @compiled
 def transpose(source, target, first, last):  # type: ignore[no-untyped-def]
-    """Write the transposes of matrices `first` to `last`, in blocks of which both sides fit the cache."""
+    """Write the transposes of matrices `first` to `last` in blocks whose rows and columns fit the cache."""
     _, rows, columns = source.shape
     for n in range(first, last):
         for j in range(0, columns, _COLUMNS):

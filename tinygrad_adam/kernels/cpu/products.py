@@ -1,7 +1,6 @@
-"""Matrix products, cut in pieces for our own threads; `threads.py` says why.
+"""Matrix products, cut into pieces for our own threads; `threads.py` says why.
 
-What follows a product element by element, a bias and perhaps a ReLU, is done by each thread on its piece
-while that is in its cache.
+Each thread adds the bias and applies the ReLU to its piece of a product while that is in its cache.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from ...typing import Array
 from .loops import compiled
 
 _ONE_THREAD = 1 << 18
-"""Multiplications up to which BLAS libraries use one thread by themselves."""
+"""Up to so many multiplications, BLAS libraries use one thread by themselves."""
 _LEAST = 1 << 21
-"""Multiplications that a thread must get for its share to be worth the handing over."""
+"""The fewest multiplications that are worth handing to a thread."""
 _ROWS = 64
-"""Rows of a matrix that are enough for several threads."""
+"""The fewest rows that are cut for several threads."""
 
 
 def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
     """See `linalg._matmul`."""
     multiplications = a.size * b.shape[-1]
-    floats = a.dtype.kind == b.dtype.kind == "f"  # NumPy multiplies others by itself
+    floats = a.dtype.kind == b.dtype.kind == "f"  # integers have no BLAS
     if multiplications <= _ONE_THREAD or not floats or min(a.ndim, b.ndim) < 2:
         return numpy.matmul(a, b, out=into)
     if into is None:
@@ -39,7 +38,9 @@ def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
     else:
         alike = a.shape[:-2] == b.shape[:-2]
 
-        def some_members(start: int, stop: int) -> None:  # of the batch, or all if one is broadcast
+        def some_members(
+            start: int, stop: int
+        ) -> None:  # matrices of the batch, or all of them if one factor is broadcast
             part = slice(start, stop) if alike else slice(None)
             numpy.matmul(a[part], b[part], out=into[part])
 
@@ -49,7 +50,7 @@ def matmul(a: Array, b: Array, *, into: Array = None) -> Array:
 
 
 def _of_two(a: Array, b: Array, into: Array, finish: Callable[[int, int, int, int], None]) -> None:
-    """Write the product of two matrices into a third; ``finish(top, bottom, left, right)`` each piece."""
+    """Write the product of two matrices to `into`, and ``finish(top, bottom, left, right)`` each piece."""
     height, width = into.shape
 
     def some_columns(start: int, stop: int) -> None:
@@ -60,7 +61,7 @@ def _of_two(a: Array, b: Array, into: Array, finish: Callable[[int, int, int, in
         numpy.matmul(a[start:stop], b, out=into[start:stop])
         finish(start, stop, 0, width)
 
-    # The gradient of a weight, g.T @ x, is cut as the weight was: each core has its part in its cache.
+    # The gradient of a weight, g.T @ x, is cut as the weight was: each core has its part in the cache.
     like_a_weight = height >= _ROWS and a.flags.f_contiguous
     work, size = (some_columns, width) if width > height and not like_a_weight else (some_rows, height)
     products_in_pieces(work, size, 1 + _LEAST * size // (a.size * width))
@@ -89,7 +90,7 @@ def _affine(x: Array, weight: Array, bias: Array, relu: bool) -> Array:
 
 
 def finishing(rows: Array, bias: Array, relu: bool) -> Callable[[int, int, int, int], None]:
-    """Return what adds a bias to a part of the matrix `rows`, and then sets what is negative to 0."""
+    """Return a function that adds a bias to a part of `rows`, and applies ReLU if `relu` is set."""
     if bias is None and not relu:
         return lambda top, bottom, left, right: None
     bias = numpy.zeros(rows.shape[1], rows.dtype) if bias is None else bias.astype(rows.dtype, copy=False)

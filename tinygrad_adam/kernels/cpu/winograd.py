@@ -1,43 +1,44 @@
 """Winograd's convolution: about a third of the multiplications for 5x5 filters, a quarter for 3x3.
 
-A row of outputs of a filter is a polynomial product read backwards. A polynomial of degree 5 is known by
-its values at six points, and the values of a product are products of values: so m outputs of a filter of
-r elements, with m + r - 1 = 6, take six multiplications instead of m * r. In two dimensions, for a tile d of
-6 x 6 pixels and a filter w::
+A row of outputs of a filter is a polynomial product in reverse. Six values determine a polynomial of degree
+5, and the values of a product are products of values: so m outputs of a filter of r elements, with m + r - 1
+= 6, take six multiplications instead of m * r. In two dimensions, for a tile d of 6 x 6 pixels and a filter
+w::
 
     y = A^T [ (G w G^T) * (B^T d B) ] A          * element by element, y of m x m outputs
 
 (Toom and Cook, 1963 to 1966; Winograd, 1980; for networks: Lavin & Gray, 2016, equation 8). Summed over the
 channels, the product in brackets becomes one matrix product for each of the 36 elements of a tile:
-tiles by channels times channels by outputs. What surrounds it is cheap as long as it stays in cache.
+tiles by channels times channels by outputs. The transforms around it are cheap while they stay in cache.
 
-The map is linear in d and in w, so the gradient of the filter is the transpose of the same three steps::
+The map is linear in d and in w, so the gradient of the filter is the transpose of these three steps::
 
     gradient of w = G^T [ (A gy A^T) * (B^T d B) ] G      summed over all tiles
 
-and that of the input is a convolution again.
+and the gradient of the input is a convolution again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy
 from numpy.polynomial.polynomial import polyfromroots
 
 from ...backend import memory
 from ...backend.threads import products_in_pieces
-from ...typing import Array
+from ...ops.windows import Sides
+from ...typing import Array, DType
+from ..geometry import HW
 from .loops import clear, compiled, copy
 from .products import finishing, matmul
 
 TILE = 6
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
-"""Where polynomials are evaluated, besides infinity.
+"""The points, besides infinity, at which polynomials are evaluated.
 
 With the usual 0, 1, -1, 2, -2 the powers grow faster and rounding errors are twice as large: for 64 channels
-1.8e-6 of a typical output instead of 0.9e-6, where a plain sum of float32 numbers has 0.3e-6.
+1.8e-6 of a typical output instead of 0.9e-6; a plain sum of float32 numbers has 0.3e-6.
 """
 
 
@@ -47,9 +48,9 @@ def matrices(r: int) -> tuple[Array, Array, Array]:
     Returns
     -------
     b_t : array, shape (6, 6)
-        Maps pixels to values; row k is the polynomial that is zero at all points but the k-th.
+        Maps pixels to values; row k is the polynomial that vanishes at all points but the k-th.
     g : array, shape (6, r)
-        Maps a filter to its values at the points, divided by what those polynomials are there.
+        Maps a filter to its values at the points, divided by the values of those polynomials there.
     a : array, shape (6, m)
         Powers of the points: its transpose maps products of values to outputs.
     """
@@ -59,18 +60,18 @@ def matrices(r: int) -> tuple[Array, Array, Array]:
         b_t[k, :-1] = polyfromroots(others)
         g[k] = point ** numpy.arange(r) / numpy.prod([point - other for other in others])
         a[k] = point ** numpy.arange(TILE - r + 1)
-    b_t[-1] = polyfromroots(POINTS)  # infinity: the leading coefficients alone
+    b_t[-1] = polyfromroots(POINTS)  # at infinity: the leading coefficients
     g[-1, -1] = a[-1, -1] = 1
     return b_t, g, a
 
 
-def _both_ways(matrix: Array, dtype: Any) -> Array:
-    """Return what applies `matrix` along the height and the width of flattened tiles: a Kronecker product."""
+def _both_ways(matrix: Array, dtype: DType) -> Array:
+    """Return the matrix that applies `matrix` along both axes of flattened tiles: a Kronecker product."""
     return numpy.kron(matrix, matrix).astype(dtype)
 
 
-def fits(weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
-    """Tell whether a convolution can be done this way, and has channels enough to gain by it."""
+def fits(weight: tuple[int, ...], stride: HW, padding: Sides, dilation: HW, groups: int) -> bool:
+    """Return whether a convolution can be done this way, and has channels enough to be faster by it."""
     out, channels, height, width = weight
     return (
         height == width
@@ -85,7 +86,7 @@ def fits(weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, grou
 # --- The transforms --------------------------------------------------------------------------
 
 
-# Places are unsigned: Numba checks a signed index for its sign, which keeps a loop from vectorizing.
+# Places are unsigned: Numba checks the sign of a signed index, which keeps a loop from vectorizing.
 
 
 @compiled
@@ -126,7 +127,7 @@ def _combine(source, places, factors, target, to, length):  # type: ignore[no-un
 
 @compiled
 def _pixel(j, m, phase, channels):  # type: ignore[no-untyped-def]
-    """Return where pixel `j` is in a strip; see `_to_values`."""
+    """Return the place of pixel `j` in a strip; see `_to_values`."""
     return j % m * phase + j // m * channels
 
 
@@ -152,8 +153,8 @@ def _to_values(x, before, m, strips, tiles, first, last, matrix, values):  # typ
     """
     _, height, width, channels = x.shape
     x, values = x.reshape(-1), values.reshape(-1)
-    # Pixels that are m apart lie side by side in a strip: where element j of one tile is, that of the next
-    # tile follows, and one loop serves all tiles.
+    # Pixels that are m apart lie side by side in a strip: element j of a tile is followed by element j of the
+    # next tile, and one loop serves all tiles.
     phase = (tiles + (TILE - 1) // m) * channels
     length = m * phase
     seen = min(width, length // channels - before[1])
@@ -203,11 +204,11 @@ def _to_outputs(values, m, strips, tiles, first, last, matrix, y):  # type: igno
 _TILES = 96
 """Tiles at a time: enough for fast products, few enough for the cache of a core."""
 _LEAST = 1 << 22
-"""Multiplications that a thread must get."""
+"""The fewest multiplications that are worth a thread."""
 
 
 class _Tiling:
-    """How the outputs of a convolution fall into tiles of m x m."""
+    """The division of the outputs of a convolution into tiles of m x m."""
 
     def __init__(self, r: int, size: tuple[int, int], channels: int, out: int) -> None:
         self.m, self.height = TILE - r + 1, size[0]
@@ -224,13 +225,13 @@ class _Tiling:
         """Return the first line of outputs of a strip, counted through all images."""
         return strip // self.strips * self.height + min(strip % self.strips * self.m, self.height)
 
-    def to_values(self, x: Array, before: Array, first: int, last: int, matrix: Array) -> Array:
+    def to_values(self, x: Array, before: HW, first: int, last: int, matrix: Array) -> Array:
         values = memory.empty((TILE**2, (last - first) * self.tiles, x.shape[3]), x.dtype)
         _to_values(x, before, self.m, self.strips, self.tiles, first, last, matrix, values)
         return values
 
 
-def conv2d(x: Array, weight: Array, bias: Array, relu: bool, padding: Any) -> Array:
+def conv2d(x: Array, weight: Array, bias: Array, relu: bool, padding: Sides) -> Array:
     """Convolve x, shape (N, H, W, C), with weight, shape (r, r, C, O), to (N, H', W', O)."""
     r, _, channels, out = weight.shape
     size = tuple(n + sum(sides) - r + 1 for n, sides in zip(x.shape[1:3], padding, strict=True))
@@ -252,13 +253,13 @@ def conv2d(x: Array, weight: Array, bias: Array, relu: bool, padding: Any) -> Ar
     return y
 
 
-def conv2d_weight(x: Array, gy: Array, r: int, padding: Any) -> Array:
+def conv2d_weight(x: Array, gy: Array, r: int, padding: Sides) -> Array:
     """Return the gradient of the weight, shape (r, r, C, O), from x (N, H, W, C) and gy (N, H', W', O)."""
     channels, out = x.shape[3], gy.shape[3]
     tiling = _Tiling(r, gy.shape[1:3], channels, out)
     b_t, g, a = matrices(r)
     b_t, a_wide = b_t.astype(x.dtype), numpy.zeros((TILE, TILE), x.dtype)
-    a_wide[:, : tiling.m] = a  # so that what a tile of gy shares with its neighbors counts once
+    a_wide[:, : tiling.m] = a  # so that elements shared by neighboring tiles of gy count once
     before = padding[0][0], padding[1][0]
 
     def work(start: int, stop: int) -> Array:

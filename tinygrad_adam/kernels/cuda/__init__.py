@@ -1,4 +1,4 @@
-"""Kernels in CUDA C."""
+"""Kernels for NVIDIA GPUs, in CUDA C."""
 
 KERNELS = {
     "channels": "channel_moments channel_products channel_sums scale_channels standardize standardize_vjp",
@@ -11,4 +11,4 @@ KERNELS = {
     ),
     "pooling": "max_pool2d max_pool2d_gather max_pool2d_vjp sum_pool2d sum_pool2d_input",
 }
-"""The functions of each module that override reference code of the same name."""
+"""For each module, the functions that override reference code of the same name."""

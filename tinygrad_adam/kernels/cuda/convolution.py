@@ -27,7 +27,7 @@ _AT_ONCE = 1 << 26
 SOURCE = Source(
     WINDOWS
     + r"""
-// laid[(c, i, j), (n, p, q)] is what window (p, q) of image n has at (i, j) of channel c. A thread copies all
+// laid[(c, i, j), (n, p, q)] is element (i, j) of channel c of window (p, q) of image n. A thread copies all
 // places of one window, so that neighboring threads write neighboring columns of each line.
 extern "C" __global__ void lay_out(const REAL* x, REAL* laid, INDEX images, INDEX channels, WINDOWS) {
     const INDEX length = images * rows * columns;
