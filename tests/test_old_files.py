@@ -271,9 +271,8 @@ class Refusing:
 
 def test_results_of_a_comparison(tmp_path):
     path = shutil.copy(FOLDER / "comparison.jsonl", tmp_path)
-    config, entries, seeds, done = importlib.import_module(
-        "tinygrad_adam.training.comparison"
-    ).read_comparison(path)
+    comparison = importlib.import_module("tinygrad_adam.training.comparison")
+    config, entries, seeds, done = comparison.read_comparison(path)
     assert ([entry.label for entry in entries], seeds, done) == (["adam:lr=0.1", "sgd"], [0], 2)
     found = training.compare(config, entries, seeds, Refusing(), path=path)
     assert {result.entry.label: result.last("val_accuracy")[0] for result in found} == EXPECTED["comparison"]
