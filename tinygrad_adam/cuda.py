@@ -1,6 +1,6 @@
-"""GPUs, for programs: whether one can be used, its memory, waiting for it, and how exact its products are.
+"""GPUs, for programs: their availability, their memory, synchronization, and the precision of products.
 
-Nothing here looks for a GPU before it is called.
+No function here searches for a GPU before it is called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .backend.scopes import scope
 from .errors import DeviceError
 
 _TF32_TENSOR_OP_MATH = 3
-"""cuBLAS's CUBLAS_TF32_TENSOR_OP_MATH, which CuPy has no name for."""
+"""cuBLAS's CUBLAS_TF32_TENSOR_OP_MATH, for which CuPy has no name."""
 
 
 class Memory(NamedTuple):
@@ -23,13 +23,13 @@ class Memory(NamedTuple):
     Attributes
     ----------
     in_use : int
-        Held by arrays of this process.
+        Used by arrays of this process.
     kept : int
-        Not in use, but kept by this process for arrays to come.
+        Not used, but kept by this process for later arrays.
     free : int
-        Left for this and other processes.
+        Free for this and other processes.
     total : int
-        All there is.
+        All memory of the GPU.
     """
 
     in_use: int
@@ -39,10 +39,10 @@ class Memory(NamedTuple):
 
 
 def is_available() -> bool:
-    """Tell whether the device "cuda" can be used: whether a small product on it is right.
+    """Return whether the device "cuda" can be used: whether a small product on it is right.
 
-    Never raises. The first call may take some seconds; once the answer was yes, the others take no time.
-    ``tinygrad-adam devices`` tells why it is no.
+    Never raises. The first call may take some seconds; after the first True, calls take no time.
+    ``tinygrad-adam devices`` prints the cause of a False.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """Return how many GPUs the driver shows, whether or not they can be used; never raises.
+    """Return the number of GPUs that the driver lists, usable or not; never raises.
 
-    The environment variable ``CUDA_VISIBLE_DEVICES`` chooses among them.
+    The environment variable ``CUDA_VISIBLE_DEVICES`` hides some of them.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def device_count() -> int:
 
 
 def memory(device: str = "cuda") -> Memory:
-    """Return how the memory of a GPU is used.
+    """Return the use of the memory of a GPU.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def memory(device: str = "cuda") -> Memory:
 
 
 def synchronize(device: str = "cuda") -> None:
-    """Wait until a GPU has done all that it was told to; a clock is read after it.
+    """Wait until a GPU has finished all work given to it, as is needed before a clock is read.
 
     Parameters
     ----------
@@ -112,12 +112,12 @@ def synchronize(device: str = "cuda") -> None:
 def allow_tf32(device: str = "cuda") -> Iterator[None]:
     """Let matrix products and convolutions round their inputs to TF32 inside a ``with`` block.
 
-    TF32 has the range of float32, but 10 bits of precision in place of 23: an input is rounded by up to 1
+    TF32 has the range of float32, but 10 bits of precision instead of 23: an input is rounded by up to 1
     part in 2048. The tensor cores of GPUs of compute capability 8.0 and above multiply such numbers faster,
-    and add up in float32; on older GPUs nothing changes. float64 stays as it is.
+    and accumulate in float32. On older GPUs nothing changes, nor does float64.
 
-    CuPy holds one part of this setting for all threads, another for each thread and GPU: enter the block in
-    the thread that computes, and while it lasts, expect TF32 in other threads too.
+    CuPy keeps one part of this setting for all threads, another for each thread and GPU: enter the block in
+    the thread that computes, and while it lasts, expect TF32 in other threads, too.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def allow_tf32(device: str = "cuda") -> Iterator[None]:
     from cupy._core import _routines_linalg as products
     from cupy_backends.cuda.libs import cublas
 
-    # Products of two matrices ask for the type, those of stacks of matrices for the mode.
+    # The compute type governs products of two matrices, the math mode products of stacks of matrices.
     before = products.get_compute_type("float32"), cublas.getMathMode(handle)
     try:
         with backend.current("allow_tf32"):

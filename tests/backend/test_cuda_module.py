@@ -82,7 +82,7 @@ def test_a_gpu_that_is_not_there(gpu):
     with pytest.raises(errors.DeviceError) as caught:
         tg.device("cuda:2")
     assert str(caught.value) == (
-        "cuda: There is no cuda:2. Use one that is there: cuda:0 (Stand-in) and cuda:1 (Stand-in)."
+        "cuda: There is no cuda:2. Use one of these: cuda:0 (Stand-in) and cuda:1 (Stand-in)."
     )
 
 

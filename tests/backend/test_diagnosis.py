@@ -81,16 +81,16 @@ CASES = {
     "no GPU": (
         {"driver": Driver(True, "580.65.06", (13, 0), "CUDA_ERROR_NO_DEVICE")},
         "The NVIDIA driver 580.65.06 finds no GPU.",
-        "Look whether nvidia-smi lists one, or use the device 'cpu'.",
+        "Check whether nvidia-smi lists one, or use the device 'cpu'.",
     ),
     "no GPU, but no error": (
         {"driver": Driver(True, "580.65.06", (13, 0))},
         "The NVIDIA driver 580.65.06 finds no GPU.",
-        "Look whether nvidia-smi lists one, or use the device 'cpu'.",
+        "Check whether nvidia-smi lists one, or use the device 'cpu'.",
     ),
     "driver changed": (
         {"driver": Driver(True, "", (13, 0), "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH")},
-        "The NVIDIA driver was changed, and the part of it that is in memory is still the old one.",
+        "The NVIDIA driver was updated, but the old version of its kernel module is still loaded.",
         "Restart the computer.",
     ),
     "forked": (
@@ -101,7 +101,7 @@ CASES = {
     "driver does not start": (
         {"driver": Driver(True, "", (13, 0), "CUDA_ERROR_UNKNOWN")},
         "The NVIDIA driver does not start: CUDA_ERROR_UNKNOWN.",
-        "Restart the computer, and if that does not help, install the driver anew from "
+        "Restart the computer, and if that does not help, reinstall the driver from "
         "https://www.nvidia.com/drivers.",
     ),
     "driver too old for any CuPy": (
@@ -173,7 +173,7 @@ CASES = {
     "libraries missing, CuPy from elsewhere": (
         {"packages": {"cupy": "14.2.0"}, "libraries": {"cublas": "", "nvrtc": "conda", "cudart": "conda"}},
         "cupy does not find cublas of CUDA.",
-        "Install CuPy anew, as https://docs.cupy.dev/en/stable/install.html says.",
+        "Reinstall CuPy, as https://docs.cupy.dev/en/stable/install.html says.",
     ),
     "memory full": (
         {"product": raising(OutOfMemoryError("Out of memory allocating 512 bytes"))},
@@ -188,7 +188,7 @@ CASES = {
     "product wrong": (
         {"product": lambda index: False},
         "A small product on cuda:0 (NVIDIA H100) came out wrong.",
-        "Do not compute with this GPU: restart the computer, install the newest driver, and look again.",
+        "Do not compute with this GPU: restart the computer, install the newest driver, and check again.",
     ),
 }
 
@@ -227,7 +227,7 @@ def test_a_gpu_that_is_not_there(machine, index):
     machine.driver = Driver(True, "580.65.06", (13, 0), "", (H100, T4))
     assert diagnose(1).problem is None
     assert diagnose(index).problem == f"There is no cuda:{index}."
-    assert diagnose(index).remedy == "Use one that is there: cuda:0 (NVIDIA H100) and cuda:1 (Tesla T4)."
+    assert diagnose(index).remedy == "Use one of these: cuda:0 (NVIDIA H100) and cuda:1 (Tesla T4)."
 
 
 def test_each_gpu_makes_its_own_product(machine):

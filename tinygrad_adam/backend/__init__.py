@@ -1,1 +1,1 @@
-"""The only room that knows array libraries: devices, and kernels for each of them."""
+"""The only room that knows array libraries: devices, and the choice of kernels for each of them."""

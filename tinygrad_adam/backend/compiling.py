@@ -1,18 +1,17 @@
-"""A word when Numba compiles, which it does once for each machine: who waits should know why."""
+"""Notice of compilation by Numba, which happens once on each machine, and makes a first call slow."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
 @contextmanager
 def told_of_compilation(tell: Callable[[], object]) -> Iterator[None]:
-    """Call `tell` the first time that a kernel has to be compiled inside the block.
+    """Call `tell` once, when a kernel is first compiled inside the block.
 
-    Kernels found on disk, where each is put once compiled, are not told of.
+    A kernel that was compiled before is loaded from disk, without a call.
     """
     if importlib.util.find_spec("numba") is None:
         yield
@@ -22,13 +21,13 @@ def told_of_compilation(tell: Callable[[], object]) -> Iterator[None]:
     told = False
 
     class Listener(event.Listener):
-        def on_start(self, _event: Any) -> None:
+        def on_start(self, _event: object) -> None:
             nonlocal told
             if not told:
                 told = True
                 tell()
 
-        def on_end(self, _event: Any) -> None:
+        def on_end(self, _event: object) -> None:
             pass
 
     with event.install_listener("numba:compile", Listener()):

@@ -1,4 +1,4 @@
-"""What stands beside a Tensor in an operation, and which data types Tensors hold."""
+"""Conversion of operands to arrays and numbers, and the data types that Tensors hold."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy
 
 from ..errors import DTypeError
-from ..typing import Array
+from ..typing import Array, DType, TensorLike
 from .device import asarray, backend_of, device_of, is_array, require_no_mask
 from .scopes import scope
 
 _FLOAT32 = numpy.dtype("float32")
-_default_dtype: ContextVar[Any] = ContextVar("tinygrad_adam_default_dtype", default=_FLOAT32)
+_default_dtype: ContextVar[numpy.dtype[Any]] = ContextVar("tinygrad_adam_default_dtype", default=_FLOAT32)
 _NUMBERS = {float, int, bool, type(None)}
 
 
 @scope
-def default_dtype(dtype: Any) -> Iterator[None]:
-    """Choose what Python floats become, and what new parameters are made of, in a ``with`` block.
+def default_dtype(dtype: DType) -> Iterator[None]:
+    """Choose the dtype of Python floats and of new parameters inside a ``with`` block.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def default_dtype(dtype: Any) -> Iterator[None]:
         _default_dtype.reset(token)
 
 
-def get_default_dtype() -> Any:
-    """Return the dtype of new parameters and of what is made from Python floats."""
+def get_default_dtype() -> numpy.dtype[Any]:
+    """Return the dtype that Python floats and new parameters get: float32 outside `default_dtype`."""
     return _default_dtype.get()
 
 
-def known_dtype(where: str, dtype: Any) -> Any:
-    """Return `dtype` as an object of NumPy; `where` names the operation in the error.
+def known_dtype(where: str, dtype: DType) -> numpy.dtype[Any]:
+    """Return `dtype` as a `numpy.dtype`; `where` names the operation in the error.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def known_dtype(where: str, dtype: Any) -> Any:
         raise DTypeError(where, "unknown dtype", dtype=repr(dtype)) from error
 
 
-def check_dtype(where: str, dtype: Any) -> None:
-    """Refuse data types that Tensors do not hold."""
+def check_dtype(where: str, dtype: numpy.dtype[Any]) -> None:
+    """Refuse data types that Tensors do not hold: complex numbers, text, dates, float16, 80-bit floats."""
     # Types that other packages register, such as 8-bit floats, have numbers from 256 on.
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16 or dtype.num >= 256:
         raise DTypeError(
@@ -72,15 +72,15 @@ def check_dtype(where: str, dtype: Any) -> None:
         )
 
 
-def array_of(where: str, data: Any, dtype: Any = None) -> Any:
-    """Turn numbers, nested sequences or an array of the host into a new NumPy array.
+def array_of(where: str, data: TensorLike, dtype: DType = None) -> Array:
+    """Turn numbers, nested sequences or a NumPy array into a new NumPy array.
 
-    Python floats become the default dtype unless `dtype` is given; arrays keep theirs.
+    Python floats get the default dtype unless `dtype` is given; arrays keep their own.
 
     Raises
     ------
     DTypeError
-        If the data are no numbers, or of a type that Tensors do not hold.
+        If the data are not numbers, or have a type that Tensors do not hold.
     """
     try:
         require_numbers(where, data)
@@ -97,8 +97,8 @@ def array_of(where: str, data: Any, dtype: Any = None) -> Any:
     return array
 
 
-def require_numbers(where: str, data: Any) -> None:
-    """Refuse masks, and what a cast would quietly make a number of: None, text, dates, imaginary parts."""
+def require_numbers(where: str, data: TensorLike) -> None:
+    """Refuse masks, and data that a cast would silently turn into numbers: None, text, dates, complex."""
     require_no_mask(where, data)
     if isinstance(data, list | tuple):
         if not {float, int, bool}.issuperset(map(type, data)):
@@ -109,18 +109,18 @@ def require_numbers(where: str, data: Any) -> None:
         raise DTypeError(where, "the data do not form an array of numbers", dtype=dtype, got=repr(data))
 
 
-def _kind(data: Any) -> str:
+def _kind(data: object) -> str:
     kind: str = getattr(getattr(data, "dtype", None), "kind", "f")
     return kind
 
 
-def assignable(where: str, data: Any, like: Array) -> Array:
-    """Copy data that are to become the value or the gradient of a Tensor whose array is `like`.
+def assignable(where: str, data: TensorLike, like: Array) -> Array:
+    """Copy data for the value or the gradient of a Tensor whose array is `like`, with its dtype and device.
 
     Raises
     ------
     DTypeError
-        If they are no numbers, or floats where `like` holds integers: the fractions would be lost.
+        If they are not numbers, or are floats and `like` holds integers: the fractions would be lost.
     """
     require_numbers(where, data)
     array = asarray(data, device=device_of(like), where=where)
@@ -134,11 +134,14 @@ def assignable(where: str, data: Any, like: Array) -> Array:
 
 
 _KINDS = "buif"
-"""Kinds of numbers; each fits into those after it (and integers into unsigned ones, as in NumPy)."""
+"""Kinds of dtypes; each fits into the kinds after it (and signed integers into unsigned, as in NumPy)."""
 
 
-def beside_floats(values: Sequence[Any]) -> Sequence[Any]:
-    """Turn integers beyond every integer dtype into floats, as NumPy does beside floats; CuPy does not."""
+def beside_floats(values: Sequence[TensorLike]) -> Sequence[TensorLike]:
+    """Turn Python integers beyond every integer dtype into floats, if all arrays hold floats.
+
+    NumPy does so by itself; CuPy does not.
+    """
     if not any(type(value) is int and not -(2**63) <= value < 2**64 for value in values):
         return values
     if any(getattr(value, "dtype", _FLOAT32).kind != "f" for value in values):
@@ -146,16 +149,16 @@ def beside_floats(values: Sequence[Any]) -> Sequence[Any]:
     return [float(value) if type(value) is int else value for value in values]
 
 
-def operand(where: str, value: Any) -> Any:
-    """Return what stands beside a Tensor as operations take it: a plain array, or a number.
+def operand(where: str, value: TensorLike) -> TensorLike:
+    """Return the other operand of a Tensor in the form that operations take: a plain array, or a number.
 
-    Numbers of Python and NumPy become or stay Python's, whose dtype is that of the Tensor beside them if it
-    can hold their kind: an array made of one would widen float32 to float64.
+    Numbers of NumPy become Python's: these adopt the dtype of the Tensor if it can hold their kind, whereas
+    an array made of one would widen float32 to float64.
 
     Raises
     ------
     DTypeError
-        If it is none of these, or hides something that would be lost, such as a mask.
+        If it cannot be converted without loss, as a masked array or text.
     """
     kind = type(value)
     if kind not in _NUMBERS and isinstance(value, numpy.generic):
@@ -171,13 +174,13 @@ def operand(where: str, value: Any) -> Any:
         except DTypeError as error:
             raise DTypeError(
                 where,
-                "beside a Tensor there must be a Tensor, an array, or real numbers",
+                "the other operand of a Tensor must be a Tensor, an array, or real numbers",
                 operand=repr(value),
                 type=type(value).__name__,
             ) from error
     require_no_mask(where, value)
     check_dtype(where, value.dtype)
     if isinstance(value, numpy.ndarray):
-        # A subclass, such as numpy.matrix, may give an operator in a gradient rule another meaning.
+        # In a subclass such as numpy.matrix, an operator of a gradient rule may mean something else.
         return numpy.asarray(value)
     return value

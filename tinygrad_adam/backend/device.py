@@ -1,25 +1,26 @@
-"""Which array library an array belongs to, and where new arrays go.
+"""The array library and the device of arrays, old and new.
 
-A backend is an array namespace (``xp``) and the faster kernels for it. Nothing outside this room asks
-which library it is: code that computes receives ``xp`` and writes against it.
+A backend is an array namespace (``xp``) and the faster kernels for it. No code outside this room depends on
+which library that is: code that computes receives ``xp`` and uses it.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy
 
 from ..errors import DeviceError, DTypeError, OptionError
-from ..typing import Array
+from ..typing import Array, DType, TensorLike
 from .backends import CPU, GPUS, Backend
 
 _HOST_ARRAY = numpy.ndarray
 
 
-def backend_of(values: Any) -> Backend:
+def backend_of(values: Iterable[object]) -> Backend:
     """Return the backend of the first array among `values`; plain numbers count as CPU."""
     for value in values:
         if type(value) is _HOST_ARRAY:
@@ -31,8 +32,8 @@ def backend_of(values: Any) -> Backend:
 
 
 def _is_on_gpu(value: object) -> bool:
-    """Tell whether `value` is an array of CuPy, without importing it."""
-    # Another thread may be in the middle of importing it.
+    """Return whether `value` is an array of CuPy, without importing it."""
+    # While another thread imports it, the module is there without its class.
     return isinstance(value, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
@@ -46,12 +47,12 @@ def _gpu_of(array: Array) -> Backend:
 
 
 def is_array(value: object) -> bool:
-    """Tell whether `value` is a raw array of a known backend."""
+    """Return whether `value` is a raw array of NumPy or CuPy."""
     return isinstance(value, numpy.ndarray) or _is_on_gpu(value)
 
 
 def get_backend(device: str) -> Backend:
-    """Look a device up by name.
+    """Return the backend of a device.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def device(name: str) -> str:
     Returns
     -------
     str
-        ``"cpu"`` or ``"cuda:N"``, as ``Tensor.device`` says it; any ``device=`` takes it.
+        ``"cpu"`` or ``"cuda:N"``, as in ``Tensor.device``; any ``device=`` takes it.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def device(name: str) -> str:
         return "cpu"
 
 
-def asarray(data: Any, dtype: Any = None, device: str = "cpu", where: str = "asarray") -> Array:
+def asarray(data: TensorLike, dtype: DType = None, device: str = "cpu", where: str = "asarray") -> Array:
     """Turn nested sequences or an array into an array on `device`, copying only when needed.
 
     Raises
@@ -132,16 +133,16 @@ def asarray(data: Any, dtype: Any = None, device: str = "cpu", where: str = "asa
             raise DTypeError(where, f"the data do not form an array: {error}") from error
 
 
-def require_no_mask(where: str, data: Any) -> None:
-    """Refuse arrays that hide some of their values: what computes here would use those as well."""
+def require_no_mask(where: str, data: object) -> None:
+    """Refuse arrays that hide some of their values by a mask: operations would use these values, too."""
     if type(data) is not numpy.ndarray:
         mask = getattr(data, "mask", None)
-        if mask is not None and not callable(mask):  # pandas has a method of that name
+        if mask is not None and not callable(mask):  # `mask` is a method in pandas
             raise DTypeError(where, "a Tensor has no mask; call .filled() first", type=type(data).__name__)
 
 
 def to_device(array: Array, device: str) -> Array:
-    """Move `array` to `device`; an array that is there already is returned as it is."""
+    """Move `array` to `device`; an array that is there already is returned itself."""
     here, there = backend_of((array,)), get_backend(device)
     if here is there:
         return array
@@ -153,25 +154,25 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def to_host(array: Array) -> numpy.ndarray[Any, Any]:
-    """Return `array` as a NumPy array, without a copy where it is one; from a GPU, wait for it."""
+    """Return `array` as a NumPy array: itself if it is one, or else a copy, once the GPU has computed it."""
     return numpy.asarray(array) if backend_of((array,)) is CPU else array.get()
 
 
 def address_of(array: Array) -> int:
-    """Return where the memory of `array` begins."""
+    """Return the address of the first element of `array`."""
     if backend_of((array,)) is CPU:
         return int(array.__array_interface__["data"][0])
     return int(array.data.ptr)
 
 
 _LONG_SEARCH = 100_000
-"""Steps of a search for a common element of two arrays that take a few milliseconds."""
+"""Steps of a search for a common element of two arrays; so many take a few milliseconds."""
 
 
 def share_memory(a: Array, b: Array) -> bool:
-    """Tell whether two arrays have an element in common, so that a change of one shows in the other.
+    """Return whether two arrays have an element in common, so that a change of one shows in the other.
 
-    With strides that make this a long search, it is taken to be so.
+    If the strides make the search too long, the answer is yes.
     """
     if device_of(a) != device_of(b):
         return False
@@ -183,9 +184,10 @@ def share_memory(a: Array, b: Array) -> bool:
 
 
 def same_view(array: Array, whole: Array, copy: Array) -> Array:
-    """Return the elements of `copy` that `array` is of `whole`, as a view; None if it reaches beyond.
+    """Return the view of `copy` that corresponds to `array`, a view of `whole`.
 
-    Both have the dtype of `array`. What lies in memory with gaps has no copy that lies alike.
+    All have one dtype. The result is None if `array` reaches beyond `whole`, or if `copy` has other strides,
+    as the copy of an array with gaps has.
     """
     if array is whole:
         return copy
@@ -200,7 +202,7 @@ def same_view(array: Array, whole: Array, copy: Array) -> Array:
 
 
 class _Outline:
-    """Where the elements of an array lie, for NumPy, which reads none of them."""
+    """The memory layout of an array in a form that NumPy takes; no element is read."""
 
     def __init__(self, array: Array) -> None:
         self.__array_interface__ = {
@@ -213,17 +215,17 @@ class _Outline:
 
 
 def device_of(array: Array) -> str:
-    """Name the device that `array` lives on."""
+    """Return the name of the device of `array`."""
     return backend_of((array,)).device
 
 
 def place_of(value: object) -> str | None:
-    """Name the device that an array lives on; None for what is no array."""
+    """Return the name of the device of an array; None for any other value."""
     if _is_on_gpu(value):
         return _gpu_of(value).device
     return CPU.device if isinstance(value, numpy.ndarray) else None
 
 
 def on_device_of(array: Array, where: str) -> AbstractContextManager[Any]:
-    """Compute where `array` lives, inside a ``with`` block, in the name of the operation `where`."""
+    """Compute on the device of `array` inside a ``with`` block, in the name of the operation `where`."""
     return backend_of((array,)).current(where)

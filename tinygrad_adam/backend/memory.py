@@ -1,36 +1,38 @@
-"""Memory of large arrays, kept for the next of their size.
+"""Memory of large arrays, kept for the next arrays of their size.
 
-The operating system hands out memory page by page, each cleared when it is first touched. A training step
-that makes and drops the same large arrays each time spends a quarter of its time on that. So what kernels
-make large is taken from here, and comes back by itself when the last array that looks at it is gone.
+The operating system hands out memory page by page, and clears each page on first use. A training step that
+makes and drops the same large arrays each time spends a quarter of its time on that. So kernels take the
+memory of large arrays from here; it returns by itself when the last array that uses it is gone.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy
+from numpy.typing import NDArray
+
+from ..typing import Array, DType
 
 _LARGE = 1 << 18
-"""Bytes from which on memory is kept; the C library recycles smaller pieces itself."""
+"""The fewest bytes that are kept; the C library recycles smaller pieces itself."""
 _MOST = 1 << 29
-"""Bytes that are kept at most while no array uses them."""
+"""The most bytes that are kept while no array uses them."""
 
-_kept: dict[int, list[Any]] = {}  # by size
+_kept: dict[int, list[NDArray[numpy.uint8]]] = {}  # by size
 
 
 def unused() -> int:
-    """Return how many bytes are kept that no array uses."""
+    """Return the number of bytes that are kept and that no array uses."""
     return sum(size * len(blocks) for size, blocks in list(_kept.items()))
 
 
 class _Block:
-    """Memory in use. Arrays made of it hold it, as views hold their base."""
+    """Memory in use. Arrays made of it refer to it, as views refer to their base."""
 
     __slots__ = ("__array_interface__", "memory")
 
-    def __init__(self, memory: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, memory: NDArray[numpy.uint8], shape: tuple[int, ...], dtype: DType) -> None:
         self.memory = memory
         place = memory.__array_interface__["data"]
         self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": place, "version": 3}
@@ -40,13 +42,15 @@ class _Block:
             _kept.setdefault(self.memory.size, []).append(self.memory)
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return a new array whose elements are not set, as `numpy.empty`."""
+def empty(shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return a new array whose elements are not set, as `numpy.empty` does."""
     dtype = numpy.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return numpy.empty(shape, dtype)
-    step = 1 << (size.bit_length() - 3)  # an eighth to a quarter more at most, so that sizes meet again
+    step = 1 << (
+        size.bit_length() - 3
+    )  # rounding up adds at most a quarter, and lets similar sizes share memory
     room = -(-size // step) * step
     try:
         memory = _kept.get(room, []).pop()
@@ -55,8 +59,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     return numpy.asarray(_Block(memory, shape, dtype))
 
 
-def empty_like(array: Any, dtype: Any = None) -> Any:
-    """Return a new array whose elements lie in memory in the order of those of `array`, without gaps."""
+def empty_like(array: Array, dtype: DType = None) -> Array:
+    """Return a new array of the shape of `array`, with the same order in memory, and without gaps."""
     if array.size < _LARGE // 8:
         return numpy.empty_like(array, dtype, subok=False)
     order = numpy.argsort([-abs(stride) for stride in array.strides], kind="stable")
@@ -64,8 +68,8 @@ def empty_like(array: Any, dtype: Any = None) -> Any:
     return made.transpose(numpy.argsort(order))
 
 
-def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return a new array of zeros, as `numpy.zeros`."""
+def zeros(shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return a new array of zeros, as `numpy.zeros` does."""
     array = empty(shape, dtype)
     array[...] = 0
     return array

@@ -1,4 +1,4 @@
-"""The processor's name, for tables of what was computed where."""
+"""The processor's name, for tables of timings and results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processor_name() -> str:
-    """Return the name of the processor; Python itself knows it on some systems only."""
+    """Return the name of the processor, which Python itself knows on some systems only."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -2,7 +2,7 @@
 
 A decorator of `contextlib.contextmanager` would do nothing for a generator or a coroutine: the call returns
 at once, the block ends, and the body runs afterwards. Here such a function is refused, or the block is
-entered for each step of it.
+entered for each of its steps.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LATER = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-"""The functions whose body runs after the call."""
+"""Tests for functions whose body runs after the call."""
 
 
 class Scope(_GeneratorContextManager[T]):
-    """A block that decorates only functions whose body has run when they return."""
+    """A block that decorates only functions whose body has finished when they return."""
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:  # type: ignore[override]
         """Run each call of `function` inside the block."""
@@ -46,27 +46,27 @@ def scope(function: Callable[P, Iterator[T]]) -> Callable[P, Scope[T]]:
 def entered_for_each_step(
     where: str, block: Callable[[], AbstractContextManager[Any]], function: Callable[..., T]
 ) -> Callable[..., T]:
-    """Decorate a function, generator or coroutine: its own code runs inside blocks, and no other code does.
+    """Decorate a function, generator or coroutine so that its own code, and no other, runs inside blocks.
 
     Parameters
     ----------
     where : str
-        The name that an error begins with.
+        The name at the beginning of errors.
     block : callable
-        Makes a block. A generator leaves it at each ``yield`` and enters another when it goes on, so it
-        must not matter how often.
+        Makes a block. A generator leaves its block at each ``yield`` and enters a new one when it continues,
+        so blocks must be repeatable.
     function : callable
         The function to decorate.
 
     Raises
     ------
     DTypeError
-        If it is no function, or an asynchronous generator.
+        If it is not a function, or is an asynchronous generator.
     """
     if not callable(function) or _is(inspect.isasyncgenfunction, function):
         _refuse(where, function)
 
-    @types.coroutine  # its generators can be awaited, too
+    @types.coroutine  # makes generators that can be awaited, too
     def stepped(steps: Any) -> Any:
         resume = functools.partial(steps.send, None)
         while True:
@@ -77,7 +77,7 @@ def entered_for_each_step(
                 return end.value
             try:
                 resume = functools.partial(steps.send, (yield given))
-            except BaseException as error:  # also the one of close()
+            except BaseException as error:  # GeneratorExit of close() included
                 resume = functools.partial(steps.throw, error)
 
     decorated: Any
@@ -100,14 +100,14 @@ def entered_for_each_step(
     return functools.wraps(function)(decorated)
 
 
-def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    return kind(getattr(function, "__func__", function))  # a static method holds its function
+def _is(kind: Callable[[object], bool], function: object) -> bool:
+    return kind(getattr(function, "__func__", function))  # a static method wraps its function
 
 
-def _refuse(where: str, function: Any) -> NoReturn:
+def _refuse(where: str, function: object) -> NoReturn:
     raise DTypeError(
         where,
-        "decorates functions whose body has run when they return, which that of a generator or coroutine has "
-        "not; write the `with` block inside the body",
+        "decorates functions whose body has finished when they return; the body of a generator or coroutine "
+        "has not: write the `with` block inside the body",
         function=getattr(function, "__qualname__", repr(function)),
     )

@@ -1,8 +1,8 @@
 """Sums that stay exact over many terms.
 
-NumPy adds pairwise along the axis that lies innermost in memory, and one term after the other along all
-others: in float32 a million rows of 0.1 come out 1 % off. Sums of blocks, then sums of those sums, take as
-many additions and lose as little as pairwise ones (N. J. Higham, "The accuracy of floating point summation",
+NumPy adds pairwise along the innermost axis in memory, and one term after the other along the other axes: in
+float32 the sum of a million rows of 0.1 is 1 % off. Sums of blocks, then sums of these sums, take as many
+additions and round as little as pairwise sums (N. J. Higham, "The accuracy of floating point summation",
 SIAM J. Sci. Comput. 14, 1993).
 """
 
@@ -15,25 +15,25 @@ import numpy
 from ..typing import Array, Xp
 
 BLOCK = 128
-"""Terms that are added one after the other; NumPy's pairwise sums have blocks of this size, too."""
+"""The most terms that are added one after the other; NumPy's pairwise sums have blocks of this size, too."""
 
 
 Axis = int | tuple[int, ...] | None
 
 
 def total(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Sum over `axis`; as ``xp.sum``, but exact for any axis.
+    """Sum over `axis`, as ``xp.sum`` does, but accurately over any axis.
 
     Parameters
     ----------
     xp : namespace
-        That of the array. The package's own operations, for Tensors, sum by this function anyway.
+        The namespace of the array. The package's own operations on Tensors sum by this function themselves.
     a : array or Tensor
-        Any shape. Integers and truth values are left to ``xp.sum``.
+        Any shape. Integers and booleans are summed by ``xp.sum``.
     axis : int or tuple of int, optional
         All axes by default.
     keepdims : bool
-        Whether the reduced axes stay, with size one.
+        Whether the reduced axes stay with size one.
     """
     if a.size <= BLOCK or a.dtype.kind != "f" or not hasattr(xp, "ndarray"):
         return xp.sum(a, axis=axis, keepdims=keepdims)
@@ -44,15 +44,15 @@ def total(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     if math.prod([a.shape[i] for i in axes]) <= BLOCK:
         return xp.sum(a, axis=axis, keepdims=keepdims)
     if xp is not numpy:
-        # On a GPU each thread adds its share one by one, and double precision costs less than memory.
+        # On a GPU each thread adds its share one by one; memory, not double precision, limits the speed.
         return xp.sum(a, axis=axis, keepdims=keepdims, dtype=xp.float64).astype(a.dtype, copy=False)
     if (a.ndim == 1 or a.flags.c_contiguous) and min(axes) == a.ndim - len(axes):
-        return a.sum(axis=axes, keepdims=keepdims)  # of elements that lie side by side: pairwise
+        return a.sum(axis=axes, keepdims=keepdims)  # elements lie side by side, so NumPy sums pairwise
     return _in_memory_order(a, axes, keepdims)
 
 
 def mean(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Average a raw array over `axis`; as ``xp.mean``, but exact for any axis."""
+    """Average a raw array over `axis`; as ``xp.mean`` does, but accurately over any axis."""
     if a.dtype.kind != "f" or not a.size:
         return xp.mean(a, axis=axis, keepdims=keepdims)
     added = total(xp, a, axis, keepdims)
@@ -60,11 +60,13 @@ def mean(xp: Xp, a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def variance(xp: Xp, a: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
-    """Take the variance of a raw array over `axis`; as ``xp.var``, but exact for any axis."""
+    """Compute the variance of a raw array over `axis`, as ``xp.var`` does, but accurately over any axis."""
     if a.dtype.kind != "f" or not a.size:
         return xp.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
     away = a - mean(xp, a, axis, keepdims=True)
-    away = away - mean(xp, away, axis, keepdims=True)  # of equal elements, whose mean may be rounded, 0
+    away = away - mean(
+        xp, away, axis, keepdims=True
+    )  # exactly 0 for equal elements, whose mean may be rounded
     added = total(xp, xp.square(away), axis, keepdims)
     return added / float(max(a.size // added.size - ddof, 0))
 
@@ -72,7 +74,7 @@ def variance(xp: Xp, a: Array, axis: Axis = None, ddof: int = 0, keepdims: bool 
 def _in_memory_order(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """Sum over `axes` one by one, the innermost in memory first; neighbors without a gap are one axis."""
     order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
-    merged: list[tuple[int, int, bool]] = []  # size, stride and whether it is summed
+    merged: list[tuple[int, int, bool]] = []  # size, stride, and whether the axis is summed
     for i in order:
         size, stride, summed = a.shape[i], a.strides[i], i in axes
         if merged and merged[-1][1:] == (size * stride, summed):
@@ -88,7 +90,7 @@ def _in_memory_order(a: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 
 def _over(a: Array, axis: int) -> Array:
-    """Sum over one axis: pairwise if it is the last, or else blocks of it and then their sums."""
+    """Sum over one axis: pairwise if it is the last axis, or else in blocks, and then over the sums."""
     before, after = a.shape[:axis], a.shape[axis + 1 :]
     while after and (n := a.shape[axis]) > BLOCK:
         whole = n - n % BLOCK

@@ -1,15 +1,15 @@
-"""The one place that chooses how many threads compute, and which.
+"""The threads that compute, and their number.
 
-Our compiled loops are serial and release the interpreter lock, as NumPy's matrix products do. Large
-ones are cut in pieces for a few Python threads that wait in a queue. Two pools of others are not used.
-Numba's keep spinning after a loop has ended, and so do those of the BLAS library after a product (some
-25 ms in OpenBLAS): whatever computes next finds the cores taken. A training step of a network with both
-kinds of layers took twice as long with them. So products are cut in pieces too, each with the BLAS library
-held to one thread, and given back its own for the products that the user's program makes besides.
+Our compiled loops are serial and release the interpreter lock, as NumPy's matrix products do. Large loops and
+products are cut into pieces for a few Python threads, each of which takes its pieces from a queue. The pools
+of Numba and of the BLAS library are not used: their threads keep spinning after a loop or a product has ended
+(some 25 ms in OpenBLAS), and so keep the cores from the next computation. A training step of a network with
+both kinds of layers took twice as long with them. So the BLAS library is held to one thread during our
+products, and gets its threads back for other products of the user's program.
 
-How many threads there are changes no bit where each element is computed by itself: in optimizers,
-activations, dropout and pooling. Matrix products, convolutions and sums over the channels of a batch may
-differ in their last bits, for sums are cut, and a BLAS library may round a product by the shapes of its
+The number of threads changes no bit where each element is computed by itself: in optimizers, activations,
+dropout and pooling. Matrix products, convolutions and sums over the channels of a batch may differ in their
+last bits, for sums are cut, and a BLAS library may round a product differently for other shapes of the
 pieces. The same number of threads gives the same bits on the same machine with the same kernels of the BLAS
 library.
 """
@@ -31,12 +31,13 @@ from typing import Any
 import numpy
 
 from ..errors import OptionError
+from ..typing import Array
 from ..values import integer
 
 _workers: list[_Worker] = []
 _lock = threading.Lock()
-_holders = 0  # how many hold the BLAS library to one thread now
-_before: list[int] = []  # how many threads its libraries had before
+_holders = 0  # the number of threads that hold the BLAS libraries to one thread now
+_before: list[int] = []  # the number of threads of each library before
 
 
 def _usable_cores() -> int:
@@ -44,31 +45,31 @@ def _usable_cores() -> int:
 
 
 def _asked_for(variable: str) -> int | None:
-    """Return the number that an environment variable holds, the first of several, or None."""
+    """Return the first positive number in an environment variable, or None."""
     first = os.environ.get(variable, "").partition(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 _count = _asked_for("OMP_NUM_THREADS") or _usable_cores()
-_scopes = 0  # how many blocks of `num_threads` are open now; while there is none, nobody looks for one
+_scopes = 0  # the number of open blocks of `num_threads`; without any, `_scoped` need not be read
 _scoped: ContextVar[int] = ContextVar("num_threads")
 
 
 def get_num_threads() -> int:
-    """Return how many threads compute at most.
+    """Return the largest number of threads that compute.
 
-    At first they are as many as the environment variable ``TINYGRAD_ADAM_NUM_THREADS`` says, else
-    ``OMP_NUM_THREADS``, else as there are usable cores.
+    At first it is the value of the environment variable ``TINYGRAD_ADAM_NUM_THREADS``, else of
+    ``OMP_NUM_THREADS``, else the number of usable cores.
     """
     return _scoped.get(_count) if _scopes else _count
 
 
 @contextmanager
 def num_threads(count: int) -> Iterator[None]:
-    """Compute with at most `count` threads inside the ``with`` block; other threads keep their number.
+    """Compute with at most `count` threads inside the ``with`` block; other contexts keep their number.
 
-    With one, the BLAS library is held to one thread as well, and that in the whole program: products that
-    others make with NumPy meanwhile may take longer.
+    With one, the BLAS library is held to one thread in the whole program: products that other threads of the
+    program make with NumPy meanwhile may take longer.
     """
     global _scopes
     token = _scoped.set(integer("num_threads", "count", count, 1))
@@ -84,7 +85,7 @@ def num_threads(count: int) -> Iterator[None]:
 
 
 def set_num_threads(count: int) -> None:
-    """Choose how many threads compute at most, those of the BLAS library included.
+    """Set the largest number of threads that compute, those of the BLAS library included.
 
     The BLAS library follows if threadpoolctl is installed, as it is with the extra ``fast``. Another count
     may change the last bits of matrix products, convolutions and sums over channels; the same count gives the
@@ -98,7 +99,7 @@ def set_num_threads(count: int) -> None:
     Raises
     ------
     OptionError
-        If `count` is no positive integer.
+        If `count` is not a positive integer.
     """
     global _count, _before
     _count = count = integer("set_num_threads", "count", count, 1)
@@ -111,7 +112,7 @@ def set_num_threads(count: int) -> None:
 
 
 def _after_fork() -> None:
-    """Begin anew: a child process inherits who holds what, but none of the other threads."""
+    """Reset the state of a child process, which inherits all counts and locks, but no other thread."""
     global _lock, _holders
     _workers.clear()
     _lock = threading.Lock()
@@ -125,12 +126,12 @@ if hasattr(os, "register_at_fork"):
 
 
 _Switch = tuple[Callable[[], int], Callable[[int], object]]
-"""What tells and what sets how many threads a library has."""
+"""The functions that return and set the number of threads of a library."""
 
 
 @functools.cache
 def _blas() -> list[_Switch]:
-    """Return the switches of the BLAS libraries in this process; nothing without threadpoolctl."""
+    """Return the switches of the BLAS libraries in this process; none without threadpoolctl."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return []
     from threadpoolctl import ThreadpoolController
@@ -143,7 +144,7 @@ def _switch(library: Any) -> _Switch:
     if library.internal_api == "openblas" and library.threading_layer == "pthreads":
         functions = ctypes.PyDLL(library.filepath)
         for prefix, suffix in itertools.product(("scipy_", ""), ("64_", "")):
-            names = [f"{prefix}openblas_{what}_num_threads{suffix}" for what in ("get", "set")]
+            names = [f"{prefix}openblas_{verb}_num_threads{suffix}" for verb in ("get", "set")]
             if all(hasattr(functions, name) for name in names):
                 return functions[names[0]], functions[names[1]]
     return library.get_num_threads, library.set_num_threads
@@ -155,15 +156,15 @@ def _give_threads(libraries: list[_Switch], counts: list[int]) -> None:
 
 
 class _OneThread:
-    """Hold the BLAS library to one thread, for products that several threads make side by side.
+    """Hold the BLAS library to one thread, for products that several threads make in parallel.
 
-    ``with one_blas_thread as possible:`` tells whether it can be; if not, let one thread do all the work.
+    ``with one_blas_thread as possible:`` is True if it is; if not, let one thread do all the work.
     """
 
     def __enter__(self) -> bool:
         global _holders, _before
         libraries = _blas()
-        with _lock:  # of those who overlap, the first limits and the last restores
+        with _lock:  # of overlapping blocks, the first limits and the last restores
             if not _holders:
                 _before = [count() for count, _ in libraries]
                 _give_threads(libraries, [1] * len(libraries))
@@ -182,42 +183,42 @@ one_blas_thread = _OneThread()
 
 
 @functools.cache
-def _wait_awake() -> Any:
-    """Return the compiled loop of `waiting.py`, or what does nothing where it cannot be had."""
+def _wait_awake() -> Callable[..., None]:
+    """Return the compiled loop of `waiting.py`, or a function that does nothing without Numba."""
     if importlib.util.find_spec("numba") is None or not hasattr(os, "sched_yield"):
-        return lambda told, counter, value, times, politely: None
+        return lambda *args: None
     from .waiting import wait_awake
 
     return wait_awake
 
 
 _MOMENT = 1000
-"""Times to yield the core, about half a microsecond each, before a thread goes to sleep."""
+"""How often a thread yields the core, for about half a microsecond each, before it goes to sleep."""
 _POLITELY = 12
-"""Times to yield it to one who has handed something over, until that one's next kernel has begun."""
+"""How often a worker yields it to the thread that gave it work, until that thread's next kernel begins."""
 
 
-def _new_count() -> numpy.ndarray[Any, Any]:
-    """Return a number that compiled code can watch."""
+def _new_count() -> Array:
+    """Return a counter that compiled code can watch."""
     return numpy.zeros(1, numpy.int64)
 
 
 class _Worker(threading.Thread):
-    """Does pieces of work, one after the other, as long as the process lives."""
+    """A thread that works on pieces, one after the other, as long as the process lives."""
 
     def __init__(self) -> None:
         super().__init__(name="tinygrad_adam", daemon=True)
-        self._pieces: SimpleQueue[Any] = SimpleQueue()
+        self._pieces: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
         self._given = _new_count()
-        self.awake = False  # and looking for work
+        self.awake = False  # whether it looks for work without sleeping
         self.start()
 
-    def give(self, *piece: Any) -> None:
+    def give(self, *piece: object) -> None:
         self._pieces.put(piece)
         self._given[0] += 1
 
     def run(self) -> None:
-        answered = _new_count()  # of nobody yet
+        answered = _new_count()  # of no piece yet
         while True:
             given = self._given[0]
             self.awake = True
@@ -228,16 +229,16 @@ class _Worker(threading.Thread):
                 answers.put((number, context.run(work, start, stop), None))
             except BaseException as error:
                 answers.put((number, None, error))
-            del context, work, answers  # they may hold large arrays while this waits
+            del context, work, answers  # they may refer to large arrays
 
 
 def a_worker_is_awake() -> bool:
-    """Tell whether handing something over now wakes nobody up, which would take some 70 us."""
+    """Return whether a worker would start at once; to wake one up takes some 70 us."""
     return bool(_workers) and _workers[0].awake
 
 
 def _workers_for(count: int) -> list[_Worker]:
-    """Return up to `count` workers: none inside of one, or where no thread can be started any more."""
+    """Return up to `count` workers: none inside a worker, fewer where no thread can be started any more."""
     if isinstance(threading.current_thread(), _Worker):
         return []
     try:
@@ -249,25 +250,25 @@ def _workers_for(count: int) -> list[_Worker]:
 
 
 def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int = 1) -> list[Any]:
-    """Call ``work(start, stop)`` on pieces of ``range(size)``, side by side.
+    """Call ``work(start, stop)`` on pieces of ``range(size)``, in parallel.
 
     Parameters
     ----------
     work : callable
-        Must release the interpreter lock for most of its time, and write to places of its own.
+        It should release the interpreter lock for most of its time, and write to elements of its own.
     size : int
-        Where the last piece ends.
+        The end of the last piece.
     least : int
-        The size of a piece below which handing it to a thread costs more than it saves.
+        The smallest piece that is worth handing to a thread.
     align : int
         Pieces begin at multiples of it.
 
     Returns
     -------
     list
-        What each piece returned, in order. If one raises, so does this, once all have ended.
+        The results of all pieces, in order. If one raises, its error is raised once all have ended.
     """
-    wanted = min(_scoped.get(_count) if _scopes else _count, size // max(least, 1))
+    wanted = min(get_num_threads(), size // max(least, 1))
     workers = _workers_for(wanted - 1) if wanted > 1 else []
     if not workers:
         return [work(0, size)]
@@ -276,7 +277,7 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
     answers: SimpleQueue[Any] = SimpleQueue()
     answered = [_new_count() for _ in workers]
     for number, (worker, (start, stop)) in enumerate(zip(workers, itertools.pairwise(cuts[1:]), strict=True)):
-        # Each gets a copy of the context, for it holds numpy.errstate and the like.
+        # Each gets a copy of the context, which holds numpy.errstate, for example.
         worker.give(copy_context(), work, start, stop, number, answers, answered[number])
     results = [None] * pieces
     failure = None
@@ -296,15 +297,15 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
 def products_in_pieces(work: Callable[[int, int], Any], size: int, least: int) -> list[Any]:
     """Call ``work(start, stop)``, which makes matrix products, on pieces of ``range(size)``, as `in_pieces`.
 
-    Each product has one thread of the BLAS library; where that cannot be had, there is but one piece.
+    The BLAS library computes each product in one thread; where it cannot be held to one, there is one piece.
     """
-    if (_scoped.get(_count) if _scopes else _count) == 1:
+    if get_num_threads() == 1:
         return [work(0, size)]
     with one_blas_thread as possible:
         return in_pieces(work, size, least if possible else max(size, 1))
 
 
-if os.environ.get("TINYGRAD_ADAM_NUM_THREADS"):  # the BLAS library follows; OMP_NUM_THREADS it reads itself
+if os.environ.get("TINYGRAD_ADAM_NUM_THREADS"):  # the BLAS library reads only OMP_NUM_THREADS itself
     _asked = _asked_for("TINYGRAD_ADAM_NUM_THREADS")
     if _asked is None:
         raise OptionError(

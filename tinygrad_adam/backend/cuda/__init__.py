@@ -1,1 +1,1 @@
-"""Finding a GPU, feeding it, and saying why it cannot be used."""
+"""Finding a GPU, copying batches to it, and the diagnosis if it cannot be used."""

@@ -1,9 +1,9 @@
-"""Whether a GPU can be used, and if not, what is missing and what mends it.
+"""The diagnosis of a GPU: whether it can be used, and if not, the cause and the remedy.
 
-CuPy stands on a tower: the driver, its GPUs, one CuPy made for a CUDA that the driver knows, and CUDA's
-libraries. Each storey is looked at from below, and the lowest that is broken is the diagnosis. In the end
-only a result counts: a GPU can be used if a small product on it is right. Nothing here raises, and CuPy
-is imported only where all below it is sound.
+A GPU needs four things, each of which needs the ones before: the driver, its GPUs, one build of CuPy for a
+CUDA that the driver knows, and CUDA's libraries. They are checked in this order, and the first that fails is
+the diagnosis. The last check is a result: a GPU can be used if a small product on it is right. `diagnose`
+never raises, and imports CuPy only if all checks before have passed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 OLDEST_CUPY = 14
 DRIVERS = {12: 525, 13: 580}
-"""The first driver for each major version of CUDA, for all of its minor versions (NVIDIA, CUDA
+"""The oldest driver for each major version of CUDA, for all of its minor versions (NVIDIA, CUDA
 Compatibility, "Minor Version Compatibility")."""
 OLDEST_GPU = {12: (5, 0), 13: (7, 5)}
-"""The least compute capability that each has code for (CUDA 13.0 release notes: Turing and newer)."""
+"""The least compute capability for each of them (CUDA 13.0 release notes: Turing and newer)."""
 
 _WINDOWS = sys.platform == "win32"
 _DRIVER_LIBRARY = "nvcuda.dll" if _WINDOWS else "libcuda.so.1"
@@ -33,13 +33,13 @@ _DOWNLOAD = "https://www.nvidia.com/drivers"
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Tell whether CuPy, CUDA or one of its libraries failed for want of memory on the GPU."""
+    """Return whether CuPy, CUDA or one of its libraries failed for lack of memory on the GPU."""
     return any(word in repr(error) for word in _MEMORY_IS_FULL)
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as the driver describes it.
+    """A GPU in the words of the driver.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Gpu:
     memory : int
         In bytes.
     capability : tuple of int
-        Compute capability: which instructions it has.
+        Compute capability: the version of its instructions.
     """
 
     index: int
@@ -63,18 +63,18 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the driver tells.
+    """The state of the driver.
 
     Attributes
     ----------
     found : bool
         Whether its library is there.
     version : str
-        Such as "580.65.06"; empty if it does not tell.
+        Such as "580.65.06"; empty if unknown.
     cuda : tuple of int
-        The newest CUDA that it can run; (0, 0) if it does not tell.
+        The newest CUDA that it can run; (0, 0) if unknown.
     error : str
-        Its name for why it does not start, such as "CUDA_ERROR_NO_DEVICE"; empty if it does.
+        The name of the error of its start, such as "CUDA_ERROR_NO_DEVICE"; empty if it starts.
     gpus : tuple of Gpu
     """
 
@@ -90,7 +90,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What there is for a GPU, and what is missing.
+    """The parts that a GPU needs, and the first problem among them.
 
     Attributes
     ----------
@@ -98,10 +98,10 @@ class Diagnosis:
     packages : dict of str to str
         Installed builds of CuPy, with their versions.
     libraries : dict of str to str
-        Where each of CUDA's libraries was found, such as "site-packages"; empty if it was not. Looked for
-        only where CuPy can be imported.
+        The place of each of CUDA's libraries, such as "site-packages"; empty if it was not found. Libraries
+        are searched for only if CuPy can be imported.
     problem, remedy : str or None
-        What is missing and what mends it, a sentence each; None if the GPU can be used.
+        The cause and the remedy, a sentence each; None if the GPU can be used.
     """
 
     driver: Driver
@@ -111,12 +111,12 @@ class Diagnosis:
     remedy: str | None = None
 
 
-class _Trouble(Exception):  # noqa: N818 (it is an answer, and never leaves this file)
-    """The lowest storey that is broken: its problem, and the remedy."""
+class _Trouble(Exception):  # noqa: N818 (it is a result, and never leaves this file)
+    """The problem of the first check that fails, and the remedy."""
 
 
 def diagnose(index: int = 0) -> Diagnosis:
-    """Find out whether a GPU can be used, and if not, why; never raises.
+    """Check whether a GPU can be used, and if not, why not; never raises.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def diagnose(index: int = 0) -> Diagnosis:
     return Diagnosis(driver, packages, libraries)
 
 
-# --- What must hold, from below ---------------------------------------------------------------
+# --- Checks, each of which needs the ones before ------------------------------------------------
 
 
 def _check_driver(driver: Driver) -> None:
@@ -160,11 +160,11 @@ def _check_driver(driver: Driver) -> None:
             )
         raise _Trouble(
             f"The {driver} finds no GPU.",
-            "Look whether nvidia-smi lists one, or use the device 'cpu'.",
+            "Check whether nvidia-smi lists one, or use the device 'cpu'.",
         )
     if driver.error == "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH":
         raise _Trouble(
-            "The NVIDIA driver was changed, and the part of it that is in memory is still the old one.",
+            "The NVIDIA driver was updated, but the old version of its kernel module is still loaded.",
             "Restart the computer.",
         )
     if driver.error == "CUDA_ERROR_NOT_INITIALIZED":
@@ -175,7 +175,7 @@ def _check_driver(driver: Driver) -> None:
     if driver.error:
         raise _Trouble(
             f"The {driver} does not start: {driver.error}.",
-            f"Restart the computer, and if that does not help, install the driver anew from {_DOWNLOAD}.",
+            f"Restart the computer, and if that does not help, reinstall the driver from {_DOWNLOAD}.",
         )
     oldest = min(DRIVERS)
     if driver.cuda < (oldest, 0):
@@ -187,8 +187,7 @@ def _check_driver(driver: Driver) -> None:
 
 def _check_gpu(driver: Driver, index: int) -> None:
     if not 0 <= index < len(driver.gpus):
-        there = _listed(map(str, driver.gpus))
-        raise _Trouble(f"There is no cuda:{index}.", f"Use one that is there: {there}.")
+        raise _Trouble(f"There is no cuda:{index}.", f"Use one of these: {_listed(map(str, driver.gpus))}.")
 
 
 def _check_packages(driver: Driver, packages: dict[str, str]) -> None:
@@ -242,22 +241,19 @@ def _check_product(gpu: Gpu, packages: dict[str, str]) -> None:
                 f"The memory of {gpu} is full: not even a small product fits.",
                 "End other programs that use it; nvidia-smi lists them.",
             ) from error
-        raise _Trouble(
-            f"A small product on {gpu} failed: {_last_line(error)}.",
-            _reinstall(name),
-        ) from error
+        raise _Trouble(f"A small product on {gpu} failed: {_last_line(error)}.", _reinstall(name)) from error
     if not right:
         raise _Trouble(
             f"A small product on {gpu} came out wrong.",
-            "Do not compute with this GPU: restart the computer, install the newest driver, and look again.",
+            "Do not compute with this GPU: restart the computer, install the newest driver, and check again.",
         )
 
 
-# --- Looking ------------------------------------------------------------------------------------
+# --- Facts --------------------------------------------------------------------------------------
 
 
 def read_driver() -> Driver:
-    """Ask the driver's own library, which needs neither CuPy nor CUDA."""
+    """Query the driver's own library, which needs neither CuPy nor CUDA."""
     try:
         library = ctypes.CDLL(_DRIVER_LIBRARY)
         known = ctypes.c_int()
@@ -279,12 +275,8 @@ def _count(library: ctypes.CDLL) -> int:
 
 
 def _read_gpu(library: ctypes.CDLL, index: int) -> Gpu:
-    handle, name, memory, number = (
-        ctypes.c_int(),
-        ctypes.create_string_buffer(256),
-        ctypes.c_size_t(),
-        ctypes.c_int(),
-    )
+    handle, number, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
     library.cuDeviceGet(ctypes.byref(handle), index)
     library.cuDeviceGetName(name, len(name), handle)
     library.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
@@ -296,9 +288,9 @@ def _read_gpu(library: ctypes.CDLL, index: int) -> Gpu:
 
 
 def _error_name(library: ctypes.CDLL, code: int) -> str:
-    name = ctypes.c_char_p()
     if not code:
         return ""
+    name = ctypes.c_char_p()
     library.cuGetErrorName(code, ctypes.byref(name))
     return (name.value or f"error {code}".encode()).decode()
 
@@ -326,12 +318,12 @@ def installed_packages() -> dict[str, str]:
 
 
 def find_libraries() -> dict[str, str]:
-    """Import CuPy, and find CUDA's libraries as it will: where each was found, empty if it was not.
+    """Import CuPy, and return where it finds each of CUDA's libraries; empty if it does not.
 
     Raises
     ------
     Exception
-        Whatever importing CuPy raises.
+        Any error of the import of CuPy.
     """
     import cupy  # noqa: F401
     from cuda import pathfinder
@@ -346,21 +338,20 @@ def find_libraries() -> dict[str, str]:
 
 
 def small_product(index: int) -> bool:
-    """Multiply two small matrices on a GPU, and tell whether the result is right.
+    """Multiply two small matrices on a GPU, and return whether the result is right.
 
-    The product needs cuBLAS, and what is added to it a kernel that NVRTC compiles.
+    The product needs cuBLAS, and the addition a kernel that NVRTC compiles.
 
     Raises
     ------
     Exception
-        Whatever CuPy raises.
+        Any error of CuPy.
     """
     import cupy
 
     with cupy.cuda.Device(index):
         a = cupy.arange(6, dtype="float32").reshape(2, 3)
-        result: Any = (a @ a.T + 1).get()
-    return bool((result == [[6, 15], [15, 51]]).all())
+        return bool(((a @ a.T + 1).get() == [[6, 15], [15, 51]]).all())
 
 
 # --- Words --------------------------------------------------------------------------------------
@@ -383,11 +374,11 @@ def _install(driver: Driver, packages: dict[str, str]) -> str:
 def _reinstall(name: str, command: str = "pip install --force-reinstall") -> str:
     if _cuda_of(name):
         return f'{command} "{name}[ctk]"'
-    return "Install CuPy anew, as https://docs.cupy.dev/en/stable/install.html says."
+    return "Reinstall CuPy, as https://docs.cupy.dev/en/stable/install.html says."
 
 
 def _cuda_of(package: str) -> int:
-    """Return the major version of CUDA that a build of CuPy is for; 0 if its name does not tell."""
+    """Return the major version of CUDA in the name of a build of CuPy, or 0."""
     named = re.fullmatch(r"cupy-cuda(\d\d)\w", package)
     return int(named[1]) if named else 0
 
@@ -401,12 +392,12 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def _listed(words: Any) -> str:
+def _listed(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else str(last)
 
 
 def _last_line(error: BaseException) -> str:
-    """Return what an error says last; CuPy puts a frame and advice of its own around it."""
+    """Return the last line of an error's message; CuPy surrounds the cause with advice and a frame."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

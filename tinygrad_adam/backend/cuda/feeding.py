@@ -1,13 +1,13 @@
-"""Bringing batches to a GPU while it computes with the one before.
+"""Copying batches to a GPU while it computes with the batch before.
 
-A copy from ordinary memory makes the host wait. One from pinned memory, which the operating system never
-moves, is done by the GPU on its own, beside its kernels, if it is told to on another stream: a list of work
-that the GPU does in order. The host fills one pinned buffer while the GPU empties the other. Between
-streams nothing is in order by itself, so three things wait:
+A copy from ordinary memory makes the host wait. From pinned memory, which the operating system never moves,
+the GPU copies on its own while its kernels run, if the copy is on another stream: a queue of work that the
+GPU does in order. The host fills one pinned buffer while the GPU empties the other. Streams run
+independently, so three things must wait:
 
-- the host, before it writes to a buffer or gives it back, until the copy from it is done;
-- the copy, before it writes to an array, until the kernels are done that were told to the GPU before: the
-  memory may be that of an array which is gone for the host, and which they still read;
+- the host, before it writes to a buffer or frees it, until the copy from it is done;
+- the copy, before it writes to an array, until the kernels launched before are done: the array may reuse
+  memory that the host has freed, and which they still read;
 - the kernels, before they read an array, until the copy is done.
 """
 
@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from ...typing import Array
+from ...typing import Array, Xp
 from ..device import Backend, device_of, get_backend, to_device
 
 Hosted = tuple[NDArray[Any], ...]
 
 
 def fed(batches: Iterable[tuple[Array, ...]], device: str) -> Generator[tuple[Array, ...], None, None]:
-    """Yield batches as arrays of a GPU, each on its way while the one before is worked with.
+    """Yield batches as arrays of a GPU; each is copied while the caller computes with the batch before.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def fed(batches: Iterable[tuple[Array, ...]], device: str) -> Generator[tuple[Ar
     Yields
     ------
     tuple of arrays
-        New ones for each batch. One that is on a GPU already is handed on.
+        New ones for each batch. A batch that is on a GPU already is not copied.
     """
     feeder = _Feeder(get_backend(device))
     waiting: _Sent | None = None
@@ -53,28 +53,28 @@ def fed(batches: Iterable[tuple[Array, ...]], device: str) -> Generator[tuple[Ar
             sent, waiting = waiting, None
             yield feeder.receive(sent)
     finally:
-        if waiting is not None:  # left early: the memory must not go to another array before the copy is done
+        if waiting is not None:  # left early: no other array may get the memory before the copy is done
             feeder.receive(waiting)
         feeder.close()
 
 
 class _Sent(NamedTuple):
-    """A batch on its way: its arrays, and the event after which they hold it."""
+    """A batch that is being copied: its arrays, and the event after which they hold it."""
 
     arrays: tuple[Array, ...]
-    copied: Any
+    copied: object
 
 
 class _Buffers:
-    """Pinned memory for the arrays of a batch, and the event after which it may be written to."""
+    """Pinned memory for the arrays of a batch, and the event after which it may be overwritten."""
 
-    def __init__(self, cuda: Any) -> None:
+    def __init__(self, cuda: Xp) -> None:
         self._cuda = cuda
         self._memory: list[NDArray[numpy.uint8]] = []
         self.copied = cuda.Event(disable_timing=True)
 
     def hold(self, batch: Hosted) -> Hosted:
-        """Return copies of the arrays in pinned memory, which grows to the greatest batch."""
+        """Return copies of the arrays in pinned memory, which grows to the size of the largest batch."""
         self._memory += [numpy.empty(0, numpy.uint8)] * (len(batch) - len(self._memory))
         for i, array in enumerate(batch):
             if self._memory[i].size < array.nbytes:
@@ -91,7 +91,7 @@ class _Buffers:
 
 
 class _Feeder:
-    """Copies batches on a stream of its own, from two sets of buffers in turn."""
+    """A stream that copies batches, from two sets of buffers in turn."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -116,13 +116,13 @@ class _Feeder:
         return _Sent(arrays, buffers.copied)
 
     def close(self) -> None:
-        """Wait for the last copies: the next to get pinned memory may get that of the buffers."""
+        """Wait for the last copies: the memory of the buffers may be allocated again afterwards."""
         with self._backend.current("DataLoader"):
             for buffers in self._buffers:
                 buffers.copied.synchronize()
 
     def receive(self, sent: _Sent) -> tuple[Array, ...]:
-        """Return the arrays of a batch; what is computed from now on waits until they hold it."""
+        """Return the arrays of a batch; kernels launched from now on wait until they hold it."""
         with self._backend.current("DataLoader"):
             self._cuda.get_current_stream().wait_event(sent.copied)
         return sent.arrays

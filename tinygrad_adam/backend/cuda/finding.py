@@ -1,6 +1,6 @@
-"""GPUs: CuPy as the array namespace, one backend for each, and errors that say what to do.
+"""The backends of GPUs: CuPy as the array namespace, and errors with a remedy.
 
-CuPy is imported when a GPU is asked for, never before.
+CuPy is imported on the first use of a GPU, never before.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ import functools
 import re
 import sys
 from types import TracebackType
-from typing import Any
 
 from ...errors import DeviceError
+from ...typing import Xp
 from ..backends import Backend
 from ..overrides import Overrides, Rules
 from .diagnosis import diagnose, lacks_memory
 
 
 def find_gpu(number: int | None) -> Backend:
-    """Return the backend of a GPU by its number, or of the current one.
+    """Return the backend of the GPU of this number, or of the current GPU.
 
     Raises
     ------
     DeviceError
-        If it cannot be used, with what is missing and what mends it.
+        If it cannot be used, with the cause and the remedy.
     """
     return _sound_gpu(_current_number() if number is None else number)
 
 
 def _current_number() -> int:
-    """Return the number of the current GPU; before CuPy is in use, that is the first."""
+    """Return the number of the current GPU: 0 before CuPy is in use."""
     cupy = sys.modules.get("cupy")
     try:
         return int(cupy.cuda.Device().id) if cupy is not None else 0
-    except RuntimeError:  # no driver, as the diagnosis will tell
+    except RuntimeError:  # no driver, as the diagnosis will say
         return 0
 
 
-@functools.cache  # an error is not kept: what is missing may be there the next time
+@functools.cache  # errors are not cached: the cause may be gone at the next call
 def _sound_gpu(number: int) -> Backend:
     found = diagnose(number)
     if found.problem is not None:
@@ -47,7 +47,7 @@ def _sound_gpu(number: int) -> Backend:
 
 @functools.cache
 def backend_of_gpu(number: int) -> Backend:
-    """Return the backend of the GPU of that number; there must be one."""
+    """Return the backend of the GPU of that number, which must exist."""
     import cupy
 
     kernels = Overrides("cuda")
@@ -57,14 +57,14 @@ def backend_of_gpu(number: int) -> Backend:
 
 
 class _Current:
-    """Makes a GPU the current one in a ``with`` block, and tells of a lack of memory.
+    """A ``with`` block in which a GPU is the current one, and lack of memory is a DeviceError.
 
-    A class, for a generator would take twice as long to enter, and every operation does.
+    It is a class because every operation enters one, and a generator would take twice as long to enter.
     """
 
     __slots__ = ("_cupy", "_device", "_where")
 
-    def __init__(self, cupy: Any, number: int, where: str) -> None:
+    def __init__(self, cupy: Xp, number: int, where: str) -> None:
         self._cupy, self._where = cupy, where
         self._device = cupy.cuda.Device(number)
 
@@ -75,14 +75,14 @@ class _Current:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # A DeviceError comes from a block inside of this one, and has told it already.
+            # A DeviceError comes from a block inside this one, and says so already.
             if error is not None and not isinstance(error, DeviceError) and lacks_memory(error):
                 raise self._out_of_memory(str(error)) from error
         finally:
             self._device.__exit__(kind, error, trace)
 
     def _out_of_memory(self, message: str) -> DeviceError:
-        """Say how much was asked for and who has the memory."""
+        """Return an error with the size of the request and the use of the memory."""
         cupy = self._cupy
         asked = re.search(r"allocating ([\d,]+) bytes", message)
         pool = cupy.get_default_memory_pool()
@@ -90,7 +90,7 @@ class _Current:
         return DeviceError(
             self._where,
             "the GPU is out of memory; try a smaller batch (with accumulate= for the same step), a smaller "
-            "model, no_grad() where no gradient is needed, or del what is not needed any more",
+            "model, no_grad() where no gradient is needed, or del for values that are not needed any more",
             asked_for=_size(int(asked[1].replace(",", ""))) if asked else message,
             in_use=_size(pool.used_bytes()),
             kept_for_reuse=_size(pool.free_bytes()),
@@ -99,7 +99,7 @@ class _Current:
 
 
 def _size(count: int) -> str:
-    """Write a number of bytes in a unit that fits.
+    """Return a number of bytes in a suitable unit.
 
     Examples
     --------
