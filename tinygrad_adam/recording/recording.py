@@ -1,12 +1,11 @@
-"""What a function of Tensors does: its operations in order, written down while it runs.
+"""The operations of a function of Tensors in order, recorded while it runs.
 
-Every value has a number, its place: arguments come first, then whatever an operation takes or gives, as it
-comes. A `Recording` names operations and places and holds no result, so it is small.
+Every value has a number, its place: first the arguments, then the inputs and results of operations in the
+order in which they appear. A `Recording` holds operations and places but no results, so it is small.
 
-A recording stands for the function only if the function does the same each time. What would make a
-difference that no operation shows is refused with an error: a look at a number (``x.item()``), a change in
-place, a backward pass inside. What else may vary shows when two recordings are compared, or is asked before
-each replay.
+A recording can replace the function only if the function does the same each time. Any dependence that no
+operation shows is refused with an error: a read of a number (``x.item()``), a change in place, a backward
+pass inside. All else that may vary differs between two recordings, or is checked before each replay.
 """
 
 from __future__ import annotations
@@ -15,27 +14,32 @@ import functools
 import weakref
 from collections.abc import Callable, Sequence
 from types import CellType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from ..backend.convert import operand
 from ..backend.device import is_array, to_host
 from ..backend.overrides import chosen_kernels
 from ..engine import events
 from ..engine.graph import Primitive, Variable
+from ..engine.rules import Tape
 from ..errors import DTypeError, GraphError
+from ..typing import Args, Array, Settings, TensorLike
 
 WHERE = "recorded"
-"""Whose name errors carry."""
+"""The name at the beginning of errors."""
+
+Module: TypeAlias = Any
+"""A module, which a higher room defines."""
 
 
 class At(NamedTuple):
-    """In the settings of an operation, what was computed aside; here, its place."""
+    """A setting of an operation that was computed aside, by its place."""
 
     place: int
 
 
-class Call(NamedTuple):
-    """An operation of the function, or what it computes aside.
+class RecordedCall(NamedTuple):
+    """A call of an operation, or of a function that is computed aside.
 
     Attributes
     ----------
@@ -46,44 +50,44 @@ class Call(NamedTuple):
     output : int
         The place of the result.
     settings : dict
-        Of an operation, with `At` for what was computed aside.
-    tape : object
-        Of the node that it left: which inputs get a gradient, by which rules. None if it left none.
+        The settings of an operation, with `At` for a value that was computed aside.
+    tape : Tape or None
+        The inputs of its node that get a gradient, and their rules; None if it left no node.
     """
 
     does: Primitive | Callable[..., Any]
     inputs: tuple[int, ...]
     output: int
-    settings: dict[str, Any]
-    tape: Any = None
+    settings: Settings
+    tape: Tape | None = None
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name that errors use."""
         return self.does.name if isinstance(self.does, Primitive) else self.does.__name__.strip("_")
 
 
 class Recording(events.Watcher):
-    """The operations of a function, heard while it ran.
+    """The operations of one run of a function.
 
     Attributes
     ----------
     arguments : int
-        How many arguments the function takes; theirs are the first places.
+        The number of arguments of the function; they have the first places.
     alone : bool
-        Whether that was the loss without a tuple around it.
-    calls : list of Call
+        Whether the function returned the loss without a tuple around it.
+    calls : list of RecordedCall
         In order.
     forms : list of (shape, dtype)
-        Of what was at each place.
+        The shape and dtype of the value at each place.
     held : dict of int to object
-        What came from elsewhere, by its place: parameters and other Tensors, arrays, numbers.
+        Values from outside the function, by place: parameters and other Tensors, arrays, numbers.
     looked_at : list of (Variable, int)
-        Tensors from elsewhere whose value was looked at, with the version seen.
+        Tensors from outside whose value was read, with their version then.
     modules : list of (Module, object)
         Modules that the function calls or names, with their condition then.
     results : tuple of int
-        The places of what the function returned.
+        The places of the results of the function.
     """
 
     apart = False
@@ -91,20 +95,20 @@ class Recording(events.Watcher):
     def __init__(self) -> None:
         self.arguments, self.alone = 0, True
         self.results: tuple[int, ...] = ()
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self.forms: list[tuple[Any, Any]] = []
-        self.held: dict[int, Any] = {}
+        self.held: dict[int, TensorLike] = {}
         self.looked_at: list[tuple[Variable, int]] = []
-        self.modules: list[tuple[Any, Any]] = []
+        self.modules: list[tuple[Module, object]] = []
         self._kernels = chosen_kernels()
         self._nodes: dict[int, int] = {}  # places of results, by the id of the node
-        self._places: dict[int, int] = {}  # of Tensors, by id
-        self._raw: dict[int, int] = {}  # of raw arrays, and of what was computed aside
-        self._alive: list[Any] = []  # what those ids are of
+        self._places: dict[int, int] = {}  # places of Tensors, by id
+        self._raw: dict[int, int] = {}  # places of raw arrays and of values computed aside, by id
+        self._alive: list[object] = []  # keeps ids from being used again
 
     def run(self, function: Callable[..., Any], arguments: Sequence[Variable]) -> tuple[Variable, ...]:
-        """Call the function, listen, and return the loss and what came with it."""
-        # New arrays over the same memory, so that what the function uses besides is not taken for them.
+        """Call the function, record its operations, and return its results as a tuple."""
+        # New arrays over the same memory: the same arrays from outside the function are other values.
         arguments = [argument._alias() for argument in arguments]
         for argument in arguments:
             argument._data = argument._data[...]
@@ -120,23 +124,23 @@ class Recording(events.Watcher):
         for module, before in self.modules:
             if condition(module) != before:
                 _refuse(f"the function changes the mode, members or hooks of {type(module).__name__}")
-        # Results of operations may go now; ids mean nothing from here on.
+        # Results of operations may be freed now; ids mean nothing from here on.
         del self._places, self._nodes, self._raw, self._alive
         return returned
 
     def difference(self, earlier: Recording) -> str | None:
-        """Say what this recording and an earlier one of the same function differ in, or None."""
+        """Return the first difference from an earlier recording of the same function, or None."""
         if len(self.calls) != len(earlier.calls):
             return f"{len(earlier.calls)} operations, then {len(self.calls)}"
         if self.results != earlier.results:
-            return "what it returns"
+            return "the results"
         if any(self.held.get(place) is not earlier.held.get(place) for place in self.results):
             return "a Tensor that it returns, which none of its operations made"
         for call, before in zip(self.calls, earlier.calls, strict=True):
             if call.does is not before.does:
                 return f"{before.name}, then {call.name}"
             if call.tape is not before.tape or call.inputs != before.inputs:
-                return f"what {call.name} takes"
+                return f"the inputs of {call.name}"
             if not _alike(call.settings, before.settings):
                 return f"the settings of {call.name}"
             for position, place in enumerate(call.inputs):
@@ -144,10 +148,10 @@ class Recording(events.Watcher):
                     return f"argument {position} of {call.name}, which was made inside"
         return None
 
-    # --- What it hears -------------------------------------------------------------------
+    # --- Events --------------------------------------------------------------------------
 
-    def operation(self, primitive: Any, args: tuple[Any, ...], settings: dict[str, Any], output: Any) -> None:
-        """Write the operation down."""
+    def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
+        """Record the operation."""
         inputs = tuple(self._place_of(arg) if isinstance(arg, Variable) else self._given(arg) for arg in args)
         self._require_same_kernels()
         settings = {
@@ -160,31 +164,32 @@ class Recording(events.Watcher):
             tape = output.node.tape
             self._nodes[id(output.node)] = place
             self._alive.append(output.node)
-        self.calls.append(Call(primitive, inputs, place, settings, tape))
+        self.calls.append(RecordedCall(primitive, inputs, place, settings, tape))
 
-    def _given(self, arg: Any) -> int:
-        """Return the place of an operand that is no Tensor; a replay makes the array of a list anew."""
+    def _given(self, arg: TensorLike) -> int:
+        """Return the place of an operand that is not a Tensor; a replay converts a list again."""
         value = _operand(arg)
         if not isinstance(arg, list | tuple):
             return self._place_of(value)
         place = self._enter(value)
-        self.calls.append(Call(_operand, (self._place_of(arg),), place, {}))
+        self.calls.append(RecordedCall(_operand, (self._place_of(arg),), place, {}))
         return place
 
-    def aside(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
-        """Write down what is computed aside; of a tuple, each member too."""
+    def aside(self, function: Callable[..., Any], args: Args, result: Any) -> None:
+        """Record a function that is computed aside, and the members of its result if that is a tuple."""
         self._require_same_kernels()
         inputs = tuple(self._place_of(arg) for arg in args)
         place = self._enter(result)
         self._raw.setdefault(id(result), place)
         self._alive.append(result)
-        self.calls.append(Call(function, inputs, place, {}))
+        self.calls.append(RecordedCall(function, inputs, place, {}))
         if isinstance(result, tuple):
             for i, member in enumerate(result):
-                self.calls.append(Call(_member, (place, self._place_of(i)), self._enter(member), {}))
+                member_place = place, self._place_of(i)
+                self.calls.append(RecordedCall(_member, member_place, self._enter(member), {}))
 
-    def read(self, variable: Any, where: str) -> None:
-        """Allow a look at a constant Tensor; refuse one at what a replay would compute anew."""
+    def read(self, variable: Variable, where: str) -> None:
+        """Allow a read of a constant Tensor; refuse a read of a value that a replay computes again."""
         place = self._places.get(id(variable))
         if variable.requires_grad or (place is not None and place not in self.held):
             _refuse(
@@ -195,15 +200,15 @@ class Recording(events.Watcher):
         self.looked_at.append((variable, variable._writes))
         self._alive.append(variable)
 
-    def changed(self, variable: Any, where: str) -> None:
-        """Refuse a change, also of a gradient or of what is differentiated."""
+    def changed(self, variable: Variable, where: str) -> None:
+        """Refuse a change of a value, a gradient, a hook or `requires_grad`."""
         _refuse(
             f"{where} changes a Tensor, which a replay would not do again; do so outside the function",
             shape=variable._data.shape,
         )
 
-    def replaced(self, variable: Any, before: Any) -> None:
-        """Know the old value by the place of the Tensor; refuse a change of an argument."""
+    def replaced(self, variable: Variable, before: Variable) -> None:
+        """Give the old value the place of the Tensor; refuse a change of an argument."""
         place = self._place_of(variable)
         if place < self.arguments:
             self.changed(variable, "an operator such as +=")
@@ -211,29 +216,29 @@ class Recording(events.Watcher):
         if self.held.get(place) is variable:
             self.held[place] = before
 
-    def detached(self, variable: Any, result: Any) -> None:
-        """Know a Tensor without history by the place of the one whose memory it shares."""
+    def detached(self, variable: Variable, result: Variable) -> None:
+        """Give a Tensor without history the place of the Tensor whose memory it shares."""
         self._know(result, self._place_of(variable))
 
     def draws(self) -> None:
-        """Refuse random numbers but for the keys of dropout."""
+        """Refuse random numbers other than the keys of dropout, which cause no event."""
         _refuse(
             "the function draws random numbers, which a replay would not do again; pass them as an argument"
         )
 
-    def module_begins(self, module: Any, args: tuple[Any, ...]) -> None:
-        """Remember the module and its condition."""
+    def module_begins(self, module: Module, args: Args) -> None:
+        """Record the module and its condition."""
         if module._forward_hooks or module._forward_pre_hooks:
             _refuse(f"a hook of {type(module).__name__} would act once only; remove it")
         if not any(known is module for known, _ in self.modules):
             self.modules.append((module, condition(module)))
 
-    def backward_begins(self, root: Any) -> None:
-        """Refuse a pass within the pass."""
+    def backward_begins(self, root: Variable) -> None:
+        """Refuse a backward pass inside the function."""
         _refuse("the function must not call backward; that is done for it")
 
-    def step_begins(self, optimizer: Any) -> None:
-        """Refuse a step within the pass."""
+    def step_begins(self, optimizer: object) -> None:
+        """Refuse an optimizer's step inside the function."""
         _refuse("the function must not step; call step() after it")
 
     def _require_same_kernels(self) -> None:
@@ -242,7 +247,7 @@ class Recording(events.Watcher):
 
     # --- Places --------------------------------------------------------------------------
 
-    def _place_of(self, value: Any) -> int:
+    def _place_of(self, value: TensorLike) -> int:
         if isinstance(value, Variable):
             place = self._nodes.get(id(value.node)) if value.node else self._places.get(id(value))
             if place is not None:
@@ -258,7 +263,7 @@ class Recording(events.Watcher):
         self.held[place] = value
         return place
 
-    def _enter(self, value: Any) -> int:
+    def _enter(self, value: TensorLike) -> int:
         place = len(self.forms)
         array = value
         if isinstance(value, Variable):
@@ -271,9 +276,9 @@ class Recording(events.Watcher):
         return place
 
     def _know(self, variable: Variable, place: int) -> None:
-        """Remember the place of a Tensor as long as it lives; it must go when the function drops it.
+        """Store the place of a Tensor as long as it lives, without keeping it alive.
 
-        Its id may then be that of another one, and ``x += y`` asks whether views of `x` are in use.
+        Its id may later belong to another Tensor, and ``x += y`` checks whether views of `x` are in use.
         """
         self._places[id(variable)] = place
         self._alive.append(weakref.ref(variable, functools.partial(_forget, self._places, id(variable))))
@@ -283,8 +288,8 @@ def _forget(places: dict[int, int], key: int, _: object) -> None:
     places.pop(key, None)
 
 
-def results_of(returned: Any) -> tuple[tuple[Variable, ...], bool]:
-    """Return the loss and what came with it, and whether the loss came alone."""
+def results_of(returned: object) -> tuple[tuple[Variable, ...], bool]:
+    """Return the results of the function as a tuple, and whether they are the loss alone."""
     results = returned if isinstance(returned, tuple) else (returned,)
     for i, result in enumerate(results):
         if not isinstance(result, Variable):
@@ -295,23 +300,23 @@ def results_of(returned: Any) -> tuple[tuple[Variable, ...], bool]:
     return results, results is not returned
 
 
-def _operand(value: Any) -> Any:
+def _operand(value: TensorLike) -> TensorLike:
     return operand(WHERE, value)
 
 
-def _member(members: tuple[Any, ...], i: int) -> Any:
+def _member(members: tuple[Array, ...], i: int) -> Array:
     return members[i]
 
 
-def condition(module: Any) -> tuple[Any, ...]:
-    """Return what the work of a module depends on beside its Tensors: mode, members and hooks."""
+def condition(module: Module) -> tuple[object, ...]:
+    """Return the state of a module besides its Tensors: mode, count of replaced members, count of hooks."""
     hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
     return module.training, module._replaced, hooks
 
 
-def _named_by(function: Any) -> list[Any]:
-    """List the modules in the trees that a function or a method has a name for, called or not."""
-    found: list[Any] = [getattr(function, "__self__", None)]
+def _named_by(function: Callable[..., Any]) -> list[Module]:
+    """List the modules that a function or a method names, called or not, and all modules in them."""
+    found = [getattr(function, "__self__", None)]
     code = getattr(function, "__code__", None)
     if code is not None:
         found += [function.__globals__.get(name) for name in code.co_names]
@@ -319,15 +324,15 @@ def _named_by(function: Any) -> list[Any]:
     return [module for thing in found if hasattr(thing, "_forward_hooks") for module in thing.modules()]
 
 
-_EMPTY = CellType()  # of a name that has no value yet
+_EMPTY = CellType()  # the cell of a name that has no value yet
 
 
-def _refuse(message: str, **facts: Any) -> NoReturn:
+def _refuse(message: str, **facts: object) -> NoReturn:
     raise GraphError(WHERE, message, **facts)
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Tell whether two things from elsewhere mean the same to an operation."""
+    """Return whether two values from outside are equal to an operation."""
     if a is b:
         return True
     if isinstance(a, Variable) and isinstance(b, Variable):

@@ -1,10 +1,10 @@
-"""A pass forward and back, recorded once and replayed after that.
+"""A forward and backward pass that is recorded once and replayed afterwards.
 
 In a small network most of a training step is not arithmetic: modules are called, arguments checked, nodes
-made, walked and dropped, the same each time. Here that is done once. What remains is a straight line of
-calls: the forward rules in order, then the rules of the way back in the opposite order. They are the very
-rules that the engine calls, so the numbers are the same. Each reads from registers and writes to one; a
-Python function is made of them, for a network of two layers::
+made, visited and dropped, the same each time. Here that is done once. A straight line of calls remains: the
+forward rules in order, then the backward rules in the opposite order. They are the same rules that the engine
+calls, so the numbers are the same. Each call reads registers and writes one. They become the lines of a
+Python function; for a network of two layers::
 
     def run(r0, r1, r2, r3, r5, r6, r17, r19, r22, r24):  # x, labels, parameters, places of gradients
         r4 = f0(r11, r0, r2, r3)                          # linear_relu
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backend.convert import get_default_dtype
 from ..backend.device import Backend, backend_of
@@ -30,36 +30,56 @@ from ..engine.graph import PRIMITIVES, Primitive, Rule, Variable, provided
 from ..engine.modes import is_grad_enabled
 from ..engine.rowsparse import RowSparse, alike
 from ..errors import DTypeError, GraphError, ShapeError, TinygradAdamError
-from ..typing import Array
-from .recording import WHERE, At, Call, Recording, condition, results_of
+from ..typing import Array, DType, Xp
+from .recording import WHERE, At, RecordedCall, Recording, condition, results_of
 
 FIRST_LINE = 2
-"""Where the first step stands in the function that is made of them."""
+"""The line of the first step in the function that is made of the steps."""
 MISSES = 1
-"""How often a recording may differ from the one before until that is an error."""
+"""How many times a recording may differ from the one before without an error."""
+
+
+class Step(NamedTuple):
+    """A call in a program.
+
+    Attributes
+    ----------
+    function : callable
+        The function to call.
+    inputs : tuple of int
+        The registers of its arguments.
+    output : int
+        The register of its result.
+    dead : tuple of int
+        The registers that no later step reads.
+    """
+
+    function: Callable[..., Any]
+    inputs: tuple[int, ...]
+    output: int
+    dead: tuple[int, ...] = ()
 
 
 class Program:
-    """The calls of one pass, as a list.
+    """The calls of one pass.
 
     Parameters
     ----------
     recording : Recording
-        What the function does.
+        The operations of the function.
     backend : Backend
-        Where its arrays live.
+        The backend of its arrays.
 
     Attributes
     ----------
-    steps : list of (callable, tuple of int, int, tuple of int)
-        What to call, the registers of its arguments, the register of its result, and those that nobody
-        reads after it.
+    steps : list of Step
+        Forward, then backward.
     """
 
     def __init__(self, recording: Recording, backend: Backend) -> None:
         self.backend, self.recording = backend, recording
-        self.registers: list[Any] = [None] * len(recording.forms)
-        self.steps: list[tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...]]] = []
+        self.registers: list[object] = [None] * len(recording.forms)
+        self.steps: list[Step] = []
         self.live = []
         for place, value in recording.held.items():
             if isinstance(value, Variable):
@@ -68,9 +88,9 @@ class Program:
                 self.registers[place] = value
         self._constants: dict[int, int] = {}
         self.nothing, self.xp = self._constant(None), self._constant(backend.xp)
-        self.gradients: dict[int, int] = {}  # by place, the register of what has been summed up so far
-        self.summed: set[int] = set()  # places whose sum has memory of its own
-        self.reserved: dict[int, int] = {}  # by place of a leaf, the register of where it may be written
+        self.gradients: dict[int, int] = {}  # by place, the register of the sum so far
+        self.summed: set[int] = set()  # places whose sum has its own memory
+        self.reserved: dict[int, int] = {}  # by place of a leaf, the register of its reserved memory
         self._forward()
         self._backward()
         self._free_early()
@@ -81,7 +101,7 @@ class Program:
     # --- Running it ----------------------------------------------------------------------
 
     def holds(self) -> bool:
-        """Tell whether the world outside is as it was when the function was recorded."""
+        """Return whether all values from outside are as they were when the function was recorded."""
         for _, variable, wanted, form in self.live:
             data = variable._data
             if variable.requires_grad is not wanted or (data.shape, data.dtype) != form:
@@ -114,11 +134,11 @@ class Program:
         return results
 
     def _explain(self, error: Exception) -> None:
-        """Raise an error that names the operation which failed, if it was one."""
+        """Raise an error that names the operation that failed, if it was an operation."""
         trace = error.__traceback__
         if isinstance(error, TinygradAdamError) or trace is None or trace.tb_next is None:
             return
-        output = self.steps[trace.tb_next.tb_lineno - FIRST_LINE][2]
+        output = self.steps[trace.tb_next.tb_lineno - FIRST_LINE].output
         registers = {**self.constants, **trace.tb_next.tb_frame.f_locals}
         for call in self.recording.calls:
             if call.output == output and isinstance(call.does, Primitive):
@@ -129,13 +149,13 @@ class Program:
                 inputs = [registers[f"r{place}"] for place in call.inputs]
                 raise refusals.explained(call.does, error, inputs, settings) from error
 
-    # --- Writing it ----------------------------------------------------------------------
+    # --- Making it -----------------------------------------------------------------------
 
-    def _register(self, value: Any = None) -> int:
+    def _register(self, value: object = None) -> int:
         self.registers.append(value)
         return len(self.registers) - 1
 
-    def _constant(self, value: Any) -> int:
+    def _constant(self, value: object) -> int:
         known = self._constants.get(id(value))
         if known is None or self.registers[known] is not value:
             known = self._constants[id(value)] = self._register(value)
@@ -143,7 +163,7 @@ class Program:
 
     def _step(self, function: Callable[..., Any], inputs: Sequence[int], output: int | None = None) -> int:
         output = self._register() if output is None else output
-        self.steps.append((function, tuple(inputs), output, ()))
+        self.steps.append(Step(function, tuple(inputs), output))
         return output
 
     def _forward(self) -> None:
@@ -157,16 +177,16 @@ class Program:
             aside = {name: value.place for name, value in call.settings.items() if isinstance(value, At)}
             if aside:
                 function = _with_settings(function, tuple(aside))
-            if aside or PRIMITIVES.get(call.does.__name__) is not call.does:  # one's own may look at numbers
+            if aside or PRIMITIVES.get(call.does.__name__) is not call.does:  # a user's own may read numbers
                 function = _of_shape(call.name, self.recording.forms[call.output][0], function)
             self._step(function, (*aside.values(), *call.inputs), call.output)
-            if self.recording.forms[call.output][0] == ():  # reductions give NumPy scalars
+            if self.recording.forms[call.output][0] == ():  # reductions return NumPy scalars
                 self._step(self.backend.xp.asarray, (call.output,), call.output)
 
     def _backward(self) -> None:
         loss = self.recording.results[0]
         shape, dtype = self.recording.forms[loss]
-        # A new one each time: hooks of a leaf may see it, and change it.
+        # A new array each time: hooks of a leaf may receive it, and change it.
         self.gradients[loss] = self._step(functools.partial(self.backend.xp.ones, shape, dtype), ())
         for call in reversed(self.recording.calls):
             if call.tape is None or call.output not in self.gradients:
@@ -178,8 +198,8 @@ class Program:
             for position, rule in call.tape.pulls:
                 self._pull(call, position, rule)
 
-    def _pull(self, call: Call, position: int, rule: Rule) -> None:
-        """Write the rule for one input, and the sum with what that input has got before."""
+    def _pull(self, call: RecordedCall, position: int, rule: Rule) -> None:
+        """Add the step of the rule for one input, and of the sum with earlier shares of its gradient."""
         place = call.inputs[position]
         if place in self.recording.held and place not in self.reserved:
             self.reserved[place] = self._register()
@@ -199,8 +219,8 @@ class Program:
             self.summed.add(place)
             self.gradients[place] = self._step(_sum, (before, share, reserved))
 
-    def _named(self, call: Call, name: str, position: int, out: int) -> int:
-        """Return the register of what a rule names; see `Primitive`."""
+    def _named(self, call: RecordedCall, name: str, position: int, out: int) -> int:
+        """Return the register of a value that a rule names; see `Primitive`."""
         operation, forms = call.does, self.recording.forms
         assert isinstance(operation, Primitive)
         fixed = {"g": self.gradients[call.output], "y": call.output, "xp": self.xp, "out": out}
@@ -223,26 +243,25 @@ class Program:
         return self._constant(forms[call.inputs[which]][0]) if of_shape else call.inputs[which]
 
     def _free_early(self) -> None:
-        """Note in each step which registers nobody reads after it."""
+        """Set the dead registers of each step."""
         needed = {*self.recording.results, *self.reserved.values()}
         needed.update(self.gradients[place] for place in self.reserved)
-        made = {output for _, _, output, _ in self.steps}
-        for i in range(len(self.steps) - 1, -1, -1):
-            function, inputs, output, _ = self.steps[i]
-            ends = made.intersection((*inputs, output)) - needed
-            needed.update(inputs, (output,))
-            self.steps[i] = function, inputs, output, tuple(ends)
+        made = {step.output for step in self.steps}
+        for i, step in reversed(list(enumerate(self.steps))):
+            registers = {*step.inputs, step.output}
+            self.steps[i] = step._replace(dead=tuple(made & registers - needed))
+            needed |= registers
 
     def _function(self) -> Callable[..., Any]:
-        """Make a Python function of the steps, a line each, whose variables are the registers."""
+        """Make a Python function of the steps: a line for each, and a variable for each register."""
         arguments = range(self.recording.arguments)
         given = [*arguments, *(place for place, _, _, _ in self.live), *self.reserved.values()]
         lines = [f"def run({_names(given)}):"]
         functions = {}
-        for i, (function, inputs, output, dead) in enumerate(self.steps):
-            functions[f"f{i}"] = function
-            freed = f"; del {_names(dead)}" if dead else ""
-            lines.append(f"    r{output} = f{i}({_names(inputs)}){freed}")
+        for i, step in enumerate(self.steps):
+            functions[f"f{i}"] = step.function
+            freed = f"; del {_names(step.dead)}" if step.dead else ""
+            lines.append(f"    r{step.output} = f{i}({_names(step.inputs)}){freed}")
         gradients = [self.gradients[place] for place in self.reserved]
         lines.append(f"    return [{_names(self.recording.results)}], [{_names(gradients)}]")
         namespace = self.constants | functions
@@ -256,15 +275,15 @@ def _names(registers: Iterable[int]) -> str:
 
 
 def _with_settings(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-    """Let the first arguments be the settings of these names."""
+    """Return `function` with the settings of these names as its first arguments."""
     count = len(names)
     return lambda *args: function(*args[count:], **dict(zip(names, args[:count], strict=True)))
 
 
 def _of_shape(name: str, shape: tuple[int, ...], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function give that shape only, which those of a mask depend on."""
+    """Return `function` with a check that its result still has this shape."""
 
-    def checked(*args: Any) -> Any:
+    def checked(*args: object) -> Array:
         result = function(*args)
         if result.shape != shape:
             raise ShapeError(
@@ -279,16 +298,16 @@ def _of_shape(name: str, shape: tuple[int, ...], function: Callable[..., Any]) -
     return checked
 
 
-def _listed(*members: Any) -> list[Any]:
+def _listed(*members: Array) -> list[Array]:
     return list(members)
 
 
 def _fitting(
-    rule: Callable[..., Any], xp: Any, shape: tuple[int, ...], dtype: Any, leaf: bool
+    rule: Callable[..., Any], xp: Xp, shape: tuple[int, ...], dtype: DType, leaf: bool
 ) -> Callable[..., Any]:
-    """Bring what a rule gives into the form of its input; the first argument is where it may be written."""
+    """Return `rule` with a result of the form of its input; the first argument is reserved memory or None."""
 
-    def pull(out: Array, *named: Any) -> Any:
+    def pull(out: Array, *named: object) -> Array | RowSparse:
         share = rule(*named)
         if isinstance(share, RowSparse) and not leaf:
             share = share.to_dense()
@@ -299,34 +318,34 @@ def _fitting(
     return pull
 
 
-def _sum(before: Any, share: Any, reserved: Array) -> Any:
-    """Add a second share to the first, which is changed if it lies in the reserved place."""
+def _sum(before: Array, share: Array, reserved: Array) -> Array:
+    """Add a second share to the first, in place if that lies in the reserved memory."""
     if before is reserved:
         return _add(before, share)
     before, share = alike(before, share)
     return before + share
 
 
-def _add(before: Any, share: Any) -> Any:
-    """Add a share to a sum in place, as the engine does: a new array might lie in memory in another order."""
+def _add(before: Array, share: Array) -> Array:
+    """Add a share to a sum in place, as the engine does: a new array might have another order in memory."""
     before, share = alike(before, share)
     before += share
     return before
 
 
 class Recorded:
-    """What `recorded` makes of a function.
+    """A function with its recordings, and a program to replay for each kind of arguments.
 
     Attributes
     ----------
     function : callable
-        What was given.
+        The function itself.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self._programs: dict[Any, Program] = {}
-        self._recordings: dict[Any, tuple[Recording, int]] = {}
+        self._programs: dict[object, Program] = {}
+        self._recordings: dict[object, tuple[Recording, int]] = {}
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *arguments: Any) -> Any:
@@ -346,13 +365,13 @@ class Recorded:
         return _detached([result._data for result in returned], recording.alone)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"function": self.function}  # a copy learns for itself
+        return {"function": self.function}  # a copy records for itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _kind(self, arguments: Sequence[Any]) -> Any:
-        """Return what tells apart calls that need a recording each."""
+    def _kind(self, arguments: Sequence[Any]) -> object:
+        """Return a key that is equal for calls that share a recording."""
         forms = []
         for i, argument in enumerate(arguments):
             if not isinstance(argument, Variable) or argument.requires_grad:
@@ -366,8 +385,8 @@ class Recorded:
             forms.append((data.shape, data.dtype, backend_of((data,)).device))
         return *forms, chosen_kernels(), get_default_dtype()
 
-    def _learn(self, kind: Any, recording: Recording, backend: Backend) -> None:
-        """Make a program of a recording like the one before; keep one that differs for the next call."""
+    def _learn(self, kind: object, recording: Recording, backend: Backend) -> None:
+        """Make a program of a recording that equals the one before; keep another for the next call."""
         self._programs.pop(kind, None)
         earlier, misses = self._recordings.pop(kind, (None, -1))
         difference = None if earlier is None else recording.difference(earlier)
@@ -378,8 +397,8 @@ class Recorded:
         else:
             raise GraphError(
                 WHERE,
-                "the function is not the same from call to call, so it cannot be replayed; pass what changes "
-                "as an argument, or leave the function as it is",
+                "the function is not the same from call to call, so it cannot be replayed; pass changing "
+                "values as arguments, or leave the function unrecorded",
                 differs=difference,
             )
 
@@ -392,39 +411,39 @@ def _detached(results: Sequence[Array], alone: bool) -> Any:
 def recorded(function: Callable[..., Any]) -> Recorded:
     """Turn a function that computes a loss into a training pass that is recorded and replayed.
 
-    ``training_pass(x, y)`` does what ``loss = function(x, y); loss.backward()`` does, to the last bit, and
-    returns the loss. The first two calls with arguments of given shapes and dtypes run the function, and
-    write down what it does. If that was the same twice, further calls repeat those operations without
-    the function: no module is called, no argument checked, no graph made. A step of a small network takes
-    two thirds of its time by it; that of a large one, which goes into arithmetic, nearly all of it.
+    ``training_pass(x, y)`` computes the same as ``loss = function(x, y); loss.backward()``, to the last bit,
+    and returns the loss. The first two calls with arguments of given shapes and dtypes run the function, and
+    record its operations. If these are the same twice, further calls repeat them without the function: no
+    module is called, no argument checked, no graph made. This cuts the time of a training step of a small
+    network by a third; a large network, which spends its time on arithmetic, gains little.
 
-    So Python inside the function runs only then. Parameters, other Tensors from outside, random keys of
-    dropout and the learning rate of the optimizer may change; when a module is put into another mode,
-    a parameter frozen or moved, or another `use_kernels` chosen, the function is recorded anew. What the
-    function computes in plain Python, numbers and branches, stays as it was.
+    Python code inside the function runs only while it is recorded. Parameters, other Tensors from outside,
+    random keys of dropout and the learning rate of the optimizer may change. If a module changes its mode, a
+    parameter is frozen or moved, or another `use_kernels` is chosen, the function is recorded again. Numbers
+    and branches that the function computes in plain Python stay as they were.
 
     Parameters
     ----------
     function : callable
-        Takes Tensors, and returns the loss or a tuple that begins with it and holds Tensors. Parameters
-        are what it finds by itself. It must not call `backward` or step.
+        Takes Tensors, and returns the loss, or a tuple of Tensors that begins with it. It finds parameters
+        by itself. It must not call `backward` or `step`.
 
     Returns
     -------
     Recorded
-        A callable with the same arguments, Tensors that require no gradient. Returns what the function
-        does, without a graph: the way back has been gone already. Inside `tracing`, a film or the doctor
-        it runs the function, so that there is something to see.
+        A callable with the same arguments, Tensors that require no gradient. It returns the results of the
+        function without a graph: the backward pass is done already. Inside `tracing`, a film or the doctor it
+        runs the function, so that they receive its events.
 
     Raises
     ------
     GraphError
-        When called, if the function looks at numbers (``x.item()``, ``if x > 0:``), changes a Tensor or a
+        When called, if the function reads numbers (``x.item()``, ``if x > 0:``), changes a Tensor or a
         gradient, draws random numbers other than dropout's, or is not the same from call to call.
     DTypeError
-        When called, if an argument or a result is no Tensor.
+        When called, if an argument or a result is not a Tensor.
     ShapeError
-        When called, if a shape that depends on numbers, as with a mask, is another than when recorded.
+        When called, if a shape that depends on numbers, as with a mask, differs from the recorded shape.
 
     Examples
     --------
