@@ -104,14 +104,11 @@ def require_numbers(where: str, data: TensorLike) -> None:
         if not {float, int, bool}.issuperset(map(type, data)):
             for element in data:
                 require_numbers(where, element)
-    elif data is None or isinstance(data, str | bytes) or _kind(data) in "OSUTMmc":
-        dtype = getattr(data, "dtype", None) or numpy.asarray(data).dtype
+        return
+    dtype = getattr(data, "dtype", None)
+    if data is None or isinstance(data, str | bytes) or getattr(dtype, "kind", "f") in "OSUTMmc":
+        dtype = dtype or numpy.asarray(data).dtype
         raise DTypeError(where, "the data do not form an array of numbers", dtype=dtype, got=repr(data))
-
-
-def _kind(data: object) -> str:
-    kind: str = getattr(getattr(data, "dtype", None), "kind", "f")
-    return kind
 
 
 def assignable(where: str, data: TensorLike, like: Array) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -176,9 +177,8 @@ def share_memory(a: Array, b: Array) -> bool:
     """
     if device_of(a) != device_of(b):
         return False
-    first, second = numpy.asarray(_Outline(a)), numpy.asarray(_Outline(b))
     try:
-        return numpy.shares_memory(first, second, max_work=_LONG_SEARCH)  # type: ignore[arg-type]
+        return numpy.shares_memory(_outline(a), _outline(b), max_work=_LONG_SEARCH)  # type: ignore[arg-type]
     except numpy.exceptions.TooHardError:
         return True
 
@@ -201,17 +201,16 @@ def same_view(array: Array, whole: Array, copy: Array) -> Array:
     return as_strided(memory[first:], array.shape, array.strides)
 
 
-class _Outline:
-    """The memory layout of an array in a form that NumPy takes; no element is read."""
-
-    def __init__(self, array: Array) -> None:
-        self.__array_interface__ = {
-            "shape": array.shape,
-            "typestr": array.dtype.str,
-            "data": (address_of(array), True),
-            "strides": array.strides,
-            "version": 3,
-        }
+def _outline(array: Array) -> Array:
+    """Return a NumPy array with the memory layout of `array`, whose elements must not be read."""
+    interface = {
+        "shape": array.shape,
+        "typestr": array.dtype.str,
+        "data": (address_of(array), True),
+        "strides": array.strides,
+        "version": 3,
+    }
+    return numpy.asarray(SimpleNamespace(__array_interface__=interface))
 
 
 def device_of(array: Array) -> str:

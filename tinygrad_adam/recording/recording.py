@@ -185,8 +185,8 @@ class Recording(events.Watcher):
         self.calls.append(RecordedCall(function, inputs, place, {}))
         if isinstance(result, tuple):
             for i, member in enumerate(result):
-                member_place = place, self._place_of(i)
-                self.calls.append(RecordedCall(_member, member_place, self._enter(member), {}))
+                origin = place, self._place_of(i)
+                self.calls.append(RecordedCall(_member, origin, self._enter(member), {}))
 
     def read(self, variable: Variable, where: str) -> None:
         """Allow a read of a constant Tensor; refuse a read of a value that a replay computes again."""
@@ -316,7 +316,7 @@ def condition(module: Module) -> tuple[object, ...]:
 
 def _named_by(function: Callable[..., Any]) -> list[Module]:
     """List the modules that a function or a method names, called or not, and all modules in them."""
-    found = [getattr(function, "__self__", None)]
+    found: list[Module] = [getattr(function, "__self__", None)]
     code = getattr(function, "__code__", None)
     if code is not None:
         found += [function.__globals__.get(name) for name in code.co_names]

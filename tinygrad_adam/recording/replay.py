@@ -264,7 +264,7 @@ class Program:
             lines.append(f"    r{step.output} = f{i}({_names(step.inputs)}){freed}")
         gradients = [self.gradients[place] for place in self.reserved]
         lines.append(f"    return [{_names(self.recording.results)}], [{_names(gradients)}]")
-        namespace = self.constants | functions
+        namespace: dict[str, Any] = self.constants | functions
         exec("\n".join(lines), namespace)
         made_function: Callable[..., Any] = namespace["run"]
         return made_function

@@ -80,8 +80,8 @@ extern "C" __global__ void averages(
 }
 
 extern "C" __global__ void standardized(
-    const REAL* x, INDEX n, INDEX channels, INDEX inner, const REAL* mean, const REAL* variance, double eps,
-    REAL* y
+    const REAL* x, const REAL* mean, const REAL* variance, double eps, REAL* y, INDEX n, INDEX channels,
+    INDEX inner
 ) {
     EACH(i, n) {
         const INDEX channel = i / inner % channels;
@@ -90,7 +90,7 @@ extern "C" __global__ void standardized(
 }
 
 extern "C" __global__ void affine(
-    const REAL* x, INDEX n, INDEX channels, INDEX inner, const REAL* weight, const REAL* bias, REAL* y
+    const REAL* x, const REAL* weight, const REAL* bias, REAL* y, INDEX n, INDEX channels, INDEX inner
 ) {
     EACH(i, n) {
         const INDEX channel = i / inner % channels;
@@ -100,8 +100,8 @@ extern "C" __global__ void affine(
 }
 
 extern "C" __global__ void projected(
-    const REAL* g, const REAL* x, INDEX n, INDEX channels, INDEX inner, const REAL* mean,
-    const REAL* variance, double eps, const REAL* g_mean, const REAL* product, REAL* out
+    const REAL* g, const REAL* x, const REAL* mean, const REAL* variance, double eps, const REAL* g_mean,
+    const REAL* product, REAL* out, INDEX n, INDEX channels, INDEX inner
 ) {
     EACH(i, n) {
         const INDEX channel = i / inner % channels;
@@ -157,15 +157,6 @@ class _Channels:
         (squares,) = self.sums("squares", (self.x,), total)
         return self.averages(total, self.count), self.averages(squares, self.count)
 
-    def elementwise(self, name: str, arrays: tuple[Array, ...], *of_channels: Array | float) -> Array:
-        """Launch a kernel that visits arrays of the shape of x; return its result, of that shape."""
-        import cupy
-
-        out = cupy.empty(self.x.shape, self.x.dtype)
-        args = *arrays, out.size, *self.shape[1:], *of_channels, out
-        SOURCE.launch(name, self.x.dtype, args, blocks_for(out.size))
-        return out
-
 
 def _over(x: Array, axes: tuple[int, ...]) -> _Shape | None:
     """Return the shape of x as (images, channels, inner), or None if no kernel reduces it over `axes`."""
@@ -215,9 +206,7 @@ def scale_channels(x: Array, weight: Array, bias: Array = None) -> Array:
     shape = _channels(x)
     if shape is None or not x.dtype == weight.dtype == (weight if bias is None else bias).dtype:
         return channels.scale_channels.forward(cupy, x, weight, bias)
-    images = _Channels(x, shape)
-    given = [None if each is None else cupy.ascontiguousarray(each) for each in (weight, bias)]
-    return images.elementwise("affine", (images.x,), *given)
+    return SOURCE.compute("affine", x.shape, (x, weight, bias), *shape[1:])
 
 
 def channel_moments(x: Array) -> tuple[Array, Array]:
@@ -237,7 +226,7 @@ def standardize(x: Array, *, axes: tuple[int, ...], eps: float, moments: Moments
         return normalization._standardize.forward(cupy, x, axes=axes, eps=eps, moments=moments)
     images = _Channels(x, shape)
     mean, variance = (m.reshape(-1) for m in moments or images.moments())
-    return images.elementwise("standardized", (images.x,), mean, variance, float(eps))
+    return SOURCE.compute("standardized", x.shape, (images.x, mean, variance, float(eps)), *shape[1:])
 
 
 def standardize_vjp(
@@ -254,4 +243,5 @@ def standardize_vjp(
     mean, variance = (m.reshape(-1) for m in moments or images.moments())
     of_g, of_products = images.sums("products", arrays, mean, results=2)
     averages = [images.averages(each, images.count) for each in (of_g, of_products)]
-    return images.elementwise("projected", arrays, mean, variance, float(eps), *averages)
+    inputs = *arrays, mean, variance, float(eps), *averages
+    return SOURCE.compute("projected", x.shape, inputs, *shape[1:])

@@ -32,7 +32,7 @@ extern "C" __global__ void error_function(const REAL* x, REAL* out, INDEX n) {
 
 // SplitMix64: the key and the place alone decide whether an element is kept; see activation.random_bits.
 extern "C" __global__ void dropout(
-    const REAL* x, REAL* out, unsigned long long key, unsigned long long threshold, double scale, INDEX n
+    const REAL* x, unsigned long long key, unsigned long long threshold, double scale, REAL* out, INDEX n
 ) {
     EACH(i, n) {
         unsigned long long word = ((unsigned long long)i + 1) * 0x9E3779B97F4A7C15ULL + key;
@@ -101,32 +101,17 @@ def _affine(x: Array, weight: Array, bias: Array, relu: bool) -> Array:
 @overriding(activation.relu_vjp.forward, lambda a, y: a.shape == y.shape and a.dtype == y.dtype and floats(a))
 def relu_vjp(a: Array, output: Array) -> Array:
     """See `activation.relu_vjp`."""
-    import cupy
-
-    out = cupy.empty(a.shape, a.dtype)
-    arrays = cupy.ascontiguousarray(a), cupy.ascontiguousarray(output), out
-    SOURCE.launch("relu_vjp", a.dtype, (*arrays, out.size), blocks_for(out.size))
-    return out
+    return SOURCE.compute("relu_vjp", a.shape, (a, output))
 
 
 @overriding(special.erf.forward)
 def erf(a: Array) -> Array:
     """See `special.erf`."""
-    import cupy
-
-    out = cupy.empty(a.shape, a.dtype)
-    SOURCE.launch("error_function", a.dtype, (cupy.ascontiguousarray(a), out, out.size), blocks_for(out.size))
-    return out
+    return SOURCE.compute("error_function", a.shape, (a,))
 
 
 @overriding(activation.dropout.forward)
 def dropout(a: Array, *, p: float, key: int) -> Array:
     """See `activation.dropout`; it keeps the same elements as on the CPU."""
-    import cupy
-
-    out = cupy.empty(a.shape, a.dtype)
     chance = numpy.uint64(key), numpy.uint64(activation.dropout_threshold(p)), 1.0 / (1.0 - p)
-    SOURCE.launch(
-        "dropout", a.dtype, (cupy.ascontiguousarray(a), out, *chance, out.size), blocks_for(out.size)
-    )
-    return out
+    return SOURCE.compute("dropout", a.shape, (a, *chance))

@@ -114,6 +114,34 @@ class Source:
         passed = [index(a) if isinstance(a, int) else _NOWHERE if a is None else a for a in args]
         _function(cupy, self.text, name, real, wide)((blocks,), block, tuple(passed))
 
+    def compute(
+        self, name: str, shape: tuple[int, ...], inputs: Args, *counts: int, dtype: DType = None
+    ) -> Array:
+        """Launch a kernel with a thread for each element of its result, and return the result.
+
+        The kernel takes the inputs, the result, its size, and then `counts`.
+
+        Parameters
+        ----------
+        name : str
+            The kernel.
+        shape : tuple of int
+            The shape of the result.
+        inputs : tuple
+            Arrays and numbers; the dtype of the first array is the type of the numbers.
+        *counts : int
+            Further arguments.
+        dtype : dtype, optional
+            The dtype of the result, if another.
+        """
+        import cupy
+
+        real = inputs[0].dtype
+        made = cupy.empty(shape, dtype or real)
+        passed = [cupy.ascontiguousarray(a) if isinstance(a, cupy.ndarray) else a for a in inputs]
+        self.launch(name, real, (*passed, made, made.size, *counts), blocks_for(made.size))
+        return made
+
 
 def options(real: DType, wide: bool) -> tuple[str, ...]:
     """Return the compiler's options for a type of numbers, and for arrays that need 64-bit counts."""

@@ -10,9 +10,9 @@ import math
 
 from ...ops import pooling
 from ...ops.windows import Sides
-from ...typing import Array, DType
-from ..geometry import HW, Windows, windows_of
-from .launching import Source, blocks_for, floats, overriding
+from ...typing import Array
+from ..geometry import HW, windows_of
+from .launching import Source, floats, overriding
 from .windows import WINDOWS
 
 SOURCE = Source(
@@ -86,24 +86,11 @@ extern "C" __global__ void give_to_all(const REAL* g, REAL* out, INDEX n, WINDOW
 )
 
 
-def _launch(
-    name: str, shape: tuple[int, ...], windows: Windows, *inputs: Array, dtype: DType = None
-) -> Array:
-    """Launch a kernel with a thread for each element of its result, an array of this shape."""
-    import cupy
-
-    real = inputs[0].dtype
-    made = cupy.empty(shape, dtype or real)
-    arrays = [a if isinstance(a, float) else cupy.ascontiguousarray(a) for a in inputs]
-    SOURCE.launch(name, real, (*arrays, made, made.size, *windows), blocks_for(made.size))
-    return made
-
-
 @overriding(pooling._max_pool2d.forward)
 def max_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, dilation: HW, count: HW) -> Array:
     """See `pooling._max_pool2d`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
-    return _launch("pick", (*x.shape[:2], *count), windows, x, x, -math.inf)
+    return SOURCE.compute("pick", (*x.shape[:2], *count), (x, x, -math.inf), *windows)
 
 
 @overriding(pooling._max_pool2d_vjp.forward)
@@ -112,8 +99,8 @@ def max_pool2d_vjp(
 ) -> Array:
     """See `pooling._max_pool2d_vjp`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
-    found = _launch("winners", (*x.shape[:2], *count), windows, x, dtype="int32")
-    return _launch("give_to_winners", x.shape, windows, a, found)
+    found = SOURCE.compute("winners", (*x.shape[:2], *count), (x,), *windows, dtype="int32")
+    return SOURCE.compute("give_to_winners", x.shape, (a, found), *windows)
 
 
 @overriding(pooling._max_pool2d_gather.forward, lambda a, x: a.dtype == x.dtype and floats(x))
@@ -122,18 +109,18 @@ def max_pool2d_gather(
 ) -> Array:
     """See `pooling._max_pool2d_gather`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding, dilation)
-    return _launch("pick", (*x.shape[:2], *count), windows, x, a, 0.0)
+    return SOURCE.compute("pick", (*x.shape[:2], *count), (x, a, 0.0), *windows)
 
 
 @overriding(pooling._sum_pool2d.forward)
 def sum_pool2d(x: Array, *, kernel: HW, stride: HW, padding: Sides, count: HW) -> Array:
     """See `pooling._sum_pool2d`."""
     windows = windows_of(x.shape[2:], count, kernel, stride, padding)
-    return _launch("sum_windows", (*x.shape[:2], *count), windows, x)
+    return SOURCE.compute("sum_windows", (*x.shape[:2], *count), (x,), *windows)
 
 
 @overriding(pooling._sum_pool2d_input.forward)
 def sum_pool2d_input(gy: Array, *, size: HW, kernel: HW, stride: HW, padding: Sides) -> Array:
     """See `pooling._sum_pool2d_input`."""
     windows = windows_of(size, gy.shape[2:], kernel, stride, padding)
-    return _launch("give_to_all", (*gy.shape[:2], *size), windows, gy)
+    return SOURCE.compute("give_to_all", (*gy.shape[:2], *size), (gy,), *windows)
