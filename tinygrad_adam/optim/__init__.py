@@ -44,6 +44,11 @@ from .schedules import (
 from .sgd import SGD
 from .sparse_adam import SparseAdam
 
+OPTIMIZERS.update(
+    (name.lower(), kind)
+    for name, kind in list(vars().items())
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and kind not in (Optimizer, SparseAdam)
+)
 words.answer_calls(sys.modules[__name__], Optimizer)
 words.answer_attributes("Optimizer", Optimizer)
 

@@ -7,24 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import unknown_name
-from .adabelief import AdaBelief
-from .adabound import AdaBound, AMSBound
-from .adadelta import Adadelta
-from .adagrad import Adagrad
-from .adam import Adam, AdamW
-from .adamax import Adamax
-from .lion import Lion
-from .nadam import NAdam
 from .optimizer import Optimizer
-from .radam import RAdam
-from .rmsprop import RMSprop
-from .sgd import SGD
 
-_CLASSES: tuple[type[Optimizer], ...] = (
-    SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, NAdam, RAdam, AdaBound, AMSBound, AdaBelief, Lion
-)  # fmt: skip
-OPTIMIZERS: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in _CLASSES}
-"""Every optimizer by the name of its class in lower case."""
+OPTIMIZERS: dict[str, type[Optimizer]] = {}
+"""Every optimizer by the name of its class in lower case; filled by what `optim` exports."""
 
 
 def build_optimizer(name: str, params: Iterable[Any], **settings: Any) -> Optimizer:
