@@ -10,9 +10,10 @@ from optim_cases import ROWS
 
 from tinygrad_adam import optim
 
-UPDATES = {cls.kernel: cls.update for cls in (*(row.cls for row in ROWS.values()), optim.SparseAdam)}
-"""The reference of each kernel, by its name."""
-OPTIMIZER_KERNELS = sorted(UPDATES.keys() - {"sparse_adam"})
+CLASSES = (*(row.cls for row in ROWS.values()), optim.SparseAdam)
+UPDATES = {cls.kernel or cls.__name__.lower(): cls.update for cls in CLASSES}
+"""The update of each optimizer, by the name of its kernel, or else of its class."""
+OPTIMIZER_KERNELS = sorted({cls.kernel for cls in CLASSES if cls.kernel} - {"sparse_adam"})
 
 
 OPTIONAL = {"velocity", "v_max", "mean"}

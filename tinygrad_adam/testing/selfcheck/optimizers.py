@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...optim import OPTIMIZERS
+
 Options = list[dict[str, Any]]
 
 ADAM: Options = [
@@ -71,4 +73,5 @@ OPTIONS: dict[str, Options] = {
     "adabelief": [*FAMILY, *DECOUPLED],
     "lion": [{}, {"betas": (0.5, 0.7)}, {"betas": (0.8, 0.2), "weight_decay": 0.3}, {"betas": (0.3, 0.9)}],
 }
-"""By the optimizer's name."""
+"""By the optimizer's name; an optimizer without a row is checked with its defaults."""
+OPTIONS |= {name: [{}] for name in OPTIMIZERS if name not in OPTIONS}
