@@ -26,7 +26,7 @@ def explain(
         Path | None, typer.Option(help="Draw the step of the whole parameter: a .png, .svg or .pdf file.")
     ] = None,
 ) -> None:
-    """Take the step that comes after a run's last checkpoint, and show what the optimizer does, line by line.
+    """Take the step after a run's last checkpoint, and show the optimizer's work, line by line.
 
     The run itself stays as it is.
     """

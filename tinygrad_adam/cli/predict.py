@@ -1,4 +1,4 @@
-"""The command that says what pictures show."""
+"""The command that classifies pictures."""
 
 from __future__ import annotations
 

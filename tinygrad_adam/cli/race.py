@@ -62,7 +62,7 @@ def race(
         ),
     ] = None,
 ) -> None:
-    """Let optimizers walk down a surface from one start; draw their paths, and what a step is made of."""
+    """Run optimizers down a surface from one start; draw their paths and the parts of a step."""
     from ..explain import get_surface, save_race
     from ..explain.races.race import STANDARD, read_optimizers, split_names
     from ..explain.races.race import race as run_race

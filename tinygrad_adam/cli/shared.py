@@ -1,4 +1,4 @@
-"""The output of the commands: what they print, and the folders and files for their results."""
+"""The output of the commands: printed lines, and the folders and files for their results."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def aside(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def relying_on(output: Any, where: str, **origins: Any) -> Any:
-    """Return `output`, whose backward pass refuses if an origin of what was computed `aside` was changed.
+    """Return `output`, whose backward pass refuses if an origin of a value computed `aside` was changed.
 
     Parameters
     ----------

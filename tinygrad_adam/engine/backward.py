@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import sums
@@ -161,7 +161,7 @@ class _Pass:
         self.pending: dict[Node | Variable, Any] = {}
         self.owned: set[Node | Variable] = set()
 
-    def run(self, root: Variable, gradient: Any, retain_graph: bool) -> dict[Node | Variable, Any]:
+    def run(self, root: Variable, gradient: Array, retain_graph: bool) -> dict[Node | Variable, Any]:
         """Carry `gradient` from `root` back; return the gradients that were asked for."""
         if root.node is None:
             return {root: gradient}
@@ -188,13 +188,13 @@ class _Pass:
             grad_enabled.reset(token)
         return found | self.pending
 
-    def _retain(self, node: Node, g: Any) -> None:
+    def _retain(self, node: Node, g: Array) -> None:
         variable = None if node.retainer is None else node.retainer()
         if variable is not None:
             with _summing:
                 _accumulate(variable, g, owned=False, may_reserve=False)
 
-    def _pull(self, node: Node, g: Any) -> None:
+    def _pull(self, node: Node, g: Array) -> None:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
         events.tell(("gradient", node, g))
         node.require_unchanged()
@@ -209,7 +209,7 @@ class _Pass:
         for (position, rule), parent in zip(node.tape.pulls, _parents(node), strict=True):
             if self.targets is not None and parent not in self.targets:
                 continue
-            like: Any = parent
+            like: Node | Array = parent
             out = None
             if isinstance(parent, Variable):
                 like = parent._data
@@ -233,7 +233,7 @@ class _Pass:
             events.tell(("share", node, position, parent, share))
             self._add(parent, share, owned=share is out)
 
-    def _add(self, parent: Node | Variable, share: Any, owned: bool) -> None:
+    def _add(self, parent: Node | Variable, share: Array, owned: bool) -> None:
         sum_so_far = self.pending.get(parent)
         if sum_so_far is None:
             self.pending[parent] = share
@@ -250,7 +250,7 @@ class _Pass:
                 self.owned.add(parent)
 
 
-def _run_hooks(hooks: dict[int, Any], g: Any) -> Any:
+def _run_hooks(hooks: dict[int, Callable[..., Array]], g: Array) -> Array:
     raw = not isinstance(g, Variable)
     for hook in list(hooks.values()):
         answer = hook(g if isinstance(g, Variable | RowSparse) else provided.tensor_class(g))
@@ -265,7 +265,7 @@ def _run_hooks(hooks: dict[int, Any], g: Any) -> Any:
     return g
 
 
-def _first_gradient(xp: Xp, root: Variable, gradient: TensorLike, where: str, create_graph: bool) -> Any:
+def _first_gradient(xp: Xp, root: Variable, gradient: TensorLike, where: str, create_graph: bool) -> Array:
     """Check `root` and `gradient`; return the gradient to start from, one for a scalar."""
     if not root._requires_grad:
         raise refusals.independent(where)
@@ -315,7 +315,7 @@ def reserved_place(leaf: Variable) -> Array:
     return leaf._grad_buffer if leaf._grad is None else None
 
 
-def hand_over(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
+def hand_over(leaf: Variable, g: Array, owned: bool, may_reserve: bool) -> None:
     """Give a leaf the gradient of a whole pass, which its hooks see first.
 
     Parameters
@@ -336,7 +336,7 @@ def hand_over(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
         _accumulate(leaf, g, owned, may_reserve)
 
 
-def _accumulate(leaf: Variable, g: Any, owned: bool, may_reserve: bool) -> None:
+def _accumulate(leaf: Variable, g: Array, owned: bool, may_reserve: bool) -> None:
     """Add `g` to the gradient of `leaf`, in the place reserved for it if there is one."""
     before = leaf._grad
     if before is None and g is leaf._grad_buffer:
@@ -366,7 +366,7 @@ def grad(
     gradient: TensorLike = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
-) -> Any:
+) -> Array:
     """Return the gradient of `y` with respect to `xs`, leaving every ``.grad`` as it is.
 
     Parameters

@@ -18,7 +18,7 @@ import numpy
 from ..backend.convert import beside_floats, operand
 from ..backend.device import CPU, Backend, backend_of, is_array, on_device_of
 from ..backend.overrides import chosen_kernels
-from ..typing import Array, TensorLike
+from ..typing import Array, TensorLike, Xp
 from . import events, refusals
 from .modes import grad_enabled
 from .rules import Rule, Tape, parameter_names
@@ -60,7 +60,7 @@ class Variable:
         version: list[Any] | None = None,
     ) -> None:
         self._data = data
-        self._grad: Any = None
+        self._grad: TensorLike = None
         self._grad_buffer: Array = None
         self._hooks: dict[int, Callable[..., Any]] | None = None
         self._version: list[Any] = [0] if version is None else version
@@ -90,7 +90,7 @@ class Variable:
         """Count that the memory is written to: a backward pass that needs the old value will refuse."""
         self._version[0] += 1
 
-    def _write(self, where: str, index: Any, value: Any) -> None:
+    def _write(self, where: str, index: object, value: TensorLike) -> None:
         """Write into the memory, which all views share."""
         self._changing(where)
         refusals.require_elements_of_its_own(where, self._data)
@@ -114,7 +114,7 @@ class Variable:
         events.tell(("detached", self, result))
         return result
 
-    def _share_memory_with(self, view: Any) -> None:
+    def _share_memory_with(self, view: object) -> None:
         """Remember, as long as it lives, that `view` is a view of this memory."""
         if len(self._version) == 1:
             self._version.append(_Sharers())
@@ -143,21 +143,21 @@ class Variable:
 class _Sharers(dict[int, Any]):
     """Weak references to the views of one memory, by their ids; they go when the views go."""
 
-    def add(self, thing: Any) -> None:
+    def add(self, thing: object) -> None:
         reference = weakref.ref(thing, self._forget)
         self[id(reference)] = reference
 
-    def _forget(self, reference: Any) -> None:
+    def _forget(self, reference: object) -> None:
         del self[id(reference)]
 
 
-def look_at(value: Any, where: str) -> Any:
+def look_at(value: TensorLike, where: str) -> TensorLike:
     """Return the raw array of a Variable, for `where` to read; anything else as it is."""
     return value._read(where) if isinstance(value, Variable) else value
 
 
 class _Provided:
-    """What higher rooms provide, so that the engine need not import them.
+    """Parts that higher rooms provide, so that the engine need not import them.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class _Provided:
     """
 
     tensor_class: type[Variable] = Variable
-    ops: Any = None
+    ops: Xp = None
     recast: Callable[[Sequence[Any], Sequence[Any]], list[Any] | None]
 
 
@@ -332,7 +332,7 @@ class Primitive:
         """Return the forward rule on a backend: the chosen kernel of this name, or the reference."""
         return backend.rules[chosen_kernels()][self.forward]
 
-    def _as_array(self, backend: Backend, y: Any, values: Sequence[Any]) -> Array:
+    def _as_array(self, backend: Backend, y: Array, values: Sequence[Any]) -> Array:
         """Make an array of the scalars that NumPy's reductions give, which cannot be written in place."""
         if is_array(y):  # NumPy gave the operation away to the library of another argument
             refusals.require_one_device(self, values)
@@ -340,7 +340,7 @@ class Primitive:
 
 
 PRIMITIVES: dict[str, Primitive] = {}
-"""Every primitive of the package by name: what the tests must cover."""
+"""Every primitive of the package by name; the tests must cover them all."""
 
 
 def primitive(
@@ -473,7 +473,7 @@ class Node:
         raise refusals.not_pickled(self.primitive)
 
     def free(self) -> None:
-        """Drop what was kept; the node cannot be differentiated again."""
+        """Drop the kept values; the node cannot be differentiated again."""
         self.parents = None
         self.saved = {}
         self.versions = []
@@ -482,8 +482,8 @@ class Node:
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-def _kept(value: Any) -> Any:
-    """Return what a node may keep of a value that is no Variable: of arrays, also within tuples, a copy.
+def _kept(value: TensorLike) -> TensorLike:
+    """Return a value that is no Variable as a node may keep it: arrays, also within tuples, as copies.
 
     A raw array has no version that would tell of a change before the backward pass.
     """

@@ -120,7 +120,7 @@ def explained(
     return kind(primitive.name, str(error), **shown)
 
 
-def unwritten(where: str, error: Exception, array: Array, index: Any, value: Any) -> Exception:
+def unwritten(where: str, error: Exception, array: Array, index: object, value: object) -> Exception:
     """Turn an array library's error about a write into one that names the Tensor and the index."""
     shown = {"shape": tuple(array.shape)} | ({} if index is ... else {"index": index})
     if isinstance(error, IndexError):
@@ -161,7 +161,7 @@ def changed_in_place(where: str, name: str, kept: int, found: int) -> GraphError
     )
 
 
-def unfit_share(primitive: _Primitive, position: int, share: Any, shape: tuple[int, ...]) -> ShapeError:
+def unfit_share(primitive: _Primitive, position: int, share: Array, shape: tuple[int, ...]) -> ShapeError:
     """Return the error for a rule whose result does not fit its input."""
     return ShapeError(
         primitive.name,
@@ -171,7 +171,7 @@ def unfit_share(primitive: _Primitive, position: int, share: Any, shape: tuple[i
     )
 
 
-def unfit_hook(g: Any, answer: Any) -> ShapeError:
+def unfit_hook(g: Array, answer: object) -> ShapeError:
     """Return the error for a hook that returned neither None nor a gradient."""
     return ShapeError(
         "hook",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend.device import backend_of, on_device_of
 from ..errors import IndexingError, ShapeError
-from ..typing import Array
+from ..typing import Array, DType
 from .graph import provided
 
 
@@ -100,7 +100,7 @@ class RowSparse:
             dense[self.rows] = self.values
         return dense
 
-    def astype(self, dtype: Any) -> RowSparse:
+    def astype(self, dtype: DType) -> RowSparse:
         """Return a copy with values of another dtype."""
         with on_device_of(self.values, "RowSparse.astype"):
             return self._like(self.values.astype(dtype))
@@ -134,7 +134,7 @@ class RowSparse:
         return f"RowSparse({len(self.rows)} of {self.shape[0]} rows, shape={self.shape}, dtype={self.dtype})"
 
 
-def alike(a: Any, b: Any) -> tuple[Any, Any]:
+def alike(a: Array | RowSparse, b: Array | RowSparse) -> tuple[Any, Any]:
     """Return two gradients that can be added: beside a dense one, a row-sparse one is made dense."""
     if isinstance(a, RowSparse) != isinstance(b, RowSparse):
         return (a.to_dense(), b) if isinstance(a, RowSparse) else (a, b.to_dense())

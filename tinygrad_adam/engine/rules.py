@@ -1,4 +1,4 @@
-"""Rules of the way back: their parameters name what they need, and so what a node keeps."""
+"""Rules of the way back: their parameters name the values that a node keeps for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class Rule:
-    """A vector-Jacobian product and the names of its parameters, which say what it needs."""
+    """A vector-Jacobian product and the names of its parameters: the values that it needs."""
 
     __slots__ = ("function", "names")
 

@@ -266,7 +266,7 @@ def minimum(xp: Xp, a: Array, b: Array) -> Array:
 
 
 def _clip_rule(xp: Xp, g: Array, a: Array, min: float | None, max: float | None) -> Array:
-    """Give ``g`` inside and on the bounds; the output does not depend on what is elsewhere."""
+    """Give ``g`` inside and on the bounds; the output does not depend on elements elsewhere."""
     if min is not None:
         g = xp.where(a >= min, g, 0)
     return g if max is None else xp.where(a <= max, g, 0)

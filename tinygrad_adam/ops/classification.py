@@ -381,7 +381,7 @@ def nll_loss(
 def _picked(
     labels: TensorLike, like: TensorLike, class_weight: TensorLike, ignore_index: int, reduction: str
 ) -> tuple[Array, Array, Array]:
-    """Return what each row's loss is multiplied by, the column to read, and whether any row counts."""
+    """Return the weight of each row, the column to read, and whether any row counts."""
     classes = like.shape[1]
     require_in_range("nll_loss", labels, classes, ignore_index)
     with on_device_of(labels, "nll_loss"):

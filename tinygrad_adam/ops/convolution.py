@@ -262,7 +262,7 @@ def _filtered(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Check what is given in the name of `where`, and convolve images by `operation`."""
+    """Check the arguments in the name of `where`, and convolve images by `operation`."""
     check_images(where, x)
     weight_shape = tuple(weight.shape)
     steps = pair(where, "stride", stride)

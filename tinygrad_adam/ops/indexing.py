@@ -31,7 +31,7 @@ def _slice(xp: Xp, a: Array, *, index: Any) -> Array:
 
 
 def _gather_rule(g: Array, a_shape: tuple[int, ...], index: Any, sparse: bool) -> Array:
-    """Add `g` at `index`; what is to be differentiated again is dense, for it needs a graph."""
+    """Add `g` at `index`; a gradient that is differentiated again is dense, since it needs a graph."""
     if sparse and not isinstance(g, Variable):
         return RowSparse(index.reshape(-1), g.reshape(index.size, *a_shape[1:]), a_shape)
     return _add_at(g, index=index, shape=a_shape)

@@ -1,4 +1,4 @@
-"""Products of matrices, and what a matrix is made of."""
+"""Products of matrices, and parts of matrices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def _shaped(where: str, *values: TensorLike) -> tuple[Array, ...]:
-    """Return what has a shape as it is, and numbers and lists as arrays, which widen no other."""
+    """Return arrays and Tensors as they are, and numbers and lists as arrays that widen no other."""
     shaped = [isinstance(value, Variable) or is_array(value) for value in values]
     if all(shaped):
         return values
@@ -53,7 +53,7 @@ def _array_beside(where: str, value: Any, exact: bool) -> Array:
 
 
 def _matrix(vector: TensorLike, shape: tuple[int, int]) -> Array:
-    """Make a row or a column; of what a list became aside, so that a recorded pass reads the list again."""
+    """Make a row or a column; an array of a list aside, so that a recorded pass reads the list again."""
     return reshape(vector, shape=shape) if isinstance(vector, Variable) else aside(_reshaped, vector, shape)
 
 

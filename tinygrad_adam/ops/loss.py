@@ -79,7 +79,7 @@ def _array_beside(where: str, value: Any, like: TensorLike) -> Array:
 
 
 def as_constant(where: str, name: str, value: Any, like: TensorLike) -> Array:
-    """Return what carries no gradient here in the dtype of the input."""
+    """Return a constant, which gets no gradient, in the dtype of the input."""
     value = value._detached() if isinstance(value, Variable) else beside(where, name, value, like)
     return _cast(value, like.dtype)
 

@@ -88,7 +88,7 @@ def output_size(
 
 
 def check_images(where: str, x: Array, ndim: int = 4) -> None:
-    """Refuse what is not a batch of images of floats, with a hint at the layout."""
+    """Refuse anything but a batch of images of floats, with a hint at the layout."""
     if not hasattr(x, "dtype"):
         raise DTypeError(where, "x must be a Tensor or an array", x=type(x).__name__)
     if len(x.shape) != ndim:

@@ -1,4 +1,4 @@
-"""Optimizers, schedules, averages of weights, and what is done to gradients before a step."""
+"""Optimizers, schedules, averages of weights, and changes of gradients before a step."""
 
 import sys
 from typing import Any

@@ -14,7 +14,7 @@ from .settings import Group
 
 
 class AdaBelief(Optimizer):
-    r"""AdaBelief: large steps where the gradient is what its mean foretold.
+    r"""AdaBelief: large steps where the gradient is near its predicted mean.
 
     Algorithm 2 of Zhuang et al., element by element: Adam with the square of g_t - m_t in place of that
     of g_t. Its eps enters twice, and the one within the moment is never left out::

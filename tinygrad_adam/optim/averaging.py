@@ -119,7 +119,7 @@ class WeightAverage(Settled):
     # --- State ---------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs.
+        """Return the state that a resumed run needs.
 
         Returns
         -------

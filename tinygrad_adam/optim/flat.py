@@ -1,4 +1,4 @@
-"""Parameters side by side in one array, their gradients in another: what makes a step one call.
+"""Parameters side by side in one array, their gradients in another, so that a step is one call.
 
 Each parameter and its gradient become views of the flat arrays; a backward pass writes into
 place. Optimizers keep their moments in flat arrays of the same layout.

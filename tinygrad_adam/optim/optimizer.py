@@ -1,4 +1,4 @@
-"""Base of all optimizers: what an optimizer declares, and how it takes a step."""
+"""Base of all optimizers: their declarations, and the step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Optimizer(Saved):
     defaults : dict
         The hyper-parameters of groups that do not set them.
     on_nonfinite : {"ignore", "skip", "raise"}
-        What `step` does about a gradient that is NaN or infinite: takes it as it is, takes no step
+        The treatment of a gradient that is NaN or infinite: `step` takes it as it is, takes no step
         but counts it in `skipped`, or raises a NonFiniteError that names the parameter. The last two
         read all gradients once more, and change nothing where they find one.
 
@@ -103,8 +103,8 @@ class Optimizer(Saved):
         Parameters
         ----------
         grad_scale : float
-            What the gradients are too large by: the number of backward passes that they are the sum
-            of, or the factor that the loss was multiplied by. The step is taken along the gradients
+            The factor by which the gradients are too large: the number of backward passes that they sum
+            up, or the factor of the loss. The step is taken along the gradients
             divided by it; `p.grad` stays as it is.
 
         Raises
@@ -169,7 +169,7 @@ class Optimizer(Saved):
     # --- Explaining a step ---------------------------------------------------------------
 
     def ledger(self) -> Scope[None]:
-        """Copy what each step inside the block is made from, so that `explain` can show it.
+        """Copy the values that each step inside the block is made from, so that `explain` can show them.
 
         Values, gradients and moments are copied before a step, which then takes about twice as long; the
         memory is taken once. Only the last step of each parameter is kept, also after the block.

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from numbers import Number
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy
 
@@ -44,11 +44,11 @@ _hook_numbers = itertools.count()
 
 
 def _is_operand(value: object) -> bool:
-    """Tell whether it is of a kind that operations take, though they may refuse what it holds."""
+    """Return whether it is of a kind that operations take, though they may refuse its elements."""
     return isinstance(value, Variable | list | tuple) or is_array(value)
 
 
-def _known(operation: Any, reflected: str) -> Callable[[Any, TensorLike], Tensor]:
+def _known(operation: Callable[..., Any], reflected: str) -> Callable[[Any, TensorLike], Tensor]:
     """Make a method of an operation, which leaves objects of other classes to their `reflected` method."""
 
     def method(self: Tensor, other: TensorLike) -> Any:
@@ -64,7 +64,9 @@ def _known(operation: Any, reflected: str) -> Callable[[Any, TensorLike], Tensor
     return method
 
 
-def _operators(operation: Any, name: str, symbol: str) -> tuple[Callable[[Any, TensorLike], Tensor], ...]:
+def _operators(
+    operation: Callable[..., Any], name: str, symbol: str
+) -> tuple[Callable[[Any, TensorLike], Tensor], ...]:
     """Make the methods for ``x + y``, ``y + x`` and ``x += y`` of an operation."""
 
     def reflected(self: Tensor, other: TensorLike) -> Any:
@@ -106,7 +108,7 @@ class Tensor(Operations["Tensor"]):
         return self._read("data")
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: TensorLike) -> None:
         where = f"{type(self).__name__}.data"
         array = assignable(where, look_at(value, "data"), self._data)
         if array.shape != self.shape:
@@ -182,7 +184,7 @@ class Tensor(Operations["Tensor"]):
         with on_device_of(self._data, "copy"):
             return Tensor(self._read("copy").copy())
 
-    def to(self, target: Any) -> Tensor:
+    def to(self, target: DType) -> Tensor:
         """Return the Tensor on a device, or of a dtype.
 
         Parameters
@@ -201,7 +203,7 @@ class Tensor(Operations["Tensor"]):
             return self
         return Tensor(to_device(self._read("to"), target), self.requires_grad)
 
-    def astype(self, dtype: Any) -> Tensor:
+    def astype(self, dtype: DType) -> Tensor:
         """Return the Tensor cast to `dtype`; to an integer, without history."""
         dtype = known_dtype("astype", dtype)
         if dtype == self.dtype:
@@ -224,7 +226,7 @@ class Tensor(Operations["Tensor"]):
 
     # Assigning copies: else two leaves that are given one array would add into each other.
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: TensorLike) -> None:
         self._changing("grad")
         if value is None:
             self._grad = None
@@ -278,7 +280,9 @@ class Tensor(Operations["Tensor"]):
         self._requires_grad = bool(requires_grad)
         return self
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: TensorLike = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this Tensor to ``.grad`` of every leaf it was computed from.
 
         Parameters
@@ -308,8 +312,8 @@ class Tensor(Operations["Tensor"]):
         """
         backward.backward(self, gradient, retain_graph, create_graph)
 
-    def explain(self, gradient: Any = None, largest_first: bool = False) -> Any:
-        """List what a backward pass from this Tensor does, operation by operation.
+    def explain(self, gradient: TensorLike = None, largest_first: bool = False) -> Any:
+        """List the operations of a backward pass from this Tensor, with their rules and gradients.
 
         For each operation: the formula of its rule as its source has it, the shapes, what it keeps and how
         many bytes that takes, the gradient that arrives and those that leave. The numbers come from a
@@ -420,7 +424,7 @@ class Tensor(Operations["Tensor"]):
     def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
         return self._compared(ops.not_equal, other)
 
-    def _compared(self, operation: Any, other: TensorLike) -> Any:
+    def _compared(self, operation: Callable[..., Any], other: TensorLike) -> Any:
         """Compare by elements; with None, text and others that are no numbers as Python does: not equal."""
         if other is None:
             return NotImplemented
@@ -458,7 +462,7 @@ class Tensor(Operations["Tensor"]):
         with on_device_of(found._data, "in"):
             return bool(found._read("in").any())
 
-    def _in_place(self, operation: Any, symbol: str, other: TensorLike) -> Tensor:
+    def _in_place(self, operation: Callable[..., Any], symbol: str, other: TensorLike) -> Tensor:
         """Give this Tensor the result: in its memory, or, where the step is recorded, in a new array."""
         wanted = self._requires_grad or (isinstance(other, Variable) and other._requires_grad)
         recorded = wanted and is_grad_enabled()
@@ -481,7 +485,7 @@ class Tensor(Operations["Tensor"]):
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Any, value: TensorLike) -> None:
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             raise GraphError(
                 "item assignment",
@@ -540,7 +544,7 @@ class Tensor(Operations["Tensor"]):
 
     # --- Copies and pickles ----------------------------------------------------------------
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         self._read("copying")
         return super().__reduce_ex__(protocol)
 
@@ -551,7 +555,7 @@ class Tensor(Operations["Tensor"]):
 
     # --- NumPy's protocols ---------------------------------------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DType = None, copy: bool | None = None) -> NDArray[Any]:
         return numpy.array(self.numpy(), dtype=dtype, copy=copy)
 
     __array_ufunc__ = protocols.apply_ufunc

@@ -326,7 +326,7 @@ class Run(Experiment):
 
 
 def _old_run(path: Path, overwrite: bool, film: str | os.PathLike[str] | None) -> list[Path]:
-    """Return the files of the run that is in a folder, or refuse to replace what is there."""
+    """Return the files of the run in a folder, or refuse to replace other files."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return []
     if not overwrite:

@@ -67,7 +67,7 @@ class Schedule(Settled):
         self._apply()
 
     def factor(self, count: int) -> float:
-        """Return what to multiply the first learning rate with after `count` steps."""
+        """Return the factor of the first learning rate after `count` steps."""
         raise NotImplementedError
 
     def lr(self, base_lr: float, count: int) -> float:
@@ -91,7 +91,7 @@ class Schedule(Settled):
         return float(group["lr"])
 
     def _settings(self, group: Group) -> dict[str, Any]:
-        """Return what to set in a group now."""
+        """Return the settings of a group at this count."""
         return {"lr": float(self.lr(group["initial_lr"], self.count))}
 
     def _apply(self) -> None:
@@ -187,7 +187,7 @@ class Schedule(Settled):
 
     @property
     def _name(self) -> str:
-        """What kind of schedule it is, with its parts."""
+        """The kind of schedule, with its parts."""
         return type(self).__name__
 
     def state_dict(self) -> dict[str, Any]:
@@ -234,18 +234,18 @@ def require(schedule: Schedule, inside: bool, domain: str, **setting: object) ->
 
 
 def require_positive_integer(schedule: Schedule, **setting: object) -> None:
-    """Raise an OptionError for what is not 1, 2, 3, ..."""
+    """Raise an OptionError unless the value is 1, 2, 3, ..."""
     (value,) = setting.values()
     require(schedule, is_integer(value, 1), "a positive integer", **setting)
 
 
 def require_not_negative(schedule: Schedule, **setting: object) -> None:
-    """Raise an OptionError for what is not a finite number >= 0."""
+    """Raise an OptionError unless the value is a finite number >= 0."""
     (value,) = setting.values()
     require(schedule, is_number(value) and value >= 0, "a finite number >= 0", **setting)
 
 
 def require_positive(schedule: Schedule, **setting: object) -> None:
-    """Raise an OptionError for what is not a finite number > 0."""
+    """Raise an OptionError unless the value is a finite number > 0."""
     (value,) = setting.values()
     require(schedule, is_number(value) and value > 0, "a finite number > 0", **setting)

@@ -135,7 +135,7 @@ class SequentialLR(Schedule):
 def require_parts(
     whole: Schedule, schedulers: Sequence[Schedule], optimizer: Optimizer | None = None
 ) -> None:
-    """Raise an OptionError for what cannot be a part of another schedule."""
+    """Raise an OptionError for a schedule that cannot be part of another."""
     name = type(whole).__name__
     if not isinstance(schedulers, Sequence) or not schedulers:
         raise OptionError(name, "schedulers must be a list of schedules, one or more", schedulers=schedulers)

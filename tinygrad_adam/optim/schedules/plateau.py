@@ -158,7 +158,7 @@ class ReduceLROnPlateau(Schedule):
         return rows
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count, the first learning rates, and what was seen so far."""
+        """Return the count, the first learning rates, and the best value so far."""
         return {
             **super().state_dict(),
             "best": self.best if math.isfinite(self.best) else str(self.best),  # JSON has no infinity

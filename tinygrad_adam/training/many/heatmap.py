@@ -110,7 +110,7 @@ def _error(trial: Trial) -> float:
 
 
 def _colors(found: Array) -> dict[str, Any]:
-    """Return the mapping from errors to colors: light is good, and the best are told apart."""
+    """Return the mapping from errors to colors: light is good, and the best differ in color."""
     from matplotlib.colors import LogNorm
 
     low, high = numpy.nanmin(found), numpy.nanmax(found)
