@@ -87,14 +87,14 @@ def other_kernels(x):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: (x * WEIGHT).sum() * x.sum().item(), "item looks at the value"),
-        (lambda x: (x * WEIGHT).sum() if x.sum() > 0 else WEIGHT.sum(), "bool looks at the value"),
-        (lambda x: (WEIGHT * x.numpy()).sum(), "numpy looks at the value"),
-        (lambda x: (WEIGHT * x.data).sum(), "data looks at the value"),
-        (lambda x: (WEIGHT * np.asarray(x)).sum(), "numpy looks at the value"),
-        (lambda x: (WEIGHT * tg.tensor(x)).sum(), "tensor looks at the value"),
-        (lambda x: WEIGHT.sum() * sum(x.tolist()), "tolist looks at the value"),
-        (lambda x: (x * WEIGHT).sum() * WEIGHT.data[0], "data looks at the value"),
+        (lambda x: (x * WEIGHT).sum() * x.sum().item(), "item reads the value"),
+        (lambda x: (x * WEIGHT).sum() if x.sum() > 0 else WEIGHT.sum(), "bool reads the value"),
+        (lambda x: (WEIGHT * x.numpy()).sum(), "numpy reads the value"),
+        (lambda x: (WEIGHT * x.data).sum(), "data reads the value"),
+        (lambda x: (WEIGHT * np.asarray(x)).sum(), "numpy reads the value"),
+        (lambda x: (WEIGHT * tg.tensor(x)).sum(), "tensor reads the value"),
+        (lambda x: WEIGHT.sum() * sum(x.tolist()), "tolist reads the value"),
+        (lambda x: (x * WEIGHT).sum() * WEIGHT.data[0], "data reads the value"),
         (in_place, "add changes a Tensor"),
         (hooked, "register_hook changes a Tensor"),
         (retained, "retain_grad changes a Tensor"),
@@ -105,13 +105,13 @@ def other_kernels(x):
         (lambda x: (x.requires_grad_() * WEIGHT).sum(), "requires_grad_ changes a Tensor"),
         (lambda x: (x * WEIGHT.detach().requires_grad_()).sum(), "requires_grad_ changes a Tensor"),
         (cut, "requires_grad_ changes a Tensor"),
-        (lambda x: (x * tg.grad((WEIGHT**2).sum(), WEIGHT)).sum(), "grad looks at the value"),
-        (lambda x: (x * copy.deepcopy(x) * WEIGHT).sum(), "deepcopy looks at the value"),
-        (lambda x: (x * copy.copy(x) * WEIGHT).sum(), "copy looks at the value"),
-        (lambda x: (x * pickle.loads(pickle.dumps(x)) * WEIGHT).sum(), "copying looks at the value"),
-        (scored, r"Accuracy.update looks at the value"),
-        (lambda x: AVERAGE.update() or (LINEAR(x) * WEIGHT).sum(), "update looks at the value"),
-        (lambda x: (x * LINEAR.state_dict()["weight"][0] * WEIGHT).sum(), "state_dict looks at the value"),
+        (lambda x: (x * tg.grad((WEIGHT**2).sum(), WEIGHT)).sum(), "grad reads the value"),
+        (lambda x: (x * copy.deepcopy(x) * WEIGHT).sum(), "deepcopy reads the value"),
+        (lambda x: (x * copy.copy(x) * WEIGHT).sum(), "copy reads the value"),
+        (lambda x: (x * pickle.loads(pickle.dumps(x)) * WEIGHT).sum(), "copying reads the value"),
+        (scored, r"Accuracy.update reads the value"),
+        (lambda x: AVERAGE.update() or (LINEAR(x) * WEIGHT).sum(), "update reads the value"),
+        (lambda x: (x * LINEAR.state_dict()["weight"][0] * WEIGHT).sum(), "state_dict reads the value"),
         (lambda x: LINEAR.zero_grad() or (x * WEIGHT).sum(), "grad changes a Tensor"),
         (lambda x: optim.SGD([WEIGHT]).zero_grad() or (x * WEIGHT).sum(), "zero_grad changes a Tensor"),
         (lambda x: setattr(WEIGHT, "grad", None) or (x * WEIGHT).sum(), "grad changes a Tensor"),
@@ -125,7 +125,7 @@ def other_kernels(x):
         (crossed, "the inputs of multiply"),
         (lambda x: (x * WEIGHT).sum() + (x.exp() if next(TURNS) else x.tanh()).sum(), "tanh"),
         (sometimes_without, "the inputs of multiply"),
-        (lambda x: (x * WEIGHT * tg.Tensor(x.data * 0 + 1, requires_grad=True)).sum(), "data looks at"),
+        (lambda x: (x * WEIGHT * tg.Tensor(x.data * 0 + 1, requires_grad=True)).sum(), "data reads"),
         (lambda x: (x * WEIGHT * tg.Tensor(np.ones(2), requires_grad=True)).sum(), "argument 1 of multiply"),
         (other_kernels, "use_kernels must stand around"),
         (lambda x: (x * WEIGHT * DRAWN.random()).sum(), "not the same from call to call"),
@@ -161,7 +161,7 @@ def test_a_step_inside_is_refused():
         opt.step()
         return loss
 
-    with pytest.raises(errors.GraphError, match="must not step"):
+    with pytest.raises(errors.GraphError, match="must not call step"):
         tg.recorded(function)(tg.ones(2, 3))
 
 

@@ -18,13 +18,13 @@ def told_of_compilation(tell: Callable[[], object]) -> Iterator[None]:
         return
     from numba.core import event
 
-    told = False
+    called = False
 
     class Listener(event.Listener):
         def on_start(self, _event: object) -> None:
-            nonlocal told
-            if not told:
-                told = True
+            nonlocal called
+            if not called:
+                called = True
                 tell()
 
         def on_end(self, _event: object) -> None:

@@ -67,7 +67,7 @@ def check_dtype(where: str, dtype: numpy.dtype[Any]) -> None:
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == numpy.float16 or dtype.num >= 256:
         raise DTypeError(
             where,
-            "Tensors hold float32, float64, integers or truth values; give dtype= to convert",
+            "Tensors hold float32, float64, integers or booleans; pass dtype= to convert",
             dtype=dtype,
         )
 
@@ -142,7 +142,7 @@ def beside_floats(values: Sequence[TensorLike]) -> Sequence[TensorLike]:
     if not any(type(value) is int and not -(2**63) <= value < 2**64 for value in values):
         return values
     if any(getattr(value, "dtype", _FLOAT32).kind != "f" for value in values):
-        return values  # CuPy refuses them beside integers, as NumPy does
+        return values  # beside integers, CuPy refuses them as NumPy does
     return [float(value) if type(value) is int else value for value in values]
 
 

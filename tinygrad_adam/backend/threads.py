@@ -85,7 +85,7 @@ def num_threads(count: int) -> Iterator[None]:
 
 
 def set_num_threads(count: int) -> None:
-    """Set the largest number of threads that compute, those of the BLAS library included.
+    """Set the largest number of threads that compute, including threads of the BLAS library.
 
     The BLAS library follows if threadpoolctl is installed, as it is with the extra ``fast``. Another count
     may change the last bits of matrix products, convolutions and sums over channels; the same count gives the
@@ -108,7 +108,7 @@ def set_num_threads(count: int) -> None:
         if _holders:  # to be restored to the new count
             _before = [count] * len(libraries)
         else:
-            _give_threads(libraries, [count] * len(libraries))
+            _set_threads(libraries, [count] * len(libraries))
 
 
 def _after_fork() -> None:
@@ -118,7 +118,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
     if _holders:
         _holders = 0
-        _give_threads(_blas(), _before)
+        _set_threads(_blas(), _before)
 
 
 if hasattr(os, "register_at_fork"):
@@ -140,7 +140,7 @@ def _blas() -> list[_Switch]:
 
 
 def _switch(library: Any) -> _Switch:
-    """Return OpenBLAS's own functions, which take 0.1 us each, or those of threadpoolctl, which take 2."""
+    """Return OpenBLAS's own functions, which take 0.1 us each, or threadpoolctl's, which take 2."""
     if library.internal_api == "openblas" and library.threading_layer == "pthreads":
         functions = ctypes.PyDLL(library.filepath)
         for prefix, suffix in itertools.product(("scipy_", ""), ("64_", "")):
@@ -150,9 +150,9 @@ def _switch(library: Any) -> _Switch:
     return library.get_num_threads, library.set_num_threads
 
 
-def _give_threads(libraries: list[_Switch], counts: list[int]) -> None:
-    for (_, give), count in zip(libraries, counts, strict=True):
-        give(count)
+def _set_threads(libraries: list[_Switch], counts: list[int]) -> None:
+    for (_, set_count), count in zip(libraries, counts, strict=True):
+        set_count(count)
 
 
 class _OneThread:
@@ -167,7 +167,7 @@ class _OneThread:
         with _lock:  # of overlapping blocks, the first limits and the last restores
             if not _holders:
                 _before = [count() for count, _ in libraries]
-                _give_threads(libraries, [1] * len(libraries))
+                _set_threads(libraries, [1] * len(libraries))
             _holders += 1
         return bool(libraries)
 
@@ -176,7 +176,7 @@ class _OneThread:
         with _lock:
             _holders -= 1
             if not _holders:
-                _give_threads(_blas(), _before)
+                _set_threads(_blas(), _before)
 
 
 one_blas_thread = _OneThread()
@@ -255,7 +255,7 @@ def in_pieces(work: Callable[[int, int], Any], size: int, least: int, align: int
     Parameters
     ----------
     work : callable
-        It should release the interpreter lock for most of its time, and write to elements of its own.
+        It should release the interpreter lock for most of its time, and write to separate elements.
     size : int
         The end of the last piece.
     least : int

@@ -11,15 +11,15 @@ _sched_yield = numba.types.ExternalFunction("sched_yield", numba.types.int32())
 
 
 @numba.njit(cache=True, nogil=True)
-def wait_awake(told, counter, value, times, politely):  # type: ignore[no-untyped-def]
-    """Increment ``told[0]``; return once ``counter[0]`` is no longer `value`, or after so many times.
+def wait_awake(seen, counter, value, times, politely):  # type: ignore[no-untyped-def]
+    """Increment ``seen[0]``; return once ``counter[0]`` is no longer `value`, or after so many times.
 
     Each time, the core is yielded to threads that have work. At the end it is yielded `politely` times more,
     because a thread increments `counter` while it holds the interpreter lock: to ask for the lock at once
-    would put this thread to sleep. A thread that sees `told` incremented may take the lock at once, for this
+    would put this thread to sleep. A thread that reads `seen` incremented may take the lock at once, for this
     code runs without it.
     """
-    told[0] += 1
+    seen[0] += 1
     for _ in range(times):
         if counter[0] != value:
             for _ in range(politely):

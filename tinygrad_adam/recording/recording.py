@@ -82,7 +82,7 @@ class Recording(events.Watcher):
         The shape and dtype of the value at each place.
     held : dict of int to object
         Values from outside the function, by place: parameters and other Tensors, arrays, numbers.
-    looked_at : list of (Variable, int)
+    reads : list of (Variable, int)
         Tensors from outside whose value was read, with their version then.
     modules : list of (Module, object)
         Modules that the function calls or names, with their condition then.
@@ -98,7 +98,7 @@ class Recording(events.Watcher):
         self.calls: list[RecordedCall] = []
         self.forms: list[tuple[Any, Any]] = []
         self.held: dict[int, TensorLike] = {}
-        self.looked_at: list[tuple[Variable, int]] = []
+        self.reads: list[tuple[Variable, int]] = []
         self.modules: list[tuple[Module, object]] = []
         self._kernels = chosen_kernels()
         self._nodes: dict[int, int] = {}  # places of results, by the id of the node
@@ -193,11 +193,11 @@ class Recording(events.Watcher):
         place = self._places.get(id(variable))
         if variable.requires_grad or (place is not None and place not in self.held):
             _refuse(
-                f"{where} looks at the value of a Tensor, which a replay would not do again; "
+                f"{where} reads the value of a Tensor, which a replay would not do again; "
                 "do so outside the function, or leave the function unrecorded",
                 shape=variable._data.shape,
             )
-        self.looked_at.append((variable, variable._writes))
+        self.reads.append((variable, variable._writes))
         self._alive.append(variable)
 
     def changed(self, variable: Variable, where: str) -> None:
@@ -229,17 +229,19 @@ class Recording(events.Watcher):
     def module_begins(self, module: Module, args: Args) -> None:
         """Record the module and its condition."""
         if module._forward_hooks or module._forward_pre_hooks:
-            _refuse(f"a hook of {type(module).__name__} would act once only; remove it")
+            _refuse(
+                f"a hook of {type(module).__name__} would run only while the function is recorded; remove it"
+            )
         if not any(known is module for known, _ in self.modules):
             self.modules.append((module, condition(module)))
 
     def backward_begins(self, root: Variable) -> None:
         """Refuse a backward pass inside the function."""
-        _refuse("the function must not call backward; that is done for it")
+        _refuse("the function must not call backward, which the recorded function does by itself")
 
     def step_begins(self, optimizer: object) -> None:
         """Refuse an optimizer's step inside the function."""
-        _refuse("the function must not step; call step() after it")
+        _refuse("the function must not call step of an optimizer; call it afterwards")
 
     def _require_same_kernels(self) -> None:
         if chosen_kernels() != self._kernels:

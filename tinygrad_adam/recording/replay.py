@@ -111,7 +111,7 @@ class Program:
         for module, before in self.recording.modules:
             if condition(module) != before:
                 return False
-        return all(seen._writes == version for seen, version in self.recording.looked_at)
+        return all(seen._writes == version for seen, version in self.recording.reads)
 
     def run(self, arguments: Sequence[Variable]) -> list[Array]:
         """Compute the results, and add to the gradients of all leaves."""
@@ -349,7 +349,7 @@ class Recorded:
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *arguments: Any) -> Any:
-        """Compute the loss, and add its gradient to that of every leaf."""
+        """Return the results of the function, and add the gradient of the loss to every leaf."""
         kind = self._kind(arguments)
         if events.watched() or not is_grad_enabled():
             returned, alone = results_of(self.function(*arguments))

@@ -71,7 +71,7 @@ def _both_ways(matrix: Array, dtype: DType) -> Array:
 
 
 def fits(weight: tuple[int, ...], stride: HW, padding: Sides, dilation: HW, groups: int) -> bool:
-    """Return whether a convolution can be done this way, and has channels enough to be faster by it."""
+    """Return whether the algorithm applies to a convolution, and is faster for so many channels."""
     out, channels, height, width = weight
     return (
         height == width
