@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .backend.cuda import diagnosis
+from .backend.cuda.finding import memory_use
 from .backend.device import get_backend
 from .backend.scopes import scope
 from .errors import DeviceError
@@ -86,8 +87,7 @@ def memory(device: str = "cuda") -> Memory:
     """
     backend = get_backend(device)
     with backend.current("memory"):
-        pool = backend.xp.get_default_memory_pool()
-        return Memory(pool.used_bytes(), pool.free_bytes(), *backend.xp.cuda.Device().mem_info)
+        return Memory(*memory_use(backend.xp))
 
 
 def synchronize(device: str = "cuda") -> None:

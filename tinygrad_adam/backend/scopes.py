@@ -83,17 +83,17 @@ def entered_for_each_step(
     decorated: Any
     if _is(inspect.isgeneratorfunction, function):
 
-        def decorated(*args: Any, **settings: Any) -> Any:
+        def decorated(*args: object, **settings: object) -> Any:
             return (yield from stepped(function(*args, **settings)))
 
     elif _is(inspect.iscoroutinefunction, function):
 
-        async def decorated(*args: Any, **settings: Any) -> Any:
+        async def decorated(*args: object, **settings: object) -> Any:
             return await stepped(function(*args, **settings))
 
     else:
 
-        def decorated(*args: Any, **settings: Any) -> Any:
+        def decorated(*args: object, **settings: object) -> Any:
             with block():
                 return function(*args, **settings)
 

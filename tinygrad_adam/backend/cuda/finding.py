@@ -83,19 +83,23 @@ class _Current:
 
     def _out_of_memory(self, message: str) -> DeviceError:
         """Return an error with the size of the request and the use of the memory."""
-        cupy = self._cupy
         asked = re.search(r"allocating ([\d,]+) bytes", message)
-        pool = cupy.get_default_memory_pool()
-        free, total = cupy.cuda.runtime.memGetInfo()
+        used, kept, free, total = memory_use(self._cupy)
         return DeviceError(
             self._where,
             "the GPU is out of memory; try a smaller batch (with accumulate= for the same step), a smaller "
             "model, no_grad() where no gradient is needed, or del for values that are not needed any more",
             asked_for=_size(int(asked[1].replace(",", ""))) if asked else message,
-            in_use=_size(pool.used_bytes()),
-            kept_for_reuse=_size(pool.free_bytes()),
+            in_use=_size(used),
+            kept_for_reuse=_size(kept),
             free=f"{_size(free)} of {_size(total)} on cuda:{self._device.id}",
         )
+
+
+def memory_use(cupy: Xp) -> tuple[int, int, int, int]:
+    """Return the bytes of the current GPU that arrays use, that the pool keeps, that are free, and all."""
+    pool = cupy.get_default_memory_pool()
+    return pool.used_bytes(), pool.free_bytes(), *cupy.cuda.runtime.memGetInfo()
 
 
 def _size(count: int) -> str:

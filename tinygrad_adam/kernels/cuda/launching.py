@@ -138,8 +138,8 @@ class Source:
 
         real = inputs[0].dtype
         made = cupy.empty(shape, dtype or real)
-        passed = [cupy.ascontiguousarray(a) if isinstance(a, cupy.ndarray) else a for a in inputs]
-        self.launch(name, real, (*passed, made, made.size, *counts), blocks_for(made.size))
+        dense = [cupy.ascontiguousarray(a) if isinstance(a, cupy.ndarray) else a for a in inputs]
+        self.launch(name, real, (*dense, made, made.size, *counts), blocks_for(made.size))
         return made
 
 
