@@ -1,4 +1,4 @@
-"""Checks of what learners write: a grader that tells in sentences what is wrong."""
+"""Checks of learners' code: a grader that explains mistakes in sentences."""
 
 from .grading.grading import grade
 from .grading.report import Finding, Grade

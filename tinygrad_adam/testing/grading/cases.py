@@ -1,4 +1,4 @@
-"""What a learner's primitive is called on, and how its output moves there: central differences."""
+"""Inputs for a learner's primitive, and the central differences of its output there."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def differs(got: Any, wanted: Any) -> bool:
 
 
 def make_cases(student: Primitive, inputs: Any, settings: dict[str, Any], seed: int) -> list[Case]:
-    """Return what to call the primitive on, with what central differences say there."""
+    """Return inputs for the primitive, with the central differences there."""
     rng = numpy.random.default_rng(seed)
     if inputs is not None:
         values = [_filled(x, rng) for x in inputs]

@@ -1,4 +1,4 @@
-"""What is wrong with a gradient: it is compared with what typical mistakes would give."""
+"""Mistakes in a gradient, found by comparing it with the results of typical ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def diagnose(
     gradient: Callable[[Any], Any],
     evidence: str,
 ) -> Finding:
-    """Say what is wrong with the gradient of an input.
+    """Explain the mistake in the gradient of an input.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def _terms(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> A
 
 
 def _candidates(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[Any, str]]:
-    """Yield what a gradient may lack as a factor, with the words for it, where it has this shape."""
+    """Yield factors that a gradient of this shape may lack, with the words for them."""
     known = [*zip(case.names, case.values, strict=True), ("y, the output", case.y)]
     for name, value in known:
         if value.dtype.kind == "f":

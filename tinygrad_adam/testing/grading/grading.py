@@ -1,4 +1,4 @@
-"""`grade`: looks at what a learner has made, and hands it to the grader for it."""
+"""`grade`: passes a learner's work to the grader of its kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grade(
     settings: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Grade:
-    """Check a learner's own primitive or optimizer, and tell in sentences what is wrong.
+    """Check a learner's own primitive or optimizer, and explain mistakes in sentences.
 
     A primitive's rules are compared with central differences of its forward rule, input by input. An
     optimizer takes steps on gradients that are given, beside the reference. What differs is compared with

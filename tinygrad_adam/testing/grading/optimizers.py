@@ -89,7 +89,7 @@ def _broken(known: str, wanted: Any, lrs: Any, full: dict[str, Any]) -> dict[str
 
 
 def _reference(student: Any, reference: Any) -> tuple[Any, str]:
-    """Return what is right, and its name if typical mistakes in it are known."""
+    """Return the reference, and its name if typical mistakes in it are known."""
     if reference is not None and not isinstance(reference, str):
         names = [name for name, cls in OPTIMIZERS.items() if cls is reference]
         return reference, names[0] if names else ""
@@ -123,7 +123,7 @@ def _spelled(takes: dict[str, Any], key: str, value: Any) -> dict[str, Any] | No
 
 
 def _unknown_requirements(takes: dict[str, Any], used: dict[str, Any]) -> list[str]:
-    """Return the parameters without a default that nobody sets."""
+    """Return the parameters without a default or a value."""
     known = {"lr", "**", *used, *(("beta1", "beta2") if "betas" in used else ())}
     return [
         name for name, default in takes.items() if default is inspect.Parameter.empty and name not in known
@@ -182,7 +182,7 @@ def _totals(paths: list[list[Any]]) -> list[Any]:
 
 
 def alike(got: Any, wanted: Any) -> bool:
-    """Tell whether updates are equal but for rounding; what is not finite must be so in both."""
+    """Return whether updates are equal up to rounding; values that are not finite must be so in both."""
     return bool(numpy.allclose(got, wanted, rtol=1e-9, atol=1e-11, equal_nan=True))
 
 
@@ -192,7 +192,7 @@ def alike(got: Any, wanted: Any) -> bool:
 def _diagnosed(
     right: Any, known: str, got: Any, wanted: Any, lrs: Any, used: dict[str, Any], full: dict[str, Any]
 ) -> list[Finding]:
-    """Say what is wrong with updates that differ."""
+    """Explain the mistake in updates that differ."""
     evidence = _first_difference(got, wanted)
     if not numpy.any(got):
         return [_finding("nothing changes", NOTHING, evidence)]

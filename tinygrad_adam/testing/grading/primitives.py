@@ -99,7 +99,7 @@ def _check_forward(student: Primitive, right: Callable[..., Any], case: Case) ->
 
 
 def check_rule(student: Primitive, case: Case, i: int) -> Finding | None:
-    """Compare the gradient of one input with central differences, and say what is wrong with it."""
+    """Compare the gradient of one input with central differences, and explain the mistake."""
     name, wanted = case.names[i], case.numerical[i]
     if name not in student.rules:
         if not numpy.any(wanted):
@@ -165,7 +165,7 @@ def _spoiled(share: Any) -> Any:
 
 
 def _mutants(student: Primitive, names: list[str]) -> Iterator[tuple[str, str, Primitive]]:
-    """Yield an input, what was done to its rule, and a copy of the primitive with the rule so broken."""
+    """Yield an input, a change of its rule, and a copy of the primitive with the changed rule."""
     for name in names:
         for kind, change in BREAKS.items():
             mutant, broken = Primitive(student.forward, {}, student.view), copy.copy(student.rules[name])

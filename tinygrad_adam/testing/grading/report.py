@@ -1,4 +1,4 @@
-"""What the grader answers."""
+"""The grader's answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Grade:
-    """The grader's answer; printed, it is what a learner reads.
+    """The grader's answer; a learner reads it printed.
 
     Attributes
     ----------

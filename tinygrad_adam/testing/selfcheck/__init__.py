@@ -108,7 +108,7 @@ def _name(device: str) -> str:
 
 
 def _versions(device: str) -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of the libraries that compute."""
     found = {"tinygrad_adam": __version__, "Python": platform.python_version()}
     for package in ("numpy", "numba"):
         try:

@@ -58,7 +58,7 @@ def measure_beside(device: str) -> tuple[list[Beside], str]:
 
 
 def _benchmark(device: str, names: list[str]) -> dict[str, Any]:
-    """Run the benchmark in a process of its own, and return what it found, by workload."""
+    """Run the benchmark in a process of its own, and return its results by workload."""
     kind, _, number = device.partition(":")
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
@@ -79,6 +79,6 @@ def _benchmark(device: str, names: list[str]) -> dict[str, Any]:
 
 
 def _physical(number: int) -> str:
-    """Return what the driver calls a GPU: its number, unless the environment lets only some be seen."""
+    """Return the driver's name of a GPU: its number, unless the environment hides some."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return str(number) if seen is None else seen.split(",")[number].strip()

@@ -1,4 +1,4 @@
-"""What a row of the table of operations is: which operation, on which inputs, with which settings."""
+"""Rows of the table of operations: an operation, its inputs and its settings."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Place(NamedTuple):
-    """Where and in what to compute.
+    """The device and the dtypes to compute with.
 
     Attributes
     ----------

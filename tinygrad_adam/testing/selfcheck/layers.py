@@ -142,7 +142,7 @@ def mlp(lib: Any, _: Any) -> Any:
 
 
 def residual(lib: Any, _: Any) -> Any:
-    """Make a block with a skip connection (He et al., 2016): what it learns is added to its input."""
+    """Make a block with a skip connection (He et al., 2016): its output is added to its input."""
 
     class Residual(lib.Module):  # type: ignore[misc]
         def __init__(self, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""What was found: checks with their failures, measured speeds, and how they are written down."""
+"""Results: checks with their failures, measured speeds, and their text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
     problem: str = ""
 
     def text(self, tolerance: float | None) -> str:
-        """Say what failed, in a line."""
+        """Return the failure in a line."""
         where = f"{self.case}, {self.part}" if self.part else self.case
         if self.error is None:
             return f"{where}: {self.problem}"
@@ -195,7 +195,7 @@ class Report:
         return [check for check in self.checks if check.failures]
 
     def title(self) -> list[str]:
-        """Say what was checked, on what, and with what, in three lines."""
+        """Return the device, the machine and the versions in three lines."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [f"{self.device}: {self.name}, {self.date}", versions, f"{self.compared}."]
 
@@ -208,7 +208,7 @@ class Report:
         return f"All {len(ran)} checks hold" + (f"; {left_out} left out" if left_out else "")
 
     def failure_lines(self, most: int = 20) -> list[str]:
-        """Say what failed, a line each, and how many more there are."""
+        """Return the failures, a line each, and the number of further ones."""
         lines = [
             f"{check.name}: {failure.text(check.tolerance)}"
             for check in self.failed
@@ -217,7 +217,7 @@ class Report:
         return lines[:most] + ([f"... and {len(lines) - most} more"] if len(lines) > most else [])
 
     def note_lines(self) -> list[str]:
-        """Say why checks were left out, and what is to be added to others."""
+        """Return the reasons for skipped checks, and remarks on others."""
         noted: list[Check | Speed] = [*self.checks, *self.speeds]
         lines = [f"{each.name}: {each.note}" for each in noted if each.note]
         return lines + ([f"other frameworks: {self.others_note}"] if self.others_note else [])

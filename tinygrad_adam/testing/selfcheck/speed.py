@@ -136,7 +136,7 @@ def copy_rate(device: str) -> float:
 
 
 def _room(device: str) -> int:
-    """Return how many bytes may be used: what is free on a GPU, and a quarter of the host's memory."""
+    """Return how many bytes may be used: the free memory of a GPU, or a quarter of the host's."""
     if device != "cpu":
         memory = cuda.memory(device)
         return memory.free + memory.kept
@@ -146,7 +146,7 @@ def _room(device: str) -> int:
 
 
 def _give_back(device: str) -> None:
-    """Return memory that is kept for reuse: pieces of it do not fit what is measured next."""
+    """Give back memory that is kept for reuse: its pieces do not fit the next measurement."""
     if device != "cpu":
         get_backend(device).xp.get_default_memory_pool().free_all_blocks()
 

@@ -30,7 +30,7 @@ PRECISION = 0.02
 
 
 class Training(NamedTuple):
-    """A model and what it is trained on.
+    """A model and its training data.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ QUICK = (
 
 
 class Curve(NamedTuple):
-    """What a training left.
+    """The results of a training run.
 
     Attributes
     ----------
