@@ -44,3 +44,9 @@ def require_replaceable(where: str, symbol: str, tensor: Variable) -> None:
                 f"would not see the change while operations are recorded; write x = x {symbol} ...",
                 shape=tensor._data.shape,
             )
+
+
+def require_shape(where: str, rule: str, shape: tuple[int, ...], **found: tuple[int, ...]) -> None:
+    """Refuse a value or a gradient of another shape than the Tensor's."""
+    if any(other != shape for other in found.values()):
+        raise ShapeError(where, rule, tensor=shape, **found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 import numpy
 
 from .. import ops
-from ..backend.convert import assignable, check_dtype, get_default_dtype, known_dtype, require_numbers
+from ..backend.convert import assignable, check_dtype, known_dtype, require_numbers
 from ..backend.device import (
     CPU,
     asarray,
@@ -24,7 +24,7 @@ from ..backend.device import (
     on_device_of,
     to_device,
     to_host,
-)
+)  # fmt: skip
 from ..engine import backward, events
 from ..engine.graph import Variable, look_at, provided
 from ..engine.modes import is_grad_enabled
@@ -36,6 +36,7 @@ from ..typing import Array, DType, TensorLike
 from ..words import answer_attributes
 from . import copying, protocols, refusals
 from .methods import Operations
+from .printing import text_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,10 +112,7 @@ class Tensor(Operations["Tensor"]):
     def data(self, value: TensorLike) -> None:
         where = f"{type(self).__name__}.data"
         array = assignable(where, look_at(value, "data"), self._data)
-        if array.shape != self.shape:
-            raise ShapeError(
-                where, "the new value must have the same shape", tensor=self.shape, value=array.shape
-            )
+        refusals.require_shape(where, "the new value must have the same shape", self.shape, value=array.shape)
         self._write(where, ..., array)
 
     # Without a frame of Python: every operation reads some of these.
@@ -238,10 +236,7 @@ class Tensor(Operations["Tensor"]):
             if g is not self._grad:  # as it is after ``x.grad *= 2``
                 with on_device_of(self._data, "grad"):
                     g = backend_of((self._data,)).xp.array(assignable("grad", g, self._data), self.dtype)
-        if g.shape != self.shape:
-            raise ShapeError(
-                "grad", "a gradient must have the Tensor's shape", tensor=self.shape, grad=g.shape
-            )
+        refusals.require_shape("grad", "a gradient must have the Tensor's shape", self.shape, grad=g.shape)
         if isinstance(value, Tensor) and value.requires_grad:
             self._grad = value
         else:
@@ -529,18 +524,7 @@ class Tensor(Operations["Tensor"]):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
-    def __repr__(self) -> str:
-        values = numpy.array2string(
-            to_host(self._data), separator=", ", prefix="tensor(", floatmode="maxprec"
-        )
-        dtype = (
-            "" if self.dtype in (get_default_dtype(), numpy.int64, numpy.bool_) else f", dtype={self.dtype}"
-        )
-        shape = f", shape={self.shape}" if self.size == 0 and self.ndim != 1 else ""
-        device = "" if self.device == "cpu" else f", device={self.device}"
-        made = f", made_by={self.node.primitive.name}" if self.node is not None else ""
-        origin = made or (", requires_grad=True" if self.requires_grad else "")
-        return f"tensor({values}{shape}{dtype}{device}{origin})"
+    __repr__ = text_of
 
     # --- Copies and pickles ----------------------------------------------------------------
 
