@@ -7,7 +7,7 @@ which library that is: code that computes receives ``xp`` and uses it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from .backends import CPU, GPUS, Backend
 _HOST_ARRAY = numpy.ndarray
 
 
-def backend_of(values: Iterable[object]) -> Backend:
+def backend_of(values: Sequence[object]) -> Backend:
     """Return the backend of the first array among `values`; plain numbers count as CPU."""
     for value in values:
         if type(value) is _HOST_ARRAY:
