@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def told_of_compilation(tell: Callable[[], object]) -> Iterator[None]:
+def on_compilation(tell: Callable[[], object]) -> Iterator[None]:
     """Call `tell` once, when a kernel is first compiled inside the block.
 
     A kernel that was compiled before is loaded from disk, without a call.

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..backend.compiling import told_of_compilation
+from ..backend.compiling import on_compilation
 from ..backend.threads import set_num_threads
 from ..errors import TinygradAdamError
 from . import options
@@ -79,7 +79,7 @@ def train(
                 around.enter_context(recorded(film, f"{run.config.model} on {run.config.data}"))
             if doctor:
                 around.enter_context(_watched_by_doctor(run))
-            around.enter_context(told_of_compilation(lambda: say(COMPILING)))
+            around.enter_context(on_compilation(lambda: say(COMPILING)))
             results = run.train(choose_display())
     except TinygradAdamError:
         if run.checkpoints.last.exists():
