@@ -148,7 +148,7 @@ _ROWS: dict[str, dict[str, str]] = {
         "utils": "`optim.clip_grad_norm_` and `optim.clip_grad_value_`",
         "Identity": "`nn.Sequential()`, which returns its input",
         "Swish": "`nn.SiLU()`",
-        "Mish PReLU Hardtanh ReLU6 SELU": "nothing: write it with `tg.where`, or as a `tg.primitive`",
+        "PReLU Hardtanh ReLU6 SELU": "nothing: write it with `tg.where`, or as a `tg.primitive`",
     },
     "nn.functional": {
         "binary_cross_entropy": "`F.binary_cross_entropy_with_logits(logits, target)`: losses take logits",

@@ -176,6 +176,7 @@ oracle("elu", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum
        functional("elu"))  # fmt: skip
 oracle("softplus", lambda x: np.log(1 + np.exp(x)), functional("softplus"))
 oracle("silu", lambda x: x * sigmoid(x), functional("silu"))
+oracle("mish", lambda x: x * np.tanh(np.log(1 + np.exp(x))), functional("mish"))
 oracle("gelu", _gelu, functional("gelu"))
 oracle("abs: at zero", np.abs, named("abs"), smooth=0, gradient=lambda x: [[-1, 0, 1]])
 oracle("sign: at zero", np.sign, named("sign"), smooth=0, gradient=lambda x: [[0, 0, 0]])

@@ -11,6 +11,7 @@ __all__ = [
     "GELU",
     "LeakyReLU",
     "LogSoftmax",
+    "Mish",
     "ReLU",
     "SiLU",
     "Sigmoid",
@@ -50,6 +51,13 @@ class Sigmoid(_Activation, function=ops.sigmoid):
 
 class SiLU(_Activation, function=ops.silu):
     """``x * sigmoid(x)``, element by element, also called swish: smooth, with a minimum of -0.278."""
+
+
+class Mish(_Activation, function=ops.mish):
+    """``x * tanh(softplus(x))``, element by element: smooth like `SiLU`, with a minimum of -0.309.
+
+    D. Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020, arXiv:1908.08681.
+    """
 
 
 class Softplus(_Activation, function=ops.softplus):

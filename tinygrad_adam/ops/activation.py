@@ -16,6 +16,7 @@ __all__ = [
     "gelu",
     "leaky_relu",
     "log_softmax",
+    "mish",
     "relu",
     "sigmoid",
     "silu",
@@ -71,6 +72,17 @@ def softplus(xp: Xp, a: Array) -> Array:
 def silu(xp: Xp, a: Array) -> Array:
     """``a * sigmoid(a)``, also called swish."""
     return a * sigmoid(a)
+
+
+def _mish_rule(xp: Xp, g: Array, a: Array) -> Array:
+    bounded = xp.tanh(softplus(a))
+    return g * (bounded + a * sigmoid(a) * (1 - bounded * bounded))
+
+
+@primitive(a=_mish_rule)
+def mish(xp: Xp, a: Array) -> Array:
+    """``a * tanh(softplus(a))`` (Misra, 2020), smooth, with a minimum of -0.309."""
+    return a * xp.tanh(softplus(a))
 
 
 _FAR = 100.0
