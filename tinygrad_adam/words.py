@@ -161,7 +161,7 @@ _ROWS: dict[str, dict[str, str]] = {
     },
     "optim": {
         "lr_scheduler": "`optim` itself, as in `optim.StepLR`",
-        "LBFGS Adan Rprop ASGD Adafactor": "nothing: `optim.OPTIMIZERS` lists the optimizers",
+        "LBFGS Adan ASGD Adafactor": "nothing: `optim.OPTIMIZERS` lists the optimizers",
         "RMSProp": "`optim.RMSprop`",
         "AdaGrad": "`optim.Adagrad`",
         "AdaDelta": "`optim.Adadelta`",

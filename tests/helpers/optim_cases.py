@@ -81,6 +81,24 @@ def adadelta(theta, gradients, lrs, rho=0.9, eps=1e-6, weight_decay=0.0):
     return path
 
 
+def rprop(theta, gradients, lrs, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0), weight_decay=0.0):
+    """Riedmiller & Braun, without undoing a step, as in PyTorch."""
+    last, size, path = 0.0, lrs[0], []
+    for g in gradients:
+        g = g + weight_decay * theta
+        if g * last > 0:
+            size = min(size * etas[1], step_sizes[1])
+        elif g * last < 0:
+            size = max(size * etas[0], step_sizes[0])
+            g = 0.0
+        else:
+            size = min(max(size, step_sizes[0]), step_sizes[1])
+        theta = theta - size * ((g > 0) - (g < 0))
+        last = g
+        path.append(theta)
+    return path
+
+
 def rmsprop(
     theta, gradients, lrs, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False
 ):  # fmt: skip
@@ -417,6 +435,21 @@ ROWS = {
                     centered=(False, True),
                 ),
             )
+        ],
+    ),
+    "rprop": Row(
+        optim.Rprop,
+        rprop,
+        [{}, {"etas": (0.3, 2.0), "weight_decay": 0.3}, {"etas": (0.9, 1.5), "step_sizes": (0.05, 0.06)}],
+        {
+            "lr": NOT_NUMBERS,
+            "etas": ((1.0, 2.0), (0.0, 2.0), (0.5, 1.0), (0.5,), 0.5, None),
+            "step_sizes": ((1.0, 0.5), (-1.0, 1.0), (1.0,), 1.0, None),
+            "weight_decay": NOT_NUMBERS,
+        },
+        torch="Rprop",
+        torch_runs=[
+            ({}, combinations(etas=((0.5, 1.2), (0.8, 3.0)), step_sizes=((1e-6, 50.0), (0.01, 0.1))))
         ],
     ),
     "adam": Row(

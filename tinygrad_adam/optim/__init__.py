@@ -21,6 +21,7 @@ from .optimizer import Optimizer
 from .radam import RAdam
 from .registry import OPTIMIZERS, build_optimizer
 from .rmsprop import RMSprop
+from .rprop import Rprop
 from .schedules import (
     SCHEDULES,
     ChainedScheduler,
