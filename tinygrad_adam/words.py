@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
@@ -34,175 +36,8 @@ class Word(NamedTuple):
     here: str
 
 
-_ROWS: dict[str, dict[str, str]] = {
-    "keyword": {
-        "dim": "`axis=`, as in NumPy",
-        "dims": "`axis=` or `axes=`, as in NumPy",
-        "keepdim": "`keepdims=`, as in NumPy",
-        "dim0 dim1": "`axis1=` and `axis2=`, as in NumPy",
-        "start_dim": "`start_axis=`",
-        "correction unbiased": "`ddof=`, as in NumPy: 0 divides by n, 1 by n - 1",
-        "learning_rate": "`lr=`",
-        "beta1 beta2 beta_1 beta_2": "`betas=(0.9, 0.999)`",
-        "epsilon": "`eps=`",
-        "decay": "`weight_decay=`, or a schedule for a learning rate that falls",
-        "T_max": "`t_max=`",
-        "T_0": "`t_0=`",
-        "T_mult": "`t_mult=`",
-        "last_epoch": "nothing: `load_state_dict` continues a schedule",
-        "set_to_none": "nothing: `zero_grad()` always forgets gradients",
-        "num_workers": "`prefetch=`: a thread gathers batches ahead",
-        "pin_memory persistent_workers": "nothing: batches for a GPU are staged by themselves",
-        "sampler batch_sampler collate_fn": "nothing: give the loader a Dataset in the order you want",
-        "inplace": "nothing: a layer's output is a new Tensor",
-        "foreach fused capturable": "nothing: a step is always one fused call",
-        "maximize": "nothing: minimize the negative loss",
-        "units": "`out_features=`",
-        "filters": "`out_channels=`",
-        "rate": "`p=`",
-        "from_logits": "nothing: losses take logits, and their names say so",
-        "size_average reduce": "`reduction=\"mean\"`, `\"sum\"` or `\"none\"`",
-    },
-    "Tensor": {
-        "view view_as": "`x.reshape(shape)`",
-        "unsqueeze": "`x.expand_dims(axis)`, or `x[:, None]`",
-        "permute": "`x.transpose(axes)`",
-        "t": "`x.T`",
-        "clone": "`x.copy()`",
-        "contiguous": "nothing: operations take any layout",
-        "clamp": "`x.clip(min, max)`",
-        "expand expand_as": "`x.broadcast_to(shape)`",
-        "float": "`x.astype(numpy.float32)`",
-        "double": "`x.astype(numpy.float64)`",
-        "long int": "`x.astype(numpy.int64)`",
-        "bool": "`x.astype(bool)`",
-        "half bfloat16": "nothing: Tensors hold float32 or float64",
-        "type": "`x.astype(dtype)`",
-        "cpu": "`x.to(\"cpu\")`",
-        "cuda": "`x.to(\"cuda\")`",
-        "is_cuda": "`x.device`",
-        "dim": "`x.ndim`",
-        "numel": "`x.size`",
-        "grad_fn": "`x.node`; `x.explain()` shows the whole graph",
-        "add_ sub_ mul_ div_": "`x += y`, `-=`, `*=`, `/=`",
-        "zero_": "`x[...] = 0`",
-        "fill_": "`x[...] = value`",
-        "copy_ assign": "`x[...] = value`, or `x.data = value`",
-        "detach_": "`x.detach()`",
-        "add sub mul div": "the operators `+`, `-`, `*`, `/`",
-        "pow": "`x ** exponent`",
-        "neg": "`-x`",
-        "eq ne lt le gt ge": "the comparisons `==`, `!=`, `<`, `<=`, `>`, `>=`",
-        "mm bmm matmul": "`x @ y`",
-        "amax amin": "`x.max(axis)` and `x.min(axis)`",
-        "chunk": "`x.split(parts, axis)`",
-        "gather take_along_dim": "`tg.take_along_axis(x, indices, axis)`",
-        "index_select": "`x[indices]`",
-        "masked_fill": "`tg.where(mask, value, x)`",
-        "repeat_interleave": "`x.repeat(repeats, axis)`",
-        "tile": "`tg.tile(x, reps)`",
-        "movedim": "`x.moveaxis(source, destination)`",
-        "asnumpy eval": "`x.numpy()`",
-    },
-    "tinygrad_adam": {
-        "cat concat": "`tg.concatenate(arrays, axis)`",
-        "unsqueeze": "`tg.expand_dims(x, axis)`",
-        "clamp": "`tg.clip(x, min, max)`",
-        "from_numpy as_tensor asarray array": "`tg.tensor(array)`",
-        "Variable": "`tg.tensor(value, requires_grad=True)`",
-        "pow": "`tg.power(x, exponent)`",
-        "mul": "`tg.multiply(x, y)`",
-        "div": "`tg.divide(x, y)`",
-        "sub": "`tg.subtract(x, y)`",
-        "mm bmm": "`tg.matmul(x, y)`",
-        "amax amin": "`tg.max(x, axis)` and `tg.min(x, axis)`",
-        "atan": "`tg.arctan(x)`",
-        "permute": "`tg.transpose(x, axes)`",
-        "gather take_along_dim": "`tg.take_along_axis(x, indices, axis)`",
-        "chunk": "`tg.split(x, parts, axis)`",
-        "repeat_interleave": "`tg.repeat(x, repeats, axis)`",
-        "normal": "`tg.randn(*shape)`",
-        "seed": "`tg.manual_seed(seed)`",
-        "inference_mode stop_gradient": "`with tg.no_grad():`, or `x.detach()`",
-        "GradientTape": "nothing: operations are always recorded; call `y.backward()` or `tg.grad(y, x)`",
-        "value_and_grad jit compile": "`tg.recorded(function)`: forward and backward without the bookkeeping",
-        "save": "`model.save(path)`",
-        "load": "`model.load(path)`",
-        "float32 float64 int32 int64": "`numpy.{word}`: data types are NumPy's",
-        "get_default_device set_default_device": "`tg.device(name)`, a `with` block",
-        "utils": "`data.DataLoader`, and `optim.clip_grad_norm_`",
-    },
-    "nn": {
-        "LSTM RNN GRU LSTMCell RNNCell GRUCell": "nothing: write a recurrent layer as an `nn.Module`",
-        "Transformer TransformerEncoderLayer MultiheadAttention":
-            "nothing: there is no attention; write it with `tg.einsum` and `nn.Softmax`",
-        "Conv3d BatchNorm3d MaxPool3d MaxPool1d AvgPool1d": "nothing: images have two axes; see `nn.Conv2d`",
-        "ConvTranspose1d ConvTranspose3d": "`nn.ConvTranspose2d`",
-        "Dense": "`nn.Linear(in_features, out_features)`",
-        "Conv2D": "`nn.Conv2d(in_channels, out_channels, kernel_size)`",
-        "MaxPooling2D MaxPool2D": "`nn.MaxPool2d(kernel_size)`",
-        "BatchNormalization": "`nn.BatchNorm2d(features)`, or `nn.BatchNorm1d`",
-        "BCELoss": "`nn.BCEWithLogitsLoss()`: losses take logits",
-        "SmoothL1Loss": "`nn.HuberLoss(delta)`",
-        "AdaptiveMaxPool2d": "`nn.AdaptiveAvgPool2d(output_size)`",
-        "utils": "`optim.clip_grad_norm_` and `optim.clip_grad_value_`",
-        "Identity": "`nn.Sequential()`, which returns its input",
-        "Swish": "`nn.SiLU()`",
-        "PReLU Hardtanh ReLU6 SELU": "nothing: write it with `tg.where`, or as a `tg.primitive`",
-    },
-    "nn.functional": {
-        "binary_cross_entropy": "`F.binary_cross_entropy_with_logits(logits, target)`: losses take logits",
-        "smooth_l1_loss": "`F.huber_loss(input, target, delta)`",
-        "one_hot": "nothing: losses take labels, and `F.embedding` takes indices",
-        "pad": "`tg.pad(x, pad_width)`, with the widths of the first axis first",
-        "normalize": "`x / x.norm(axis=axis, keepdims=True)`",
-        "max_pool1d avg_pool1d": "`F.max_pool2d` and `F.avg_pool2d`",
-        "scaled_dot_product_attention": "nothing: write it with `tg.einsum` and `F.softmax`",
-    },
-    "optim": {
-        "lr_scheduler": "`optim` itself, as in `optim.StepLR`",
-        "LBFGS Adan ASGD Adafactor": "nothing: `optim.OPTIMIZERS` lists the optimizers",
-        "RMSProp": "`optim.RMSprop`",
-        "AdaGrad": "`optim.Adagrad`",
-        "AdaDelta": "`optim.Adadelta`",
-        "Nadam": "`optim.NAdam`",
-        "swa_utils": "`optim.PolyakAverage` and `optim.ExponentialMovingAverage`",
-        "CosineDecay": "`optim.CosineAnnealingLR`",
-    },
-    "data": {
-        "random_split": "`data.split(dataset, fraction)`",
-        "Subset": "`data.split(dataset, fraction)`, or a `data.TensorDataset` of the rows that you want",
-        "ConcatDataset": "`data.TensorDataset` of joined arrays",
-        "transforms": "`data.AugmentedDataset(dataset, transform)`",
-    },
-    "Module": {
-        "fit compile": "`training.Trainer(model, optimizer, loss)`, and its `fit`",
-        "predict": "`training.Trainer(...).predict(data)`, or `model(x)`",
-        "evaluate": "`training.Trainer(...).evaluate(data)`",
-        "cuda": "`model.to(\"cuda\")`",
-        "cpu": "`model.to(\"cpu\")`",
-        "double": "`model.to(numpy.float64)`",
-        "float": "`model.to(numpy.float32)`",
-        "half": "nothing: parameters are float32 or float64",
-        "trainable_variables trainable_weights": "`model.parameters()`",
-        "get_weights": "`model.state_dict()`",
-        "set_weights": "`model.load_state_dict(state)`",
-        "save_weights": "`model.save(path)`",
-        "load_weights": "`model.load(path)`",
-        "add_module": "`model.register_module(name, module)`",
-        "register_parameter": "`model.name = nn.Parameter(array)`",
-        "register_full_backward_hook": "`x.register_hook(hook)` on the output",
-    },
-    "Optimizer": {
-        "minimize": "`loss.backward()`, then `opt.step()`",
-        "apply_gradients": "`opt.step()`, which reads each parameter's `.grad`",
-        "learning_rate": "`opt.param_groups[0][\"lr\"]`",
-    },
-    "Trainer": {
-        "train": "`trainer.fit(loader, epochs)`",
-        "test validate": "`trainer.evaluate(data)`",
-    },
-}  # fmt: skip
+_ROWS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+"""By owner, then by words with one answer, the answer."""
 
 TABLE = [
     Word(owner, word, here.replace("{word}", word))
@@ -210,7 +45,7 @@ TABLE = [
     for words, here in rows.items()
     for word in words.split()
 ]
-"""The rows above, one for each word; ``{word}`` in an answer stands for it."""
+"""The rows of ``words.json``, one for each word; ``{word}`` in an answer stands for it."""
 
 _ANSWERS = {(word.owner, word.word): word.here for word in TABLE}
 
