@@ -2,8 +2,8 @@
 
     python docs/words.py
 
-The table is in tinygrad_adam/words.json, from which the package also answers such names. A test fails if the page is
-out of date.
+The table is in tinygrad_adam/words.json, from which the package also answers such names. A test fails if the
+page is out of date.
 """
 
 from __future__ import annotations

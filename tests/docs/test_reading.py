@@ -9,7 +9,7 @@ import pages
 import pytest
 
 PAGE = (pages.ROOT / "docs" / "engine_read_aloud.md").read_text("utf-8")
-INCLUDED = re.findall(r"```\{literalinclude\} \.\./(\S+)\n:pyobject: (\S+)\n```", PAGE)
+INCLUDED = re.findall(r"```\{literalinclude\} \.\./(\S+)\n:pyobject: (\S+)\n", PAGE)
 README = (pages.ROOT / "README.md").read_text("utf-8")
 READING = re.findall(r"^\| \[`[^`]+`\]\((tinygrad_adam/\S+\.py)\) \| (\d+) \|", README, re.MULTILINE)
 
