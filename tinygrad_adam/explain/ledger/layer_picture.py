@@ -14,7 +14,7 @@ from .ledgers import DISTRIBUTED, LayerLedger
 
 BAR, MARK = "#0072b2", "#d55e00"  # of Okabe and Ito
 SUFFIXES = (".pdf", ".png", ".svg")
-MAP = "PuOr"  # its ends are told apart without color vision
+MAP = "PuOr"  # its ends differ without color vision, too
 
 
 def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:

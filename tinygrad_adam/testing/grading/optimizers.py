@@ -326,7 +326,7 @@ def _published(takes: dict[str, Any], known: str) -> list[Finding]:
 SIGN = "the parameter goes up the gradient instead of down: the update must be subtracted."
 NOTHING = (
     "the parameter never changes. Return its new value, or change it in place with p -= ...; p = p - ... "
-    "alone makes a new array that nobody sees."
+    "alone makes a new array that the caller never sees."
 )
 FROM_ZERO = (
     "the first step divides by 0: with t = 0 the bias correction 1 - beta**t is 0. Count t up before it is "

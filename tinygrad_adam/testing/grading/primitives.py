@@ -41,7 +41,7 @@ def grade_primitive(
             if numpy.any(case.numerical[i]):
                 nonzero.add(name)
             finding = check_rule(student, case, i)
-            # What is told of one shape may not be seen in another.
+            # A mistake with one shape may not show with another.
             if finding is not None and (name not in findings or findings[name].kind in VAGUE):
                 findings[name] = finding
     names = list(dict.fromkeys(name for case in cases for name in case.names))

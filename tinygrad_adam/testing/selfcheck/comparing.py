@@ -240,7 +240,7 @@ def _run_optimizer(name: str, options: dict[str, Any], place: Place) -> Arrays:
     opt = optim.build_optimizer(name, params, **options)
     for step in range(STEPS):
         for p in params:
-            # They shrink, so that a maximum is told from none.
+            # They shrink, so that a maximum differs from none.
             p.grad = place.put(numpy.asarray(3 * rng.standard_normal(p.shape) / (1 + step)))
         opt.step(grad_scale=3)
     return _parameters(params, opt)

@@ -1,7 +1,7 @@
 """Whether the host waits for a GPU somewhere inside a training step, which costs the time of the whole queue.
 
 CuPy does not count that, and its reads are compiled code that nothing can be put in front of. So the GPU is
-held: a kernel runs for a known time, the step is told to the GPU behind it, and when the host has done its
+held: a kernel runs for a known time, the step is queued on the GPU behind it, and when the host has done its
 part the kernel must still be running. If it is not, the host waited for it. That finds every kind of wait:
 a value that was read, a copy from the host's ordinary memory, a synchronization inside a library. Where it
 was is then asked of CuPy, which can refuse the waits that it knows of itself.
