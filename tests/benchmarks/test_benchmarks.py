@@ -316,7 +316,7 @@ def test_the_parts_of_a_step_are_told(monkeypatch, capsys):
     assert "200 GFLOP/s" in first
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")][2:]
     rows = {label: cells for label, *cells in table}
-    assert next(iter(rows)) == "linear 32x64 32x64"
+    assert next(iter(rows)) == "linear_relu 32x64 32x64"
     assert list(rows)[-2:] == ["adam 2496 2496", "the rest"]  # 64 x 32 + 32, padded, and 32 x 10 + 10, padded
     assert {row[0] for row in rows.values()} == {"1", ""}
     assert sum(float(row[2].rstrip("%")) for row in rows.values()) == pytest.approx(100, abs=1)

@@ -440,7 +440,7 @@ ROWS = {
     "rprop": Row(
         optim.Rprop,
         rprop,
-        [{}, {"etas": (0.3, 2.0), "weight_decay": 0.3}, {"etas": (0.9, 1.5), "step_sizes": (0.05, 0.06)}],
+        [{}, {"etas": (0.3, 2.0), "weight_decay": 2.0}, {"etas": (0.9, 1.5), "step_sizes": (0.05, 0.06)}],
         {
             "lr": NOT_NUMBERS,
             "etas": ((1.0, 2.0), (0.0, 2.0), (0.5, 1.0), (0.5,), 0.5, None),

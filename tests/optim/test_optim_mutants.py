@@ -91,7 +91,21 @@ SAME = "the same number"
 END = "the products end where they are too small to matter"
 WRAPPED = "only the code of a function is exchanged, not its defaults and decorators"
 
+COUPLED = "scale * grad + l2 * param if l2 else scale * grad -> scale * grad + l2 * param"
 EQUIVALENT = {
+    **{
+        (name, COUPLED): "0 times a finite parameter adds nothing; test_optim_rules.py has an infinite one"
+        for name in TARGETS
+        if "l2 * param if l2" in inspect.getsource(TARGETS[name].function)
+    },
+    **{
+        ("rprop", label): "only the signs count"
+        for label in ("scale * grad -> grad", "xp.sign(grad) -> grad", "xp.sign(last) -> last")
+    },
+    ("lion", "scale * grad -> grad"): "a scale that stays does not change the sign of the blend",
+    ("rmsprop", "alpha * mean + (1 - alpha) * grad -> alpha * mean - (1 - alpha) * grad"): (
+        "only the square of the mean is used"
+    ),
     (
         "rmsprop",
         "xp.maximum(v - mean * mean, 0) -> v - mean * mean",

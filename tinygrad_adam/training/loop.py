@@ -471,6 +471,8 @@ class Trainer(Evaluator):
             metric.load_state_dict(state["metrics"][name])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+        if not isinstance(state["callbacks"], list):
+            raise TypeError("the callbacks are not a list")
         saved = list(state["callbacks"])
         for callback in self.callbacks:
             own = next((entry for entry in saved if entry[0] == type(callback).__name__), None)

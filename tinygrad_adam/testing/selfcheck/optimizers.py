@@ -60,7 +60,7 @@ OPTIONS: dict[str, Options] = {
         {"eps": 0.1},
         {"eps": 0.1, "alpha": 0.5, "weight_decay": 0.3},
         {"eps": 0.1, "alpha": 0.5, "momentum": 0.8},
-        {"eps": 0.1, "alpha": 0.5, "centered": True},
+        {"eps": 0.1, "alpha": 0.7, "centered": True},
         {"eps": 0.1, "alpha": 0.5, "momentum": 0.8, "centered": True, "weight_decay": 0.3},
     ],
     "adam": [*ADAM, *({**options, "decoupled_weight_decay": True} for options in ADAM)],
