@@ -6,7 +6,7 @@ place. Optimizers keep their moments in flat arrays of the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy
@@ -167,6 +167,13 @@ class FlatStorage:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._bind()  # the views of a copy are arrays of their own
+
+
+def needed(
+    names: tuple[str, ...], optional: Mapping[str, str], group: Mapping[str, Any]
+) -> tuple[str | None, ...]:
+    """Return the names of moments, with None in place of those whose setting in `group` is off."""
+    return tuple(name if name not in optional or group.get(optional[name]) else None for name in names)
 
 
 def all_finite(xp: Xp, flat: Array) -> bool:

@@ -10,7 +10,7 @@ from ..tensor.tensor import Tensor
 from ..typing import Array
 from ..values import plain
 from .domains import NOT_NEGATIVE, domains_of
-from .flat import FlatStorage
+from .flat import FlatStorage, needed
 from .refusals import require_choice, require_group, require_new, require_params, unknown_attribute
 from .settings import Group, Settled
 
@@ -103,10 +103,7 @@ class Groups(Settled):
 
     def moments_of(self, group: dict[str, Any]) -> tuple[str | None, ...]:
         """Return `moment_names`, with None in place of those that the settings of a group do not need."""
-        return tuple(
-            name if name not in self.optional or group.get(self.optional[name]) else None
-            for name in self.moment_names
-        )
+        return needed(self.moment_names, self.optional, group)
 
     def moments(self, param: Any) -> tuple[int, dict[str, Array]]:
         """Return how many steps a parameter has taken, and its moments by name as raw arrays.

@@ -14,7 +14,7 @@ from ..engine import events
 from ..engine.viewers import view
 from ..words import refuse_words
 from .domains import with_defaults
-from .flat import FlatStorage, all_finite
+from .flat import FlatStorage, all_finite, needed
 from .refusals import no_gradient, not_finite, require_choice, require_scale, row_sparse
 from .settings import Group
 from .state import Saved
@@ -145,7 +145,10 @@ class Optimizer(Saved):
         """Update the parameters that have gradients, and tell whether there were any."""
         stepped = False
         arrays = [storage.data, storage.grad]
-        arrays += [None if name is None else storage.moment(name) for name in self.moments_of(group)]
+        arrays += [
+            None if name is None else storage.moment(name)
+            for name in needed(self.moment_names, self.optional, group)
+        ]
         for stretch, t in storage.runs():
             stepped = True
             parts = [None if flat is None else flat[stretch] for flat in arrays]

@@ -50,3 +50,9 @@ def require_shape(where: str, rule: str, shape: tuple[int, ...], **found: tuple[
     """Refuse a value or a gradient of another shape than the Tensor's."""
     if any(other != shape for other in found.values()):
         raise ShapeError(where, rule, tensor=shape, **found)
+
+
+def require_wanted(where: str, tensor: Variable) -> None:
+    """Refuse a Tensor that gets no gradient."""
+    if not tensor.requires_grad:
+        raise GraphError(where, "the Tensor does not require a gradient", shape=tuple(tensor._data.shape))

@@ -364,8 +364,7 @@ class Tensor(Operations["Tensor"]):
         GraphError
             If the Tensor does not require a gradient.
         """
-        if not self.requires_grad:
-            raise GraphError("register_hook", "the Tensor does not require a gradient", shape=self.shape)
+        refusals.require_wanted("register_hook", self)
         self._changing("register_hook")
         owner: Any = self.node
         if owner is not None:
@@ -388,8 +387,7 @@ class Tensor(Operations["Tensor"]):
         GraphError
             If the Tensor does not require a gradient.
         """
-        if not self.requires_grad:
-            raise GraphError("retain_grad", "the Tensor does not require a gradient", shape=self.shape)
+        refusals.require_wanted("retain_grad", self)
         self._changing("retain_grad")
         if self.node is not None:
             self.node.retainer = weakref.ref(self)
@@ -471,8 +469,7 @@ class Tensor(Operations["Tensor"]):
         events.tell(("replaced", self, before))
         result = operation(before, other)
         refusals.require_fit(operation.__name__, symbol, self, result)
-        result = result.astype(self.dtype)
-        self._replace(result)
+        self._replace(result.astype(self.dtype))
         return self
 
     __hash__ = object.__hash__
