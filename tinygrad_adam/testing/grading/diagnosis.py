@@ -10,7 +10,7 @@ import numpy
 from ...engine.backward import fit
 from ...engine.graph import Primitive
 from .cases import Case, differences, differs
-from .report import Finding
+from .report import Finding, sentence
 
 
 def diagnose(
@@ -41,74 +41,60 @@ def diagnose(
     name = case.names[i]
     for look in (_simple, _upstream, _spread, _axes, _others, _substituted, _factors, _terms, _ratio):
         with numpy.errstate(all="ignore"):
-            for kind, sentence in look(student, case, i, got, gradient):
-                return Finding(name, kind, sentence, evidence)
-    return Finding(
-        name, "differs",
-        f"the rule for {name} gives other numbers than central differences of your forward rule, and "
-        "they are like no typical mistake. Derive it again: the derivative of the output by this input,"
-        " times g.",
-        evidence,
-    )  # fmt: skip
+            for kind, values in look(student, case, i, got, gradient):
+                return Finding(name, kind, sentence("gradient", kind, name=name, **values), evidence)
+    return Finding(name, "differs", sentence("gradient", "differs", name=name), evidence)
 
 
-Answers = Iterator[tuple[str, str]]
+Answers = Iterator[tuple[str, dict[str, object]]]
+"""Kinds of mistakes that give this gradient, and the values that their sentences name."""
 
 
 def _simple(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """Zero, a flipped sign, a constant factor."""
-    name, wanted = case.names[i], case.numerical[i]
+    wanted = case.numerical[i]
     if not numpy.any(wanted):
-        yield "not zero", f"the output does not depend on {name} here, so its gradient must be 0."
+        yield "not zero", {}
     if not numpy.any(got):
-        yield "zero", f"the rule for {name} gives 0 everywhere, but the output depends on {name}."
+        yield "zero", {}
     if not differs(got, -wanted):
-        yield (
-            "flipped sign",
-            f"the rule for {name} has the wrong sign: everything else about it is right. Does a larger "
-            f"{name} make the output larger or smaller?",
-        )
+        yield "flipped sign", {}
     factor = _constant(got, wanted)
     if factor is not None:
-        yield _constant_factor(case, i, factor)
+        yield "constant factor", _factor(case, i, factor)
 
 
 def _ratio(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A factor in a gradient of one number, in which every mistake is a factor."""
     wanted = case.numerical[i]
     if wanted.size == 1:
-        yield _constant_factor(case, i, (got / wanted).item())
+        yield "constant factor", _factor(case, i, (got / wanted).item())
 
 
-def _constant_factor(case: Case, i: int, factor: float) -> tuple[str, str]:
-    name = case.names[i]
-    count = f"{1 / factor:.6g}" if abs(factor) < 1 else f"1/{factor:.6g}"
-    sentence = f"the rule for {name} gives {factor:.6g} times the derivative everywhere: "
-    sentence += f"a factor of {count} is missing."
+def _factor(case: Case, i: int, factor: float) -> dict[str, object]:
+    """Return the values for a constant factor, with a hint if it is a size or one over a size."""
     sizes = [n for n in (*case.y.shape, *case.values[i].shape, case.y.size) if n > 1]
+    hint = ""
     if any(abs(factor * n - 1) < 1e-4 for n in sizes):
-        sentence += " That is one over a size: did you take a mean where a sum belongs?"
+        hint = " That is one over a size: did you take a mean where a sum belongs?"
     elif any(abs(factor / n - 1) < 1e-4 for n in sizes):
-        sentence += " That is a size: did you sum where a mean belongs?"
-    return "constant factor", sentence
+        hint = " That is a size: did you sum where a mean belongs?"
+    count = f"{1 / factor:.6g}" if abs(factor) < 1 else f"1/{factor:.6g}"
+    return {"factor": factor, "count": count, "hint": hint}
 
 
 def _upstream(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """The gradient of the output left out, or used twice."""
-    name, twice = case.names[i], gradient(2 * case.weight)
+    twice = gradient(2 * case.weight)
     if not differs(twice, got):
-        yield (
-            "missing g",
-            f"the rule for {name} does not depend on g, the gradient of the output. The chain rule "
-            "multiplies by it: what comes from behind is not always 1.",
-        )
+        yield "missing g", {}
     if not differs(twice, 4 * got):
-        yield "g twice", f"the rule for {name} multiplies by g twice. The chain rule does so once."
+        yield "g twice", {}
 
 
 def _spread(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A part of the gradient of an input that was broadcast."""
-    name, x, y = case.names[i], case.values[i], case.y
+    x, y = case.values[i], case.y
     if x.shape == y.shape or numpy.broadcast_shapes(x.shape, y.shape) != y.shape:
         return
     whole = [numpy.broadcast_to(v, y.shape).copy() if j == i else v for j, v in enumerate(case.values)]
@@ -119,50 +105,33 @@ def _spread(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> 
         return
     shares = differences(case.call, whole, i, case.weight)
     axes = [a for a in range(y.ndim) if a < y.ndim - x.ndim or x.shape[a - y.ndim] != y.shape[a]]
-    for place, words in ((0, "first"), (-1, "last")):
+    shown = ", ".join(map(str, axes))
+    for place, kept in ((0, "first"), (-1, "last")):
         part = shares[tuple(slice(None) if a not in axes else place for a in range(y.ndim))]
         if part.size == x.size and not differs(got, part.reshape(x.shape)):
-            yield (
-                "missing un-broadcast",
-                f"{name} of shape {x.shape} was spread to {y.shape}, so each of its entries is used several "
-                f"times, and its gradient is the sum over all uses. Your rule keeps the {words} one "
-                f"only: sum over axis {', '.join(map(str, axes))}, or return the whole gradient of shape"
-                f" {y.shape}, and the engine sums.",
-            )
+            yield "missing un-broadcast", {"shape": x.shape, "spread": y.shape, "kept": kept, "axes": shown}
 
 
 def _axes(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """The right numbers along the wrong axis."""
-    name, wanted = case.names[i], case.numerical[i]
+    wanted = case.numerical[i]
     if wanted.ndim == 2 and wanted.shape[0] == wanted.shape[1] and not differs(got, wanted.T):
-        yield (
-            "wrong axis",
-            f"the rule for {name} gives the transpose of the derivative: rows and columns are mixed up. Is g "
-            "spread along the right axis, and is each matrix transposed that must be?",
-        )
+        yield "wrong axis", {}
     order = numpy.sort(wanted, axis=None)
     if wanted.size > 1 and not differs(numpy.sort(got, axis=None), order):
-        yield (
-            "wrong order",
-            f"the rule for {name} gives the right numbers in the wrong places: look at axes, reshapes and "
-            "transposes.",
-        )
+        yield "wrong order", {}
 
 
 def _others(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """The gradient of another input."""
-    name = case.names[i]
     for j, other in enumerate(case.numerical):
         if j != i and other is not None and not differs(got, other):
-            yield (
-                "another input's rule",
-                f"the rule for {name} gives the derivative by {case.names[j]}. Are the two rules mixed up?",
-            )
+            yield "another input's rule", {"other": case.names[j]}
 
 
 def _substituted(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A rule that would be right if it took the output where it takes an input, or the like."""
-    name, rule = case.names[i], student.rules[case.names[i]]
+    rule = student.rules[case.names[i]]
     if student.variadic or student.rules.get("y") or "kernels" in rule.names:
         return
     known: dict[str, Any] = dict(zip(case.names, case.values, strict=True))
@@ -172,6 +141,7 @@ def _substituted(student: Primitive, case: Case, i: int, got: Any, gradient: Any
         "g": case.weight, "xp": numpy, "out": None, "index": None, **settings, **known,
         **{f"{each}_shape": value.shape for each, value in known.items()},
     }  # fmt: skip
+    words = {name: name for name in known} | {"y": "the output y"}
     for used in rule.names:
         for instead in known:
             if used not in known or instead == used or known[instead].shape != known[used].shape:
@@ -182,59 +152,42 @@ def _substituted(student: Primitive, case: Case, i: int, got: Any, gradient: Any
             except Exception:  # whatever a student's rule raises
                 continue
             if not differs(share, case.numerical[i]):
-                what = {"y": "the output y"}
-                yield (
-                    "wrong operand",
-                    f"the rule for {name} uses {what.get(used, used)} where "
-                    f"{what.get(instead, instead)} belongs; with that it would be right.",
-                )
+                yield "wrong operand", {"used": words[used], "belongs": words[instead]}
 
 
 def _factors(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A factor that is missing, or one too many."""
-    name, wanted = case.names[i], case.numerical[i]
+    wanted = case.numerical[i]
     for factor, words in _candidates(case, case.values[i].shape):
-        for sign, minus in ((1, ""), (-1, ", and the sign is flipped")):
+        for sign, more in ((1, ""), (-1, ", and the sign is flipped")):
             if not differs(sign * got * factor, wanted):
-                yield "missing factor", f"the rule for {name} lacks a factor of {words}{minus}."
+                yield "missing factor", {"words": words, "more": more}
             if not differs(got, sign * wanted * factor) and numpy.any(factor != 1):
-                yield "superfluous factor", f"the rule for {name} has a factor of {words} too many{minus}."
+                yield "superfluous factor", {"words": words, "more": more}
         constant = _constant(got * factor, wanted)
         if constant is not None:
-            yield (
-                "missing factor",
-                f"the rule for {name} lacks a factor of {words}, and another of {1 / constant:.6g}.",
-            )
+            yield "missing factor", {"words": words, "more": f", and another of {1 / constant:.6g}"}
 
 
 def _terms(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A term that is missing, or one too many."""
-    name, wanted = case.names[i], case.numerical[i]
+    wanted = case.numerical[i]
     if case.y.shape != wanted.shape:
         return
     ones = (numpy.ones_like(wanted), "")
     for factor, words in (ones, *_candidates(case, wanted.shape)):
         constant = _constant(wanted - got, case.weight * factor)
         if constant is not None:
-            term = "g" + (f" * {words}" if words else "")
             many = "" if abs(constant - 1) < 1e-4 else f"{constant:.6g} * "
-            yield (
-                "missing term",
-                f"the rule for {name} lacks a term: add {many}{term}. A sum or a product has a part for each "
-                "place where the input stands.",
-            )
+            yield "missing term", {"term": f"{many}g" + (f" * {words}" if words else "")}
 
 
 def _candidates(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[Any, str]]:
     """Yield factors that a gradient of this shape may lack, with the words for them."""
-    known = [*zip(case.names, case.values, strict=True), ("y, the output", case.y)]
-    for name, value in known:
-        if value.dtype.kind == "f":
-            value = numpy.broadcast_to(value, shape) if _spreads(value.shape, shape) else None
-        else:
-            value = None
-        if value is None:
+    for name, value in [*zip(case.names, case.values, strict=True), ("y, the output", case.y)]:
+        if value.dtype.kind != "f" or not _spreads(value.shape, shape):
             continue
+        value = numpy.broadcast_to(value, shape)
         yield value, name
         yield value**2, f"the square of {name}"
         yield 1 - value, f"1 - {name.partition(',')[0]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -13,8 +13,9 @@ from ...backend.overrides import use_kernels
 from ...errors import OptionError, unknown_name
 from ...nn import Parameter
 from ...optim import OPTIMIZERS
+from ...typing import Array
 from .mistakes import MISTAKES
-from .report import Finding, Grade
+from .report import Finding, Grade, sentence
 
 # Large eps and small betas, so that what hardly shows with the usual values shows in a few steps.
 REVEALING: dict[str, dict[str, Any]] = {
@@ -33,6 +34,8 @@ GRADIENTS = numpy.array(
 )  # fmt: skip
 LRS = (0.1, 0.1, 0.05, 0.05, 0.2, 0.02, 0.1, 0.05)
 WHERE = "update"
+_NEEDED = inspect.Parameter.empty
+"""In place of a default."""
 
 
 def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> Grade:
@@ -40,13 +43,14 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
     right, known = _reference(student, reference)
     takes = _defaults_of(student)
     chosen = {**REVEALING.get(known, {}), **settings}
-    used = {key: value for key, value in chosen.items() if _spelled(takes, key, value) is not None}
+    used = {key: value for key, value in chosen.items() if _spelled(takes, {key: value})}
     refused = sorted(set(settings) - set(used))
     if refused:
         raise OptionError(
             "grade", f"{student.__name__} does not take these settings", refused=refused, takes=sorted(takes)
         )
-    missing = _unknown_requirements(takes, used)
+    given = {"lr", "**", *_spelled(takes, used)}
+    missing = [name for name, default in takes.items() if default is _NEEDED and name not in given]
     if missing:
         raise OptionError(
             "grade",
@@ -54,7 +58,7 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
             "state",
             asks=", ".join(missing),
         )
-    lrs = LRS if _spelled(takes, "lr", 0.1) else (float(_defaults_of(right).get("lr", 1e-3)),) * len(LRS)
+    lrs = LRS if _spelled(takes, {"lr": 0.1}) else (float(_defaults_of(right).get("lr", 1e-3)),) * len(LRS)
     wanted = updates_of(right, [GRADIENTS], lrs, used)[0]
     try:
         got = updates_of(student, [GRADIENTS], lrs, used)[0]
@@ -74,11 +78,8 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
 
 def _broken(known: str, wanted: Any, lrs: Any, full: dict[str, Any]) -> dict[str, Any]:
     """Return the updates of wrong optimizers, each of which must differ from the right ones."""
-    steps, by_lr = _steps(wanted), numpy.reshape(lrs, (-1, 1))
-    broken = {
-        "flipped sign": -steps, "constant factor": 2 * steps, "nothing changes": 0 * steps,
-        "lr missing": steps / by_lr, "lr twice": steps * by_lr,
-    }  # fmt: skip
+    steps = _steps(wanted)
+    broken = {**_misuses(steps, lrs), "constant factor": 2 * steps, "nothing changes": 0 * steps}
     if known not in MISTAKES:
         return broken
     rule, mistakes = MISTAKES[known]
@@ -113,77 +114,68 @@ def _defaults_of(rule: Any) -> dict[str, Any]:
     return {("**" if p.kind is p.VAR_KEYWORD else p.name): p.default for p in given}
 
 
-def _spelled(takes: dict[str, Any], key: str, value: Any) -> dict[str, Any] | None:
-    """Return a hyper-parameter as an optimizer spells it, or None if it does not take it."""
-    if key in takes or "**" in takes:
-        return {key: value}
-    if key == "betas" and {"beta1", "beta2"} <= takes.keys():
-        return {"beta1": value[0], "beta2": value[1]}
-    return None
-
-
-def _unknown_requirements(takes: dict[str, Any], used: dict[str, Any]) -> list[str]:
-    """Return the parameters without a default or a value."""
-    known = {"lr", "**", *used, *(("beta1", "beta2") if "betas" in used else ())}
-    return [
-        name for name, default in takes.items() if default is inspect.Parameter.empty and name not in known
-    ]
+def _spelled(takes: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return hyper-parameters as an optimizer spells them, without those that it does not take."""
+    spelled = {}
+    for key, value in settings.items():
+        if key in takes or "**" in takes:
+            spelled[key] = value
+        elif key == "betas" and {"beta1", "beta2"} <= takes.keys():
+            spelled["beta1"], spelled["beta2"] = value
+    return spelled
 
 
 def updates_of(
     rule: Any, gradients: Sequence[Any], lrs: Sequence[float], settings: dict[str, Any]
 ) -> list[Any]:
     """Return, for the gradients of each of some parameters, by how much they went down in each step."""
-    takes = _defaults_of(rule)
-    spelled: dict[str, Any] = {}
-    for key, value in settings.items():
-        spelled.update(_spelled(takes, key, value) or {})
     starts = [numpy.resize(START, each.shape[1:]) for each in gradients]
     run = _by_class if inspect.isclass(rule) else _by_function
     with numpy.errstate(all="ignore"), use_kernels("reference"):
-        paths = run(rule, starts, gradients, lrs, spelled, "lr" in takes or "**" in takes)
-        return [start - path for start, path in zip(starts, paths, strict=True)]
+        paths = zip(*run(rule, starts, gradients, lrs, settings), strict=True)
+        return [start - numpy.stack(path) for start, path in zip(starts, paths, strict=True)]
 
 
 def _by_class(
-    rule: Any, starts: list[Any], gradients: Any, lrs: Any, settings: dict[str, Any], with_lr: bool
-) -> list[Any]:
+    rule: Any, starts: list[Array], gradients: Any, lrs: Sequence[float], settings: dict[str, Any]
+) -> Iterator[list[Array]]:
+    """Yield the values of all parameters after each step of an optimizer."""
     params = [Parameter(start.copy()) for start in starts]
-    opt = rule(params, **({"lr": lrs[0]} if with_lr else {}), **settings)
-    paths = []
+    spelled = _spelled(_defaults_of(rule), {**settings, "lr": lrs[0]})
+    opt = rule(params, **spelled)
     for lr, *now in zip(lrs, *gradients, strict=True):
-        if with_lr:
+        if "lr" in spelled:
             for group in opt.param_groups:
                 group["lr"] = lr
         for p, g in zip(params, now, strict=True):
             p.grad = g.copy()
         opt.step()
-        paths.append([p.detach().numpy().copy() for p in params])
-    return _totals(paths)
+        yield [p.detach().numpy().copy() for p in params]
 
 
 def _by_function(
-    rule: Any, starts: list[Any], gradients: Any, lrs: Any, settings: dict[str, Any], with_lr: bool
-) -> list[Any]:
+    rule: Any, starts: list[Array], gradients: Any, lrs: Sequence[float], settings: dict[str, Any]
+) -> Iterator[list[Array]]:
+    """Yield the values of all parameters after each call of an update."""
     values, states = [start.copy() for start in starts], [{} for _ in starts]  # type: ignore[var-annotated]
-    paths = []
     for lr, *now in zip(lrs, *gradients, strict=True):
-        given = {**settings, **({"lr": lr} if with_lr else {})}
+        given = _spelled(_defaults_of(rule), {**settings, "lr": lr})
         for i, g in enumerate(now):
             new = rule(values[i], g.copy(), states[i], **given)
             if new is not None:
                 values[i] = numpy.asarray(new, float).reshape(starts[i].shape)
-        paths.append([value.copy() for value in values])
-    return _totals(paths)
-
-
-def _totals(paths: list[list[Any]]) -> list[Any]:
-    return [numpy.stack(each) for each in zip(*paths, strict=True)]
+        yield [value.copy() for value in values]
 
 
 def alike(got: Any, wanted: Any) -> bool:
     """Return whether updates are equal up to rounding; values that are not finite must be so in both."""
     return bool(numpy.allclose(got, wanted, rtol=1e-9, atol=1e-11, equal_nan=True))
+
+
+def _misuses(steps: Array, lrs: Sequence[float]) -> dict[str, Array]:
+    """Return the updates of optimizers that use the sign or the learning rate wrongly."""
+    by_lr = numpy.reshape(lrs, (-1, 1))
+    return {"flipped sign": -steps, "lr missing": steps / by_lr, "lr twice": steps * by_lr}
 
 
 # --- What is wrong -------------------------------------------------------------------------------
@@ -195,30 +187,25 @@ def _diagnosed(
     """Explain the mistake in updates that differ."""
     evidence = _first_difference(got, wanted)
     if not numpy.any(got):
-        return [_finding("nothing changes", NOTHING, evidence)]
+        return [_finding("nothing changes", evidence)]
     if not numpy.isfinite(got[0]).any():
-        kind, sentence = ("t begins at 0", FROM_ZERO) if known == "adam" else ("not finite", INFINITE)
-        return [_finding(kind, sentence, evidence)]
-    steps, right_steps, by_lr = _steps(got), _steps(wanted), numpy.reshape(lrs, (-1, 1))
-    if alike(steps, -right_steps):
-        return [_finding("flipped sign", SIGN, evidence)]
+        return [_finding("t begins at 0" if known == "adam" else "not finite", evidence)]
+    steps, right_steps = _steps(got), _steps(wanted)
+    misuses = {"flipped sign": -right_steps}
     if len(set(lrs)) > 1:
-        if alike(steps * by_lr, right_steps):
-            return [_finding("lr missing", "the learning rate is missing in the update.", evidence)]
-        if alike(steps, right_steps * by_lr):
-            return [_finding("lr twice", "the update is multiplied by the learning rate twice.", evidence)]
-        constant = updates_of(right, [GRADIENTS], (lrs[0],) * len(lrs), used)[0]
-        if alike(got, constant):
-            return [_finding("lr read once", LR_ONCE, evidence)]
+        constant = updates_of(right, [GRADIENTS], lrs[:1] * len(lrs), used)[0]
+        misuses = {**_misuses(right_steps, lrs), "lr read once": _steps(constant)}
+    for kind, updates in misuses.items():
+        if alike(steps, updates):
+            return [_finding(kind, evidence)]
     found = _typical(known, steps, lrs, full)
     if found is not None:
         last = len(found) - 1
-        return [_finding(*each, evidence if i == last else "") for i, each in enumerate(found)]
+        return [Finding(WHERE, *each, evidence if i == last else "") for i, each in enumerate(found)]
     factor = numpy.nansum(steps * right_steps) / numpy.nansum(right_steps**2)
     if alike(steps, factor * right_steps):
-        sentence = f"every update is {factor:.6g} times as long as it should be; all else is right."
-        return [_finding("constant factor", sentence, evidence)]
-    return [_finding("differs", UNKNOWN, evidence)]
+        return [_finding("constant factor", evidence, factor=factor)]
+    return [_finding("differs", evidence)]
 
 
 def _typical(known: str, steps: Any, lrs: Any, full: dict[str, Any]) -> list[tuple[str, str]] | None:
@@ -233,7 +220,9 @@ def _typical(known: str, steps: Any, lrs: Any, full: dict[str, Any]) -> list[tup
             for sign in (1, -1):
                 if _as_far_as_finite(steps, sign * made):
                     found = [(kind, mistakes[kind]) for kind in choice]
-                    return [*found, ("flipped sign", SIGN)] if sign < 0 else found
+                    if sign < 0:
+                        found.append(("flipped sign", sentence("update", "flipped sign")))
+                    return found
     return None
 
 
@@ -264,17 +253,16 @@ def _first_difference(got: Any, wanted: Any) -> str:
     )
 
 
-def _finding(kind: str, sentence: str, evidence: str = "") -> Finding:
-    return Finding(WHERE, kind, sentence, evidence)
+def _finding(kind: str, evidence: str = "", **values: object) -> Finding:
+    return Finding(WHERE, kind, sentence("update", kind, **values), evidence)
 
 
 def _failure(error: Exception) -> Finding:
+    evidence = f"{type(error).__name__}: {error}"
     if isinstance(error, ZeroDivisionError):
-        return _finding("t begins at 0", FROM_ZERO, f"{type(error).__name__}: {error}")
-    sentence = "your optimizer raises an error."
-    if isinstance(error, KeyError | AttributeError):
-        sentence += " Does it begin with moments of zeros at the first step, where there are none yet?"
-    return _finding("fails", sentence, f"{type(error).__name__}: {error}")
+        return _finding("t begins at 0", evidence)
+    hint = " Does it begin with moments of zeros at the first step, where there are none yet?"
+    return _finding("fails", evidence, hint=hint if isinstance(error, KeyError | AttributeError) else "")
 
 
 def _sharing(student: Any, right: Any, lrs: Any, used: dict[str, Any]) -> list[Finding]:
@@ -287,7 +275,7 @@ def _sharing(student: Any, right: Any, lrs: Any, used: dict[str, Any]) -> list[F
         evidence = ""
     except Exception as error:  # whatever a student's optimizer raises
         evidence = f"{type(error).__name__}: {error}"
-    return [_finding("shared state", SHARED, evidence)]
+    return [_finding("shared state", evidence)]
 
 
 def _changing(student: Any, used: dict[str, Any]) -> list[Finding]:
@@ -295,15 +283,12 @@ def _changing(student: Any, used: dict[str, Any]) -> list[Finding]:
     if inspect.isclass(student):
         return []
     g = GRADIENTS[0].copy()
-    takes = _defaults_of(student)
-    spelled: dict[str, Any] = {"lr": 0.1} if "lr" in takes or "**" in takes else {}
-    for key, value in used.items():
-        spelled.update(_spelled(takes, key, value) or {})
+    spelled = _spelled(_defaults_of(student), {"lr": 0.1, **used})
     state: dict[str, Any] = {}
     with numpy.errstate(all="ignore"):
         for _ in range(2):  # at first there may be nothing to add
             student(START.copy(), g, state, **spelled)
-    return [] if numpy.array_equal(g, GRADIENTS[0]) else [_finding("gradient changed", CHANGED)]
+    return [] if numpy.array_equal(g, GRADIENTS[0]) else [_finding("gradient changed")]
 
 
 def _published(takes: dict[str, Any], known: str) -> list[Finding]:
@@ -313,36 +298,10 @@ def _published(takes: dict[str, Any], known: str) -> list[Finding]:
     paper = {"betas": (0.9, 0.999), "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
     found = []
     for name, value in paper.items():
-        default = takes.get(name, inspect.Parameter.empty)
-        if default is inspect.Parameter.empty or default == value:
+        default = takes.get(name, _NEEDED)
+        if default is _NEEDED or default == value:
             continue
-        sentence = f"by default {name} is {default}; the paper's is {value}."
-        if name == "eps" and default == 1e-7:
-            sentence += " (10E-8, as some pages write it, is 1e-7.)"
-        found.append(_finding("default", sentence))
+        misread = name == "eps" and default == 1e-7
+        hint = " (10E-8, as some pages write it, is 1e-7.)" if misread else ""
+        found.append(_finding("default", name=name, default=default, paper=value, hint=hint))
     return found
-
-
-SIGN = "the parameter goes up the gradient instead of down: the update must be subtracted."
-NOTHING = (
-    "the parameter never changes. Return its new value, or change it in place with p -= ...; p = p - ... "
-    "alone makes a new array that the caller never sees."
-)
-FROM_ZERO = (
-    "the first step divides by 0: with t = 0 the bias correction 1 - beta**t is 0. Count t up before it is "
-    "used, so that it is 1 in the first step."
-)
-INFINITE = "the first update is not finite. Is something divided by 0 that began with 0?"
-LR_ONCE = (
-    "the learning rate of the first step is used for ever. Read it in each step, from the group: schedules "
-    "change it there."
-)
-SHARED = (
-    "with one parameter all is right, with two it is not: they share what they remember. Keep moments and t "
-    "for each parameter."
-)
-CHANGED = "the gradient is changed in place. It belongs to the caller; make a new array: g = g + ..."
-UNKNOWN = (
-    "the updates are neither right nor those of a typical mistake, or of two. Go through the algorithm line "
-    "by line with the numbers below; optimizer.explain shows every quantity of the right one."
-)

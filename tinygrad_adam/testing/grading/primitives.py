@@ -16,7 +16,7 @@ from ...tensor.creation import tensor
 from ...tensor.tensor import Tensor
 from .cases import Case, differs, make_cases
 from .diagnosis import diagnose
-from .report import Finding, Grade
+from .report import Finding, Grade, sentence
 
 VAGUE = ("differs", "fails", "wrong shape")
 """Kinds of findings that name no mistake."""
@@ -53,11 +53,7 @@ def grade_primitive(
             if name not in findings and name in nonzero:
                 checked.append(f"the rule for {name} agrees with central differences, on inputs {shapes}")
             elif name not in findings and name in student.rules:
-                findings[name] = Finding(
-                    name, "not tested",
-                    f"the derivative with respect to {name} is 0 on all inputs that were tried, so its rule "
-                    "was not tested. Give inputs= where it is not.",
-                )  # fmt: skip
+                findings[name] = Finding(name, "not tested", sentence("gradient", "not tested", name=name))
     sound = [name for name in names if name in nonzero and name not in findings and name in student.rules]
     tried = list(_mutants(student, sound)) if "forward" not in findings else []
     unnoticed = [
@@ -84,18 +80,14 @@ def _check_forward(student: Primitive, right: Callable[..., Any], case: Case) ->
     wanted = right(*(tensor(x) for x in case.values), **case.settings)
     wanted = wanted.numpy() if isinstance(wanted, Tensor) else numpy.asarray(wanted)
     if wanted.shape != case.y.shape:
-        sentence = f"the output has shape {case.y.shape}; it should be {wanted.shape}."
-        return Finding("forward", "wrong shape", sentence)
+        text = sentence("forward", "wrong shape", got=case.y.shape, wanted=wanted.shape)
+        return Finding("forward", "wrong shape", text)
     if not differs(case.y, wanted):
         return None
     place = _largest(case.y - wanted)
     evidence = f"at {list(place)}: yours {case.y[place]:.6g}, the reference {wanted[place]:.6g}"
-    if not differs(case.y, -wanted):
-        return Finding("forward", "flipped sign", "the output has the wrong sign everywhere.", evidence)
-    sentence = (
-        "the output is not that of the reference. Mend this first: the other rules are derived from it."
-    )
-    return Finding("forward", "wrong output", sentence, evidence)
+    kind = "wrong output" if differs(case.y, -wanted) else "flipped sign"
+    return Finding("forward", kind, sentence("forward", kind), evidence)
 
 
 def check_rule(student: Primitive, case: Case, i: int) -> Finding | None:
@@ -104,20 +96,13 @@ def check_rule(student: Primitive, case: Case, i: int) -> Finding | None:
     if name not in student.rules:
         if not numpy.any(wanted):
             return None
-        return Finding(
-            name, "no rule",
-            f"there is no rule for {name}, so it counts as a constant; but the output depends on it. Write "
-            f"{name}=lambda g, ...: ... in the decorator.",
-        )  # fmt: skip
+        return Finding(name, "no rule", sentence("gradient", "no rule", name=name))
     try:
         got = analytical(student, case, i, case.weight)
     except Exception as error:  # whatever a student's rule raises
         kind = "wrong shape" if isinstance(error, TinygradAdamError) else "fails"
-        return Finding(
-            name, kind,
-            f"the rule for {name} fails. It is given g of shape {case.y.shape} and must return what fits the "
-            f"input's shape {case.values[i].shape}.", f"{type(error).__name__}: {error}",
-        )  # fmt: skip
+        text = sentence("gradient", "fails", name=name, y=case.y.shape, shape=case.values[i].shape)
+        return Finding(name, kind, text, f"{type(error).__name__}: {error}")
     if not differs(got, wanted):
         return None
     place = _largest(got - wanted)

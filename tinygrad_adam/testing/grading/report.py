@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+
+SENTENCES: dict[str, dict[str, str]] = {
+    part: {kind: " ".join(text.split()) for kind, text in rows.items()}
+    for part, rows in tomllib.loads(Path(__file__).with_name("sentences.toml").read_text("utf-8")).items()
+}
+"""By part ("gradient", "forward", "update", or an optimizer) and kind of mistake, the sentence."""
+
+
+def sentence(part: str, kind: str, **values: object) -> str:
+    """Return the sentence of a mistake, with the values that it names."""
+    return SENTENCES[part][kind].format(**values)
 
 
 @dataclass(frozen=True)
