@@ -5,7 +5,7 @@ The tests know PyTorch's counterpart of each row; `selfcheck` compares devices w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,11 @@ from ...tensor.creation import tensor
 from ...tensor.random import fork_rng
 
 Draw = Callable[[np.random.Generator], tuple[Any, ...]]
+
+
+def nothing(rng: np.random.Generator) -> tuple[Any, ...]:
+    """Draw no arrays."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Layer:
     name: str
     make: Callable[..., Any]
     inputs: Draw
-    constants: Draw = lambda rng: ()
+    constants: Draw = nothing
     label: str = ""
     train: bool = True
 
@@ -121,19 +126,30 @@ def log_probabilities(rng: np.random.Generator) -> tuple[Any, ...]:
 WEIGHTS = np.array([0.5, 1.0, 2.0, 0.25])
 
 
-def losses(name: str, inputs: Draw, constants: Draw, **variants: dict[str, Any]) -> list[Layer]:
-    """Make a row for each reduction and each variant of the settings."""
+def row(
+    name: str,
+    inputs: Draw,
+    *args: object,
+    constants: Draw = nothing,
+    label: str = "",
+    train: bool = True,
+    **settings: object,
+) -> Layer:
+    """Make a row for a layer of these settings; arrays among them become tensors."""
 
-    def row(label: str, settings: dict[str, Any], reduction: str) -> Layer:
-        def make(lib: Any, as_tensor: Any) -> Any:
-            given = {k: as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in settings.items()}
-            return getattr(lib, name)(reduction=reduction, **given)
+    def make(lib: Any, as_tensor: Callable[..., Any]) -> Any:
+        given = {k: as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in settings.items()}
+        return getattr(lib, name)(*args, **given)
 
-        return Layer(name, make, inputs, constants, label="-".join(filter(None, (label, reduction))))
+    return Layer(name, make, inputs, constants, label, train)
 
-    every: dict[str, dict[str, Any]] = {"": {}, **variants}
-    reductions = ("mean", "sum", "none")
-    return [row(label, settings, each) for label, settings in every.items() for each in reductions]
+
+def losses(name: str, inputs: Draw, constants: Draw, **variants: dict[str, Any]) -> Iterator[Layer]:
+    """Yield a row for each reduction and each variant of the settings."""
+    for variant, settings in {"": {}, **variants}.items():
+        for reduction in ("mean", "sum", "none"):
+            label = "-".join(filter(None, (variant, reduction)))
+            yield row(name, inputs, constants=constants, label=label, reduction=reduction, **settings)
 
 
 def mlp(lib: Any, _: Any) -> Any:
@@ -165,53 +181,37 @@ def small_cnn(lib: Any, _: Any) -> Any:
     )  # fmt: skip
 
 
-def images(name: str, *shape: int, label: str = "", train: bool = True, **settings: Any) -> Layer:
-    """Make a row for a layer of images; settings that begin with an underscore come by position."""
-    positional = settings.pop("_", ())
-    return Layer(
-        name,
-        lambda lib, _: getattr(lib, name)(*positional, **settings),
-        normal(shape),
-        label=label,
-        train=train,
-    )
-
-
-def activation(name: str) -> Layer:
-    """Make a row for an activation function with its default settings."""
-    return Layer(name, lambda lib, _: getattr(lib, name)(), off_zero(3, 4))
-
-
 IMAGE_LAYERS = [
-    images("Conv1d", 2, 3, 7, _=(3, 4, 3)),
-    images("Conv1d", 2, 4, 9, _=(4, 6, 3, 2, 2, 2, 2), label="all settings"),
-    images("Conv1d", 1, 2, 5, _=(2, 2, 3), padding="same", bias=False, label="same"),
-    images("Conv2d", 2, 3, 5, 6, _=(3, 4, 3)),
-    images("Conv2d", 2, 4, 7, 8, _=(4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2), label="all settings"),
-    images("Conv2d", 2, 3, 5, 4, _=(3, 2, 3), padding="same", dilation=2, bias=False, label="same"),
-    images("Conv2d", 2, 3, 5, 4, _=(3, 6, 3), padding=1, groups=3, label="depthwise"),
-    images("Conv2d", 3, 3, 4, 4, _=(3, 5, 1), label="1x1"),
-    images("ConvTranspose2d", 2, 3, 3, 4, _=(3, 2, 3)),
-    images("ConvTranspose2d", 2, 4, 3, 2, _=(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (1, 2)),
-           label="all settings"),
-    images("ConvTranspose2d", 1, 2, 3, 3, _=(2, 3, 2), stride=2, bias=False, label="no bias"),
-    images("MaxPool2d", 2, 3, 6, 5, _=(2,)),
-    images("MaxPool2d", 2, 2, 7, 8, _=((3, 2), (2, 1), (1, 0), (1, 2)), ceil_mode=True, label="all settings"),
-    images("MaxPool2d", 1, 2, 5, 5, _=(3,), stride=1, padding=1, label="overlapping"),
-    images("AvgPool2d", 2, 3, 6, 5, _=(2,)),
-    images("AvgPool2d", 2, 2, 7, 8, _=((3, 2), (2, 3), (1, 1), True, False), label="all settings"),
-    images("AvgPool2d", 1, 2, 6, 5, _=(3, 2, 1), ceil_mode=True, label="padding counts"),
-    images("AdaptiveAvgPool2d", 2, 3, 5, 4, _=(1,), label="global"),
-    images("AdaptiveAvgPool2d", 2, 2, 7, 5, _=((3, 2),)),
-    images("BatchNorm2d", 3, 2, 4, 3, _=(2,)),
-    images("BatchNorm2d", 2, 3, 2, 3, _=(3, 0.1, 0.3), label="all settings"),
-    images("BatchNorm2d", 2, 3, 2, 3, _=(3,), label="eval", train=False),
-    images("GroupNorm", 2, 4, 3, 2, _=(2, 4)),
-    images("GroupNorm", 3, 4, _=(2, 4, 0.1), label="2 axes"),
-    images("GroupNorm", 2, 3, 4, _=(1, 3), label="one group"),
-    images("GroupNorm", 2, 3, 2, 2, _=(3, 3), label="instances"),
-    images("Dropout2d", 2, 3, 4, 2, label="eval", train=False),
-    images("Dropout2d", 2, 3, 4, 2, _=(0.0,), label="p=0"),
+    row("Conv1d", normal((2, 3, 7)), 3, 4, 3),
+    row("Conv1d", normal((2, 4, 9)), 4, 6, 3, 2, 2, 2, 2, label="all settings"),
+    row("Conv1d", normal((1, 2, 5)), 2, 2, 3, padding="same", bias=False, label="same"),
+    row("Conv2d", normal((2, 3, 5, 6)), 3, 4, 3),
+    row("Conv2d", normal((2, 4, 7, 8)), 4, 6, (3, 2), (2, 1), (1, 2), (1, 2), 2, label="all settings"),
+    row("Conv2d", normal((2, 3, 5, 4)), 3, 2, 3, padding="same", dilation=2, bias=False, label="same"),
+    row("Conv2d", normal((2, 3, 5, 4)), 3, 6, 3, padding=1, groups=3, label="depthwise"),
+    row("Conv2d", normal((3, 3, 4, 4)), 3, 5, 1, label="1x1"),
+    row("ConvTranspose2d", normal((2, 3, 3, 4)), 3, 2, 3),
+    row("ConvTranspose2d", normal((2, 4, 3, 2)), 4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, True, (1, 2),
+        label="all settings"),
+    row("ConvTranspose2d", normal((1, 2, 3, 3)), 2, 3, 2, stride=2, bias=False, label="no bias"),
+    row("MaxPool2d", normal((2, 3, 6, 5)), 2),
+    row("MaxPool2d", normal((2, 2, 7, 8)), (3, 2), (2, 1), (1, 0), (1, 2),
+        ceil_mode=True, label="all settings"),
+    row("MaxPool2d", normal((1, 2, 5, 5)), 3, stride=1, padding=1, label="overlapping"),
+    row("AvgPool2d", normal((2, 3, 6, 5)), 2),
+    row("AvgPool2d", normal((2, 2, 7, 8)), (3, 2), (2, 3), (1, 1), True, False, label="all settings"),
+    row("AvgPool2d", normal((1, 2, 6, 5)), 3, 2, 1, ceil_mode=True, label="padding counts"),
+    row("AdaptiveAvgPool2d", normal((2, 3, 5, 4)), 1, label="global"),
+    row("AdaptiveAvgPool2d", normal((2, 2, 7, 5)), (3, 2)),
+    row("BatchNorm2d", normal((3, 2, 4, 3)), 2),
+    row("BatchNorm2d", normal((2, 3, 2, 3)), 3, 0.1, 0.3, label="all settings"),
+    row("BatchNorm2d", normal((2, 3, 2, 3)), 3, label="eval", train=False),
+    row("GroupNorm", normal((2, 4, 3, 2)), 2, 4),
+    row("GroupNorm", normal((3, 4)), 2, 4, 0.1, label="2 axes"),
+    row("GroupNorm", normal((2, 3, 4)), 1, 3, label="one group"),
+    row("GroupNorm", normal((2, 3, 2, 2)), 3, 3, label="instances"),
+    row("Dropout2d", normal((2, 3, 4, 2)), label="eval", train=False),
+    row("Dropout2d", normal((2, 3, 4, 2)), 0.0, label="p=0"),
     Layer("Sequential", small_cnn, normal((3, 2, 6, 4)), label="cnn"),
     Layer("Sequential", small_cnn, normal((3, 2, 6, 4)), label="cnn-eval", train=False),
     Layer("Sequential", residual, normal((2, 2, 4, 3)), label="residual"),
@@ -219,48 +219,39 @@ IMAGE_LAYERS = [
 
 LAYERS = [
     *IMAGE_LAYERS,
-    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((5, 4))),
-    Layer("Linear", lambda lib, _: lib.Linear(4, 3, bias=False), normal((5, 4)), label="no bias"),
-    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((2, 3, 4)), label="3 axes"),
-    Layer("Linear", lambda lib, _: lib.Linear(4, 3), normal((4,)), label="1 axis"),
-    Layer("Flatten", lambda lib, _: lib.Flatten(), normal((2, 3, 4))),
-    Layer("Dropout", lambda lib, _: lib.Dropout(0.5), normal((3, 4)), train=False),
-    Layer("Dropout", lambda lib, _: lib.Dropout(0.0), normal((3, 4)), label="p=0"),
-    Layer("Embedding", lambda lib, _: lib.Embedding(7, 3), lambda rng: (), labels(7, 4, 5)),
-    Layer("Embedding", lambda lib, _: lib.Embedding(7, 3, sparse=True), lambda rng: (), labels(7, 4, 5),
-          label="sparse"),
-    Layer("SparseLinear", lambda lib, _: lib.SparseLinear(6, 3), lambda rng: (), sparse_matrix(4, 6)),
-    Layer("LayerNorm", lambda lib, _: lib.LayerNorm(4), normal((5, 4))),
-    Layer("LayerNorm", lambda lib, _: lib.LayerNorm((3, 4), eps=0.1), normal((2, 3, 4)), label="2 axes"),
-    Layer("BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4), normal((6, 4))),
-    Layer("BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4), normal((6, 4)), label="eval", train=False),
-    Layer(
-        "BatchNorm1d",
-        lambda lib, _: lib.BatchNorm1d(3, eps=0.1, momentum=0.3),
-        normal((4, 3, 5)),
-        label="3 axes",
-    ),
-    Layer(
-        "BatchNorm1d", lambda lib, _: lib.BatchNorm1d(4, momentum=None), normal((6, 4)), label="means"
-    ),
-    *[activation(name) for name in nn.activation.__all__],
-    Layer("LeakyReLU", lambda lib, _: lib.LeakyReLU(0.3), off_zero(3, 4), label="slope"),
-    Layer("ELU", lambda lib, _: lib.ELU(0.7), off_zero(3, 4), label="alpha"),
-    Layer("GELU", lambda lib, _: lib.GELU("tanh"), normal((3, 4)),
-          label="tanh"),
-    Layer("Softmax", lambda lib, _: lib.Softmax(0), normal((3, 4)), label="axis 0"),
-    Layer("LogSoftmax", lambda lib, _: lib.LogSoftmax(1), normal((3, 4, 2)), label="axis 1"),
+    row("Linear", normal((5, 4)), 4, 3),
+    row("Linear", normal((5, 4)), 4, 3, bias=False, label="no bias"),
+    row("Linear", normal((2, 3, 4)), 4, 3, label="3 axes"),
+    row("Linear", normal((4,)), 4, 3, label="1 axis"),
+    row("Flatten", normal((2, 3, 4))),
+    row("Dropout", normal((3, 4)), 0.5, train=False),
+    row("Dropout", normal((3, 4)), 0.0, label="p=0"),
+    row("Embedding", nothing, 7, 3, constants=labels(7, 4, 5)),
+    row("Embedding", nothing, 7, 3, sparse=True, constants=labels(7, 4, 5), label="sparse"),
+    row("SparseLinear", nothing, 6, 3, constants=sparse_matrix(4, 6)),
+    row("LayerNorm", normal((5, 4)), 4),
+    row("LayerNorm", normal((2, 3, 4)), (3, 4), eps=0.1, label="2 axes"),
+    row("BatchNorm1d", normal((6, 4)), 4),
+    row("BatchNorm1d", normal((6, 4)), 4, label="eval", train=False),
+    row("BatchNorm1d", normal((4, 3, 5)), 3, eps=0.1, momentum=0.3, label="3 axes"),
+    row("BatchNorm1d", normal((6, 4)), 4, momentum=None, label="means"),
+    *(row(name, off_zero(3, 4)) for name in nn.activation.__all__),
+    row("LeakyReLU", off_zero(3, 4), 0.3, label="slope"),
+    row("ELU", off_zero(3, 4), 0.7, label="alpha"),
+    row("GELU", normal((3, 4)), "tanh", label="tanh"),
+    row("Softmax", normal((3, 4)), 0, label="axis 0"),
+    row("LogSoftmax", normal((3, 4, 2)), 1, label="axis 1"),
     Layer("Sequential", mlp, normal((6, 4))),
     Layer("Sequential", mlp, normal((6, 4)), label="eval", train=False),
-    Layer("Sequential", lambda lib, _: lib.Sequential(), normal((2, 3)), label="empty"),
+    row("Sequential", normal((2, 3)), label="empty"),
     Layer("ModuleList", lambda lib, _: lib.ModuleList([lib.Linear(4, 4), lib.Tanh(), lib.Linear(4, 2)])[1],
           normal((2, 4)), label="member"),
     *losses("MSELoss", normal((3, 4)), normal((3, 4))),
     *losses("L1Loss", normal((3, 4)), normal((3, 4))),
     *losses("HuberLoss", normal((3, 4)), normal((3, 4)), delta={"delta": 0.3}),
     *losses("KLDivLoss", log_probabilities, probabilities(6, 4)),
-    Layer("KLDivLoss", lambda lib, _: lib.KLDivLoss(reduction="batchmean"), log_probabilities,
-          probabilities(6, 4), label="batchmean"),
+    row("KLDivLoss", log_probabilities, reduction="batchmean", constants=probabilities(6, 4),
+        label="batchmean"),
     *losses("NLLLoss", log_probabilities, labels(4, 6), weight={"weight": WEIGHTS}),
     *losses("NLLLoss", log_probabilities, some_ignored, ignored={"weight": WEIGHTS}),
     *losses("CrossEntropyLoss", normal((6, 4)), labels(4, 6), weight={"weight": WEIGHTS},
@@ -272,10 +263,9 @@ LAYERS = [
             soft={"weight": WEIGHTS, "label_smoothing": 0.1}),
     *losses("BCEWithLogitsLoss", normal((3, 4)), lambda rng: (rng.random((3, 4)),),
             weight={"weight": WEIGHTS}, pos_weight={"pos_weight": WEIGHTS}),
-    Layer("HingeLoss", lambda lib, _: lib.HingeLoss(), normal((3, 4)),
-          lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),)),
-    Layer("HingeLoss", lambda lib, _: lib.HingeLoss(0.5, "sum"), normal((3, 4)),
-          lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),), label="sum"),
+    row("HingeLoss", normal((3, 4)), constants=lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),)),
+    row("HingeLoss", normal((3, 4)), 0.5, "sum", constants=lambda rng: (rng.choice([-1.0, 1.0], (3, 4)),),
+        label="sum"),
 ]  # fmt: skip
 
 
