@@ -122,14 +122,13 @@ def reductions() -> Iterator[Call]:
         yield call(op, "no rows", normal(0, 3))
         yield call(op, "large", fixed([[900.0, largest]]))
 
-    axes: list[Any] = [None, 0, 1, -1, (0, 2), (-1, 0), (0, 1, 2)]
     for op, draw in [
         *((name, normal) for name in ("sum", "mean", "var", "std")),
         *((name, distinct) for name in ("max", "min")),
         ("prod", away),
         ("logsumexp", normal),
     ]:
-        for axis, keep in itertools.product(axes, (False, True)):
+        for axis, keep in itertools.product([None, 0, 1, -1, (0, 2), (-1, 0), (0, 1, 2)], (False, True)):
             yield call(op, f"axis {axis}{', kept' * keep}", draw(2, 3, 4), axis=axis, keepdims=keep)
         yield call(op, "0-d", draw())
         for axis in (0, -1):
@@ -198,10 +197,10 @@ def shapes() -> Iterator[Call]:
         yield call("squeeze", f"axis {axis}", normal(1, 3, 1), axis=axis)
     for axis in (0, 1, -1, (0, 2), (-1, 0)):
         yield call("expand_dims", f"axis {axis}", normal(2, 3), axis=axis)
-    spread: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    before: Any
+    for before, after in [
         ((3, 1), (3, 4)), ((4,), (2, 3, 4)), ((), (2, 2)), ((1, 3), (0, 3)), ((2, 1, 3), (2, 4, 3)),
-    ]  # fmt: skip
-    for before, after in spread:
+    ]:  # fmt: skip
         yield call("broadcast_to", f"{before} to {after}", normal(*before), shape=after)
     for axis in (None, 0, -1, (0, 2)):
         yield call("flip", f"axis {axis}", normal(2, 3, 4), axis=axis)
@@ -266,14 +265,11 @@ def indices() -> Iterator[Call]:
                lambda x, index: lookup(x * 1, index, sparse=True),
                index=np.array([[2, 0, 2], [4, 4, 2]]))  # fmt: skip
     yield call("getitem", "from no elements", normal(0, 3), index=(slice(None), 1))
-    size: tuple[int, ...]
     for label, index, size in [
-        ("slice", (slice(1, 3), 0), (2,)),
-        ("repeated", ([0, 0, 2], [1, 1, 3]), (3,)),
-        ("basic", 1, (4,)),
-        ("mask", MASK, (6,)),
-    ]:
-        yield call("_add_at", label, normal(*size), index=index, shape=(3, 4))
+        ("slice", (slice(1, 3), 0), 2), ("repeated", ([0, 0, 2], [1, 1, 3]), 3), ("basic", 1, 4),
+        ("mask", MASK, 6),
+    ]:  # fmt: skip
+        yield call("_add_at", label, normal(size), index=index, shape=(3, 4))
     for axis, chosen in [(0, [[1, 1, 0, 2]]), (1, [[0, 0], [3, 1], [2, 2]]), (-1, [[3], [0], [3]])]:
         yield call("take_along_axis", f"axis {axis}", normal(3, 4), indices=np.array(chosen), axis=axis)
     yield call("take_along_axis", "broadcast", normal(3, 4),
@@ -282,42 +278,19 @@ def indices() -> Iterator[Call]:
 
 
 EINSUMS: list[tuple[Any, ...]] = [
-    ("ij,jk->ik", (2, 3), (3, 4)),
-    ("ij,jk", (2, 3), (3, 4)),
-    ("ba,cb", (2, 3), (4, 2)),
-    ("ij->ji", (2, 3)),
-    ("ji", (2, 3)),
-    ("ij->", (2, 3)),
-    ("ij->j", (2, 3)),
-    ("ii", (3, 3)),
-    ("ii->i", (3, 3)),
-    ("iij->j", (3, 3, 2)),
-    ("iii->i", (2, 2, 2)),
-    ("ijij->ji", (2, 3, 2, 3)),
-    ("ii,ij->j", (3, 3), (3, 2)),
-    ("i,i", (3,), (3,)),
-    ("i,j->ij", (3,), (2,)),
-    ("i,j->", (3,), (2,)),
-    ("ij,k->i", (2, 3), (4,)),
-    (",ij->ij", (), (2, 3)),
-    ("->", ()),
-    ("bij,bjk->bik", (2, 3, 2), (2, 2, 3)),
-    ("...ij,...jk->...ik", (2, 3, 2), (2, 2, 3)),
-    ("...ij,...jk->...ik", (5, 1, 2, 3), (4, 3, 2)),
-    ("...ij,jk", (4, 2, 3), (3, 2)),
-    ("...i->...", (2, 3)),
-    ("...i->i...", (2, 4, 3)),
-    ("i...,i...->...", (3, 2), (3, 2)),
-    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
-    ("i,ij,j->", (2,), (2, 3), (3,)),
-    ("ij,ij,ij->i", (2, 3), (2, 3), (2, 3)),
-    ("bi,oi,b->bo", (4, 3), (2, 3), (4,)),
-    (" i j , j k -> i k ", (2, 3), (3, 4)),
-    ("ij,jk->ik", (2, 1), (3, 4)),
-    ("ij,ij->ij", (1, 3), (2, 3)),
-    ("ij,jk->ik", (0, 3), (3, 2)),
+    ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("ba,cb", (2, 3), (4, 2)), ("ij->ji", (2, 3)),
+    ("ji", (2, 3)), ("ij->", (2, 3)), ("ij->j", (2, 3)), ("ii", (3, 3)), ("ii->i", (3, 3)),
+    ("iij->j", (3, 3, 2)), ("iii->i", (2, 2, 2)), ("ijij->ji", (2, 3, 2, 3)), ("ii,ij->j", (3, 3), (3, 2)),
+    ("i,i", (3,), (3,)), ("i,j->ij", (3,), (2,)), ("i,j->", (3,), (2,)), ("ij,k->i", (2, 3), (4,)),
+    (",ij->ij", (), (2, 3)), ("->", ()), ("bij,bjk->bik", (2, 3, 2), (2, 2, 3)),
+    ("...ij,...jk->...ik", (2, 3, 2), (2, 2, 3)), ("...ij,...jk->...ik", (5, 1, 2, 3), (4, 3, 2)),
+    ("...ij,jk", (4, 2, 3), (3, 2)), ("...i->...", (2, 3)), ("...i->i...", (2, 4, 3)),
+    ("i...,i...->...", (3, 2), (3, 2)), ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
+    ("i,ij,j->", (2,), (2, 3), (3,)), ("ij,ij,ij->i", (2, 3), (2, 3), (2, 3)),
+    ("bi,oi,b->bo", (4, 3), (2, 3), (4,)), (" i j , j k -> i k ", (2, 3), (3, 4)),
+    ("ij,jk->ik", (2, 1), (3, 4)), ("ij,ij->ij", (1, 3), (2, 3)), ("ij,jk->ik", (0, 3), (3, 2)),
     ("ij,jk->ik", (2, 0), (0, 3)),
-]
+]  # fmt: skip
 
 
 def products() -> Iterator[Call]:
@@ -392,13 +365,9 @@ def losses() -> Iterator[Call]:
     ]:
         for reduction in REDUCTIONS:
             for extra in (
-                {},
-                {"weight": WEIGHT},
-                {"label_smoothing": 0.2},
-                {"weight": WEIGHT, "label_smoothing": 0.1},
-                {"ignore_index": 2},
-                {"ignore_index": 2, "weight": WEIGHT, "label_smoothing": 0.1},
-            ):
+                {}, {"weight": WEIGHT}, {"label_smoothing": 0.2}, {"weight": WEIGHT, "label_smoothing": 0.1},
+                {"ignore_index": 2}, {"ignore_index": 2, "weight": WEIGHT, "label_smoothing": 0.1},
+            ):  # fmt: skip
                 if "ignore_index" in extra and (target.dtype.kind == "f" or np.any(target == -100)):
                     continue
                 yield call("cross_entropy", ", ".join([label, reduction, *extra]), normal(*size),
@@ -416,12 +385,9 @@ def losses() -> Iterator[Call]:
                        target=LABELS, reduction=reduction, **extra)  # fmt: skip
     for reduction in REDUCTIONS:
         for extra in (
-            {},
-            {"pos_weight": 3.0},
-            {"pos_weight": WEIGHT},
-            {"weight": WEIGHT},
+            {}, {"pos_weight": 3.0}, {"pos_weight": WEIGHT}, {"weight": WEIGHT},
             {"weight": 0.5, "pos_weight": WEIGHT},
-        ):
+        ):  # fmt: skip
             settings: dict[str, Any] = {"reduction": reduction, **extra}
             yield call("binary_cross_entropy_with_logits", ", ".join(f"{k} {v}" for k, v in settings.items()),
                        (normal(2, 3), between(0.1, 0.9, 2, 3)), **settings)  # fmt: skip
@@ -440,9 +406,8 @@ def losses() -> Iterator[Call]:
     yield call("l1_loss", "at zero", (fixed([1.0, 2.0]), fixed([1.0, 0.0])), reduction="none")
     yield call("huber_loss", "delta 0.3", (normal(4, 4), normal(4, 4)), delta=0.3)
     yield call("huber_loss", "at delta", (fixed([0.5, 0.0]), fixed([0.0, 0.5])), delta=0.5)
-    yield call(
-        "hinge_loss", "at the margin", fixed([2.0, 1.0]), target=signs[:2], margin=2.0, reduction="none"
-    )
+    yield call("hinge_loss", "at the margin", fixed([2.0, 1.0]), target=signs[:2], margin=2.0,
+               reduction="none")  # fmt: skip
     yield call("kl_div", "target of zero", fixed([-0.5, -1.0]), target=np.array([0.0, 1.0]), reduction="sum")
 
 
