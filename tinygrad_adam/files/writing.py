@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -121,6 +123,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all, as `replacing` does."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def finite_or_none(value: Any) -> Any:
+    """Return nested dicts and lists with None for each number that is not finite, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite_or_none(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [finite_or_none(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _make_like(path: Path, before: os.stat_result) -> None:

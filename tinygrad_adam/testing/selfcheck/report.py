@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...files.writing import write_text
+from ...files.writing import finite_or_none, write_text
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Check:
     failures: list[Failure] = field(default_factory=list)
     note: str = ""
     seconds: float = 0.0
-    _case: str = field(default="", repr=False)
+    _case = ""  # no field: not part of the results
 
     @property
     def result(self) -> str:
@@ -282,18 +282,10 @@ class Report:
 
     def json(self) -> str:
         """Return everything as JSON; an error that is infinite is written as null."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {key: plain(item) for key, item in value.items() if not key.startswith("_")}
-            if isinstance(value, list):
-                return [plain(item) for item in value]
-            return None if isinstance(value, float) and not math.isfinite(value) else value
-
         values = {"passed": not self.failed, **asdict(self)}
         for entry, check in zip(values["checks"], self.checks, strict=True):
             entry["result"] = check.result
-        return json.dumps(plain(values), indent=1, allow_nan=False) + "\n"
+        return json.dumps(finite_or_none(values), indent=1, allow_nan=False) + "\n"
 
     def write(self, folder: Path) -> None:
         """Write ``selfcheck.json`` and ``selfcheck.md`` into a folder."""

@@ -16,6 +16,7 @@ import numpy
 
 from ..._version import __version__
 from ...errors import OptionError, unknown_name
+from ...files.writing import finite_or_none
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value
 from ..config import RunConfig
@@ -266,7 +267,7 @@ def compare(
             for (label, seed), outcome in ended:
                 results[label].outcomes[seed] = outcome
                 if path is not None:
-                    line = {"optimizer": label, "seed": seed, **_finite(dataclasses.asdict(outcome))}
+                    line = {"optimizer": label, "seed": seed, **finite_or_none(dataclasses.asdict(outcome))}
                     append_result(Path(path), line)
                 if report is not None:
                     report(results[label].entry, seed, outcome)
@@ -385,15 +386,9 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     return [
         {
             **dataclasses.asdict(result.entry),
-            "seeds": {seed: _finite(dataclasses.asdict(o)) for seed, o in sorted(result.outcomes.items())},
+            "seeds": {
+                seed: finite_or_none(dataclasses.asdict(o)) for seed, o in sorted(result.outcomes.items())
+            },
         }
         for result in results
     ]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
