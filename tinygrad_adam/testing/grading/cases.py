@@ -31,8 +31,7 @@ class Case:
     settings : dict
         The settings.
     y, weight : array
-        The output, and the gradient that the rules are given: what is differentiated is the sum of their
-        products.
+        The output, and the gradient that the rules receive. The sum of their products is differentiated.
     numerical : list of array or None
         For each input of floats the derivative by central differences.
     call : callable
@@ -69,7 +68,7 @@ def make_cases(student: Primitive, inputs: Any, settings: dict[str, Any], seed: 
             ) from made  # fmt: skip
         return [made]
     count = len(student.inputs)
-    # Square, so that a wrong axis gives a wrong number and not an error; and spread, for what adds up.
+    # Square, so that a wrong axis gives a wrong number and not an error; and broadcast, for the sums.
     tries: list[list[tuple[int, ...]]] = [[(3, 3)] * count]
     if count > 1:
         tries += [[(2, 3)] * (count - 1) + [(3,)], [(3,)] + [(2, 3)] * (count - 1)]
@@ -109,7 +108,7 @@ def _case(student: Primitive, values: list[Any], settings: dict[str, Any], rng: 
     with numpy.errstate(all="ignore"):
         try:
             y = numpy.asarray(student(*values, **settings))
-        except Exception as error:  # whatever a student's rule raises
+        except Exception as error:  # a student's rule may raise anything
             return error
         if y.dtype.kind != "f":
             return ValueError(f"the output holds no floats but {y.dtype}, and has no derivative")

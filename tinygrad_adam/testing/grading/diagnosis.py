@@ -101,7 +101,7 @@ def _spread(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> 
     try:
         if differs(case.call(*whole), y):
             return  # it is not spread, but used in another way
-    except Exception:  # whatever a student's rule raises
+    except Exception:  # a student's rule may raise anything
         return
     shares = differences(case.call, whole, i, case.weight)
     axes = [a for a in range(y.ndim) if a < y.ndim - x.ndim or x.shape[a - y.ndim] != y.shape[a]]
@@ -149,7 +149,7 @@ def _substituted(student: Primitive, case: Case, i: int, got: Any, gradient: Any
             try:
                 share = rule.function(*(given[instead if each == used else each] for each in rule.names))
                 share = fit(numpy, numpy.asarray(share), case.values[i].shape)
-            except Exception:  # whatever a student's rule raises
+            except Exception:  # a student's rule may raise anything
                 continue
             if not differs(share, case.numerical[i]):
                 yield "wrong operand", {"used": words[used], "belongs": words[instead]}

@@ -23,17 +23,17 @@ def grade(
     """Check a learner's own primitive or optimizer, and explain mistakes in sentences.
 
     A primitive's rules are compared with central differences of its forward rule, input by input. An
-    optimizer takes steps on gradients that are given, beside the reference. What differs is compared with
-    what typical mistakes give: a flipped sign, a missing factor, the wrong axis, only a part of a broadcast
-    gradient; a forgotten bias correction, a missing power of t, eps in another place, and so on. What is
-    right is broken on purpose, to show that the check would have noticed.
+    optimizer takes steps on given gradients, and so does the reference. Wrong results are compared with the
+    results of typical mistakes: a flipped sign, a missing factor, the wrong axis, only a part of a broadcast
+    gradient; a forgotten bias correction, a missing power of t, eps in another place, and so on. Right parts
+    are broken on purpose, to show that the check would have noticed.
 
     Parameters
     ----------
     student : Primitive, subclass of Optimizer, or function
         Made with `tinygrad_adam.primitive`; or an optimizer: a class, or a function
         ``update(p, g, state, ...)`` of NumPy arrays, which returns the new p or changes p in place, and
-        keeps in the dict `state`, empty at first, what it remembers of this parameter. Its other
+        keeps the moments of this parameter in the dict `state`, empty at first. Its other
         parameters are the reference's hyper-parameters, such as ``lr``, ``betas`` (or ``beta1`` and
         ``beta2``) and ``eps``; the grader chooses values with which mistakes show.
     reference : str or callable, optional

@@ -1,4 +1,4 @@
-"""Grading an optimizer: its updates on given gradients beside the right ones and typical mistakes."""
+"""Grading an optimizer: compare its updates on given gradients with right ones and with typical mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...typing import Array
 from .mistakes import MISTAKES
 from .report import Finding, Grade, sentence
 
-# Large eps and small betas, so that what hardly shows with the usual values shows in a few steps.
+# Large eps and small betas: mistakes that hardly show with the usual values show in a few steps.
 REVEALING: dict[str, dict[str, Any]] = {
     "adam": {"betas": (0.6, 0.7), "eps": 0.1},
     "rmsprop": {"alpha": 0.7, "eps": 0.1},
@@ -62,7 +62,7 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
     wanted = updates_of(right, [GRADIENTS], lrs, used)[0]
     try:
         got = updates_of(student, [GRADIENTS], lrs, used)[0]
-    except Exception as error:  # whatever a student's optimizer raises
+    except Exception as error:  # a student's optimizer may raise anything
         return Grade(student.__name__, (_failure(error),), ())
     full = {**_defaults_of(right), **used}
     if not alike(got, wanted):
@@ -273,7 +273,7 @@ def _sharing(student: Any, right: Any, lrs: Any, used: dict[str, Any]) -> list[F
         if all(alike(got, wanted) for got, wanted in pairs):
             return []
         evidence = ""
-    except Exception as error:  # whatever a student's optimizer raises
+    except Exception as error:  # a student's optimizer may raise anything
         evidence = f"{type(error).__name__}: {error}"
     return [_finding("shared state", evidence)]
 

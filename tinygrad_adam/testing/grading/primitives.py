@@ -99,7 +99,7 @@ def check_rule(student: Primitive, case: Case, i: int) -> Finding | None:
         return Finding(name, "no rule", sentence("gradient", "no rule", name=name))
     try:
         got = analytical(student, case, i, case.weight)
-    except Exception as error:  # whatever a student's rule raises
+    except Exception as error:  # a student's rule may raise anything
         kind = "wrong shape" if isinstance(error, TinygradAdamError) else "fails"
         text = sentence("gradient", "fails", name=name, y=case.y.shape, shape=case.values[i].shape)
         return Finding(name, kind, text, f"{type(error).__name__}: {error}")
@@ -140,7 +140,7 @@ BREAKS: dict[str, Callable[..., Any]] = {
     ),
     "one element wrong": lambda rule, args: _spoiled(rule.function(*args)),
 }
-"""What is done to a right rule; each must be noticed."""
+"""Ways to break a right rule, each of which must be noticed."""
 
 
 def _spoiled(share: Any) -> Any:

@@ -30,7 +30,7 @@ class Finding:
     kind : str
         A name for this mistake, such as ``"flipped sign"``.
     sentence : str
-        What it is, why, and what to do.
+        The mistake, the reason, and the remedy.
     evidence : str
         Numbers that show it.
     """
@@ -52,9 +52,9 @@ class Grade:
     findings : tuple of Finding
         All that is wrong, the most basic first; empty if it is right.
     checked : tuple of str
-        What was compared with what.
+        The comparisons that were made.
     mutants : int
-        How many broken versions the same check was tried on. Only what is right is broken.
+        The number of broken versions that the same check was tried on. Only right parts are broken.
     unnoticed : tuple of str
         Those of them that it did not notice.
     """

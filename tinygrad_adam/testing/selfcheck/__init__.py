@@ -1,4 +1,4 @@
-"""Whether everything holds on a device, and how fast it is there: ``tinygrad-adam selfcheck``.
+"""Check everything on a device and measure its speed: ``tinygrad-adam selfcheck``.
 
 A GPU is compared with the CPU, the CPU's fast kernels with the reference kernels: values and gradients of
 every operation, layer and optimizer, curves of small trainings, host waits in a training step, and
@@ -41,9 +41,9 @@ def selfcheck(
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``.
     quick : bool
-        Whether to train less and to measure no speed.
+        Train less and measure no speed.
     told : callable
-        Called with what comes next, a few words.
+        Called with a few words about the next part.
 
     Returns
     -------

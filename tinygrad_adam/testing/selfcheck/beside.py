@@ -1,4 +1,4 @@
-"""Other frameworks beside ours: the repository's benchmark, where that and a framework are at hand."""
+"""Compare with other frameworks: run the repository's benchmark, if it and a framework are installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PEERS = {
     "torch graph": ("torch",),
     "jax + optax": ("jax", "optax"),
 }
-"""What the benchmark calls them, and what must be installed. Graphs are for a GPU."""
+"""Their names in the benchmark, and the packages that each needs. Graphs are for a GPU."""
 ROUNDS = 3
 _LONGEST = 1800
 """Seconds that all of it may take."""

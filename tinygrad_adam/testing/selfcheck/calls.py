@@ -37,7 +37,7 @@ class Call:
     label : str
         What is particular about this call.
     inputs : tuple of Input
-        Differentiable; what has no gradient is in `settings`.
+        Differentiable; arguments without a gradient are in `settings`.
     operation : callable
         Takes a Tensor (or raw array) for each of `inputs`, and the settings by keyword.
     settings : dict

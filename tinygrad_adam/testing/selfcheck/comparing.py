@@ -1,8 +1,8 @@
 """A device against the reference kernels in float64: values and gradients of calls, layers and optimizers.
 
-An error is the largest difference in an array, relative to the largest element that it should have. Where
-that is small beside the other results of the same case, a hundredth of theirs counts instead, since what
-should cancel leaves rounding of that size.
+An error is the largest difference in an array, relative to the array's largest correct element. Where that
+element is small compared with the other results of the same case, a hundredth of their largest element counts
+instead: terms that should cancel leave rounding errors of that size.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Place(NamedTuple):
     ----------
     device : str
     dtype : dtype
-        Of what is computed.
+        Of the results.
     rounded : dtype
-        What inputs are rounded to before, so that those of two dtypes are the same numbers.
+        Inputs are rounded to it first, so that two dtypes compute with the same numbers.
     """
 
     device: str
@@ -53,7 +53,7 @@ class Place(NamedTuple):
     rounded: Any
 
     def put(self, value: Any) -> Any:
-        """Round floats, and move arrays to the device, those in a tuple too."""
+        """Round floats and move arrays to the device, also inside tuples."""
         if isinstance(value, tuple):
             return tuple(map(self.put, value))
         if isinstance(value, CSR):
@@ -116,7 +116,7 @@ def compare(name: str, cases: Iterable[tuple[str, Run]], device: str, dtype: str
     name : str
         Of the check.
     cases : iterable of (str, callable)
-        A name, and what computes arrays at a place.
+        A name, and a function that computes arrays at a place.
     device : str
     dtype : {"float32", "float64"}
     """

@@ -1,7 +1,7 @@
 """Calls of a size at which fast kernels are used: in pieces for several threads, in many blocks of a GPU.
 
-Sizes are no multiples of those of a block, a tile or a piece. A test sees to it that together they reach
-every kernel that a fast set has.
+No size is a multiple of the size of a block, a tile or a piece. A test checks that the calls together reach
+every kernel of every fast set.
 """
 
 from __future__ import annotations

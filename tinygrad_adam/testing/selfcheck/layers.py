@@ -33,11 +33,11 @@ class Layer:
     name : str
         The class in `nn`.
     make : callable
-        Takes the namespace ``nn`` (PyTorch's will do too) and what turns an array into a tensor.
+        Takes the namespace ``nn`` or PyTorch's, and a function that turns an array into a tensor.
     inputs : callable
         Of a generator: the float64 arrays that get a gradient.
     constants : callable
-        Of a generator: what follows them and gets none, such as labels.
+        Of a generator: the arguments after them that get none, such as labels.
     label : str
         What is particular about this row.
     train : bool

@@ -1,6 +1,6 @@
-"""Every differentiable operation but those of images, and the ways to call it that matter.
+"""The table of calls: every differentiable operation except operations of images, in all relevant ways.
 
-The tests know what NumPy and PyTorch make of each row; `selfcheck` compares devices with it.
+The tests compare each row with NumPy and PyTorch; `selfcheck` compares devices.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def indices() -> Iterator[Call]:
     yield call("getitem", "backwards", normal(3, 4), index=(slice(None, None, -1), slice(2, None, -2)))
     yield call("getitem", "Tensors", normal(3, 4), lambda x, index: ops.getitem(x, tuple(map(Tensor, index))),
                index=(np.array([2, 0, 2]), np.array(1)))  # fmt: skip
-    # Of what is no leaf the row-sparse gradient is made dense, as the table wants it.
+    # The row-sparse gradient of a Tensor that is no leaf becomes dense, as the table needs it.
     yield call("getitem", "rows, row-sparse", normal(6, 3, 2),
                lambda x, index: lookup(x * 1, index, sparse=True),
                index=np.array([[2, 0, 2], [4, 4, 2]]))  # fmt: skip

@@ -62,7 +62,7 @@ class Check:
         The case and the part that has it.
     failures : list of Failure
     note : str
-        Why it was left out, if it was; else what is to be added.
+        The reason why the check was left out, or a remark.
     seconds : float
     """
 
@@ -97,7 +97,7 @@ class Check:
         self.count += 1
         try:
             yield
-        except Exception as error:  # whatever a device does wrong is what is looked for
+        except Exception as error:  # a device may fail in any way
             self.fail(f"{type(error).__name__}: {error}")
 
     def fail(self, problem: str, part: str = "") -> None:
@@ -163,7 +163,7 @@ class Report:
     name : str
         Of the processor or GPU.
     compared : str
-        What was compared with what.
+        The two sides of the comparison.
     date : str
     quick : bool
     versions : dict of str to str
@@ -172,9 +172,9 @@ class Report:
         By training: for each epoch the values on the device and on the CPU.
     speeds : list of Speed
     others : list of Beside
-        Training steps beside those of other frameworks.
+        Training steps compared with other frameworks.
     others_note : str
-        Why some or all of those are missing.
+        The reason why some or all of them are missing.
     """
 
     device: str

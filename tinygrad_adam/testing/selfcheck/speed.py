@@ -1,7 +1,7 @@
-"""How fast a device is: training steps, Adam alone beside the rate of copying, and the loader.
+"""Measure the speed of a device: training steps, Adam alone compared with copying, and the loader.
 
-Work for a GPU is only told to it, so a time is that of some steps in a row until the GPU has done them;
-no value is read in between. The median of several such rows counts.
+A call only queues work for a GPU, so several steps in a row are timed until the GPU has finished them, and no
+value is read in between. The median of several such rows counts.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ADAM_SIZES = (10**6, 10**7, 10**8, 10**9)
 ADAM_BYTES = 28
 """For each float32 parameter: read it, its gradient and both moments; write it and both moments."""
 NEEDED = 32
-"""Bytes of memory for each, with what it is made from."""
+"""Bytes of memory for each, including the arrays that it is made from."""
 ROWS, SECONDS = 5, 0.1
 """How many rows of steps are timed, and about how long each takes."""
 IMAGES = 20_000
@@ -174,7 +174,7 @@ def measure(device: str, told: Callable[[str], None] = lambda text: None) -> lis
     ----------
     device : str
     told : callable
-        Called with what is measured next.
+        Called with the name of the next measurement.
     """
     told("copying")
     rate = copy_rate(device)

@@ -1,7 +1,7 @@
 """Small trainings on a device and on the CPU, from the same weights on the same batches.
 
-Rounding makes two trainings part, slowly at first: the losses of the first steps must agree closely, those of
-the epochs roughly.
+Rounding makes two trainings diverge, slowly at first: the losses of the first steps must agree closely, the
+losses of the epochs roughly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .report import Check
 FIRST = 10
 """How many losses must agree closely."""
 EARLY, LATE = 1e-4, 5e-2
-"""The largest relative difference of those, and of the losses of the epochs."""
+"""The largest relative differences: of the first losses, and of the losses of the epochs."""
 PRECISION = 0.02
 """The largest difference of accuracies."""
 
@@ -71,7 +71,7 @@ class Curve(NamedTuple):
     first : list of float
         The losses of the first steps.
     epochs : list of dict
-        Loss and accuracy, and those on the validation images.
+        Loss and accuracy, on the training images and on the validation images.
     weights : dict of str to array
         At the end.
     """
@@ -132,7 +132,7 @@ def compare_curves(training: Training, device: str) -> tuple[Check, list[dict[st
     Returns
     -------
     check : Check
-        Its largest error is that of the losses of the epochs.
+        Its largest error is the largest of the losses of the epochs.
     curves : list of dict
         For each epoch, the values on the device and on the CPU.
     """

@@ -1,10 +1,10 @@
-"""Whether the host waits for a GPU somewhere inside a training step, which costs the time of the whole queue.
+"""Find waits of the host for a GPU inside a training step; each costs the time of the whole queue.
 
-CuPy does not count that, and its reads are compiled code that nothing can be put in front of. So the GPU is
-held: a kernel runs for a known time, the step is queued on the GPU behind it, and when the host has done its
-part the kernel must still be running. If it is not, the host waited for it. That finds every kind of wait:
-a value that was read, a copy from the host's ordinary memory, a synchronization inside a library. Where it
-was is then asked of CuPy, which can refuse the waits that it knows of itself.
+CuPy does not count waits, and its reads are compiled code that cannot be intercepted. So the GPU is held: a
+kernel runs for a known time, the step is queued on the GPU behind it, and when the host has done its part,
+the kernel must still be running. If it is not, the host waited for it. This finds every kind of wait: a value
+that was read, a copy from the host's ordinary memory, a synchronization inside a library. CuPy, which can
+refuse the waits that it knows of, then tells the line.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _waits(hold: Hold, prepare: Callable[[], object], work: Callable[[Any], obje
 
 
 Part = tuple[str, Callable[[], Any], Callable[[Any], object]]
-"""A name, what is done before, and what must not wait, given what that returned."""
+"""A name, a preparation, and the work that must not wait, which takes the result of the preparation."""
 
 
 def parts_of_steps(device: str) -> Iterator[Part]:
