@@ -6,7 +6,7 @@ losses of the epochs roughly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...backend.device import to_host
@@ -94,29 +94,20 @@ def train(training: Training, device: str) -> Curve:
     """Train on a device in float32, with dropout and Adam; the seed is always the same."""
     data = load_dataset(training.data)
     whole = data.dataset("train")
-    some, _ = (
-        split(whole, training.images / len(whole), 0) if training.images < len(whole) else (whole, whole)
-    )
-    images, validation = split(some, 0.8, 0)
-    noted = _FirstLosses()
+    if training.images < len(whole):
+        whole, _ = split(whole, training.images / len(whole), 0)
+    images, validation = split(whole, 0.8, 0)
+    first = _FirstLosses()
     with fork_rng(0):
         model = build_model(training.model, data.shape, len(data.classes), dropout=0.3).to(device)
-        trainer = Trainer(
-            model,
-            Adam(model.named_parameters()),
-            cross_entropy,
-            {"accuracy": Accuracy()},
-            callbacks=[noted],
-        )
-        trainer.fit(
-            DataLoader(images, 64, shuffle=True, device=device),
-            training.epochs,
-            DataLoader(validation, 512, device=device),
-        )
+        opt = Adam(model.named_parameters())
+        trainer = Trainer(model, opt, cross_entropy, {"accuracy": Accuracy()}, callbacks=[first])
+        batches = DataLoader(images, 64, shuffle=True, device=device)
+        trainer.fit(batches, training.epochs, DataLoader(validation, 512, device=device))
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     epochs = [{name: row[name] for name in names} for row in trainer.history.rows]
     weights = {f"weight {name}": to_host(p._data) for name, p in model.named_parameters()}
-    return Curve(noted.losses, epochs, weights)
+    return Curve(first.losses, epochs, weights)
 
 
 def available(data: str) -> bool:
@@ -155,19 +146,16 @@ def compare_curves(training: Training, device: str) -> tuple[Check, list[dict[st
                 check.enter(f"epoch {i}, {name}", abs(here[name] - there[name]) / there[name])
             for name in ("accuracy", "val_accuracy"):
                 if not abs(here[name] - there[name]) <= PRECISION:
-                    check.fail(
-                        f"{here[name]:.2%}, on the CPU {there[name]:.2%}, tolerance {PRECISION:.0%}",
-                        f"epoch {i}, {name}",
-                    )
-        last = got.epochs[-1]
-        check.note = f"validation accuracy {last['val_accuracy']:.1%}"
+                    problem = f"{here[name]:.2%}, on the CPU {there[name]:.2%}, tolerance {PRECISION:.0%}"
+                    check.fail(problem, f"epoch {i}, {name}")
+        check.note = f"validation accuracy {got.epochs[-1]['val_accuracy']:.1%}"
     return check, curves
 
 
 def repeated() -> list[tuple[str, Run]]:
-    """Return trainings to be compared with themselves."""
+    """Return trainings to compare with themselves."""
+    return [(training.name, partial(_weights, training)) for training in QUICK]
 
-    def run(training: Training) -> Callable[[Place], Arrays]:
-        return lambda place: train(training, place.device).weights
 
-    return [(training.name, run(training)) for training in QUICK]
+def _weights(training: Training, place: Place) -> Arrays:
+    return train(training, place.device).weights
