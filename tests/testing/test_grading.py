@@ -209,6 +209,22 @@ def test_two_mistakes_at_once(changes, kinds):
     assert sorted(answer.kinds) == sorted(kinds), str(answer)
 
 
+def test_a_given_learning_rate_is_used():
+    for student in (function("sgd"), optim.SGD):
+        answer = grade(student, "sgd", settings={"lr": 0.5})
+        assert answer.passed, str(answer)
+        assert "lr=0.5" in answer.checked[0]
+    seen = []
+
+    def sgd(p, g, state, lr=0.1, momentum=0.0):
+        seen.append(lr)
+        u = state["u"] = momentum * state.get("u", 0.0) + g
+        return p - lr * u
+
+    assert grade(sgd, settings={"lr": 0.5}).passed
+    assert set(seen[:8]) == {0.5}
+
+
 def test_a_function_may_change_the_parameter_in_place_but_not_the_gradient():
     def sgd(p, g, state, lr=0.1, momentum=0.0):
         u = state["u"] = momentum * state.get("u", 0.0) + g

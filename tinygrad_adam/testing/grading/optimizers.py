@@ -32,7 +32,7 @@ GRADIENTS = numpy.array(
         [0.25, 0.1, 1.0, -3.0], [-0.125, 0.2, 1.0, 2.0], [4.5, -0.3, 1.0, 0.1], [1.0, 0.6, 1.0, 0.2],
     ]
 )  # fmt: skip
-LRS = (0.1, 0.1, 0.05, 0.05, 0.2, 0.02, 0.1, 0.05)
+LRS: tuple[float, ...] = (0.1, 0.1, 0.05, 0.05, 0.2, 0.02, 0.1, 0.05)
 WHERE = "update"
 _NEEDED = inspect.Parameter.empty
 """In place of a default."""
@@ -58,7 +58,9 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
             "state",
             asks=", ".join(missing),
         )
-    lrs = LRS if _spelled(takes, {"lr": 0.1}) else (float(_defaults_of(right).get("lr", 1e-3)),) * len(LRS)
+    lrs = LRS
+    if "lr" in used or not _spelled(takes, {"lr": 0.1}):
+        lrs = (float(used.get("lr", _defaults_of(right).get("lr", 1e-3))),) * len(LRS)
     wanted = updates_of(right, [GRADIENTS], lrs, used)[0]
     try:
         got = updates_of(student, [GRADIENTS], lrs, used)[0]
