@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".txt")
 
 MODULES = {
-    "": "nn optim data training explain testing cuda errors watching",
+    "": "nn optim data training explain testing course cuda errors watching",
     "nn": "functional init",
     "optim": "ledger",
 }

@@ -23,7 +23,7 @@ from .tensor.random import fork_rng, manual_seed
 from .tensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, explain, testing, training
+    from . import course, cuda, data, explain, testing, training
     from .explain.chain_rule.traces import tracing
     from .explain.doctor.doctor import Doctor as doctor  # noqa: N813
     from .explain.drawing.drawing import draw
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _moved.find_moved_modules()
 
 # A program that only computes does not wait for the modules that only training, or looking at it, needs.
-_MODULES = ("cuda", "data", "explain", "testing", "training")
+_MODULES = ("course", "cuda", "data", "explain", "testing", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,25 @@ import pages
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam import cuda, data, errors, explain, nn, optim, testing, training
+from tinygrad_adam import course, cuda, data, errors, explain, nn, optim, testing, training
 from tinygrad_adam.engine import events as watching
 
 FOLDER = pages.ROOT / "docs" / "reference"
-ROOMS = (tg, cuda, data, errors, explain, nn, nn.functional, nn.init, optim, testing, training, watching)
+ROOMS = (
+    tg,
+    course,
+    cuda,
+    data,
+    errors,
+    explain,
+    nn,
+    nn.functional,
+    nn.init,
+    optim,
+    testing,
+    training,
+    watching,
+)
 INTERNAL = {
     "answer_attributes", "answer_calls", "apart", "missing", "near_names", "optional", "tell", "unknown_name",
     "unwatched", "watched",

@@ -1,0 +1,5 @@
+"""The course: its chapters as notebooks, and graders of its exercises."""
+
+from .exercises import grade, require
+
+__all__ = ["grade", "require"]
