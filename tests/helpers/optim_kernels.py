@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 
 import numpy as np
@@ -9,11 +10,18 @@ from hypothesis import strategies as st
 from optim_cases import ROWS
 
 from tinygrad_adam import optim
+from tinygrad_adam.kernels import cpu
 
 CLASSES = (*(row.cls for row in ROWS.values()), optim.SparseAdam)
 UPDATES = {cls.kernel or cls.__name__.lower(): cls.update for cls in CLASSES}
 """The update of each optimizer, by the name of its kernel, or else of its class."""
 OPTIMIZER_KERNELS = sorted({cls.kernel for cls in CLASSES if cls.kernel} - {"sparse_adam"})
+
+
+def cpu_kernel(name):
+    """Return the compiled kernel of that name."""
+    module = next(module for module, names in cpu.KERNELS.items() if name in names.split())
+    return getattr(importlib.import_module(f"{cpu.__name__}.{module}"), name)
 
 
 OPTIONAL = {"velocity", "v_max", "mean"}

@@ -23,7 +23,16 @@ from optim_cases import (
     parameter,
     take_steps,
 )
-from optim_kernels import OPTIMIZER_KERNELS, OPTIONAL, SCALARS, UPDATES, VALUES, arrays_of, kernel_arguments
+from optim_kernels import (
+    OPTIMIZER_KERNELS,
+    OPTIONAL,
+    SCALARS,
+    UPDATES,
+    VALUES,
+    arrays_of,
+    cpu_kernel,
+    kernel_arguments,
+)  # fmt: skip
 
 import tinygrad_adam as tg
 from tinygrad_adam import errors, nn, optim
@@ -39,7 +48,8 @@ def test_every_optimizer_is_in_the_table():
 
 def test_every_kernel_belongs_to_an_optimizer():
     for folder in (cpu, cuda):
-        assert {*folder.KERNELS["optim"].split()} == {*OPTIMIZER_KERNELS, "sparse_adam", "all_finite"}
+        names = f"{folder.KERNELS.get('adam', '')} {folder.KERNELS['optim']}"
+        assert {*names.split()} == {*OPTIMIZER_KERNELS, "sparse_adam", "all_finite"}
 
 
 # --- Closed forms ------------------------------------------------------------------------------
@@ -181,19 +191,15 @@ def test_scalars_and_moments_come_in_the_order_of_the_kernel(name):
 @needs_numba
 @pytest.mark.parametrize("name", OPTIMIZER_KERNELS)
 def test_fast_kernels_have_the_parameters_of_the_reference(name):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
-
     arrays, scalars = kernel_arguments(name)
-    fast = list(inspect.signature(getattr(cpu_optim, name)).parameters)
+    fast = list(inspect.signature(cpu_kernel(name)).parameters)
     assert fast == ["p", "g", *arrays[2:], *scalars]
 
 
 def run_fast_and_reference(name, arrays, **scalars):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
-
     scalars = {key: scalars[key] for key in kernel_arguments(name)[1]}
     results = []
-    for kernel in (getattr(cpu_optim, name), partial(UPDATES[name], np)):
+    for kernel in (cpu_kernel(name), partial(UPDATES[name], np)):
         copies = [None if a is None else a.copy() for a in arrays]
         with np.errstate(all="ignore"):
             kernel(*copies, **scalars)
@@ -242,12 +248,12 @@ def threads():
 @pytest.mark.parametrize("awake", [False, True])
 @pytest.mark.parametrize("extra", [-64, 0])  # a flat array is padded to lines of the cache
 def test_a_smaller_step_is_cut_for_a_thread_that_is_awake(extra, awake, threads, monkeypatch):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
-    monkeypatch.setattr(cpu_optim, "a_worker_is_awake", lambda: awake)
+    monkeypatch.setattr(cpu_adam, "a_worker_is_awake", lambda: awake)
     threads.set_num_threads(2)
     threads._workers.clear()
-    p = tg.nn.Parameter(np.ones(2 * cpu_optim._LEAST_AWAKE + extra, np.float32))
+    p = tg.nn.Parameter(np.ones(2 * cpu_adam._LEAST_AWAKE + extra, np.float32))
     optimizer = tg.optim.Adam([p], lr=0.5)
     p.grad = tg.ones(p.shape)
     optimizer.step()
@@ -258,9 +264,9 @@ def test_a_smaller_step_is_cut_for_a_thread_that_is_awake(extra, awake, threads,
 @needs_numba
 @pytest.mark.parametrize("extra", [-1, 0, 1, 65])
 def test_sizes_around_the_threading_threshold(extra, threads):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
-    size = 2 * cpu_optim._LEAST + extra
+    size = 2 * cpu_adam._LEAST + extra
     cases = {name: arrays_of(name, np.random.default_rng(0), size, np.float64) for name in ("adam", "sgd")}
     results = {}
     for cores in (1, 2, 5):
@@ -277,9 +283,9 @@ def test_sizes_around_the_threading_threshold(extra, threads):
 
 @needs_numba
 def test_many_pieces(monkeypatch, threads):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
-    monkeypatch.setattr(cpu_optim, "_LEAST", 100)
+    monkeypatch.setattr(cpu_adam, "_LEAST", 100)
     threads.set_num_threads(3)
     for size in (*range(190, 210), 1000, 12345):
         arrays = arrays_of("adam", np.random.default_rng(size), size, np.float64, {"v_max"})
@@ -333,8 +339,7 @@ def test_eps_zero_and_a_zero_gradient_agree():
 @pytest.mark.parametrize("size", [0, 1, 63, 2 * (1 << 18) + 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_finding_what_is_not_finite(size, dtype):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
-
+    all_finite_fast = cpu_kernel("all_finite")
     flat = np.full(size, np.finfo(dtype).max, dtype)
     for place in (None, 0, size // 2, size - 1):
         for bad in (np.nan, np.inf, -np.inf):
@@ -342,4 +347,4 @@ def test_finding_what_is_not_finite(size, dtype):
             if place is not None and size:
                 twin[place] = bad
             wanted = place is None or not size
-            assert cpu_optim.all_finite(twin) is all_finite(np, twin) is wanted
+            assert all_finite_fast(twin) is all_finite(np, twin) is wanted

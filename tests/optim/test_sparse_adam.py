@@ -218,13 +218,13 @@ def test_there_is_no_place_for_a_dense_gradient():
 
 
 def run_both_kernels(rng, n, k, width, dtype, **scalars):
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
     rows = np.sort(rng.choice(n, k, replace=False))
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(n, width), (k, width), (n, width)]]
     second = (rng.standard_normal((n, width)) ** 2 + 0.1).astype(dtype)
     results = []
-    for kernel in (cpu_optim.sparse_adam, partial(optim.SparseAdam.update, np)):
+    for kernel in (cpu_adam.sparse_adam, partial(optim.SparseAdam.update, np)):
         table, grad, m = (a.copy() for a in arrays)
         v = second.copy()
         kernel(table, rows, grad, m, v, **{key: scalars[key] for key in SCALARS})
@@ -269,9 +269,9 @@ def test_fast_kernel(n, share, width, dtype, scalars):
 @needs_numba
 def test_many_pieces(monkeypatch):
     from tinygrad_adam.backend import threads
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
-    monkeypatch.setattr(cpu_optim, "_LEAST", 40)
+    monkeypatch.setattr(cpu_adam, "_LEAST", 40)
     before = threads.get_num_threads()
     threads.set_num_threads(3)
     try:
@@ -283,13 +283,13 @@ def test_many_pieces(monkeypatch):
 
 @needs_numba
 def test_parameters_come_in_the_order_of_the_reference():
-    from tinygrad_adam.kernels.cpu import optim as cpu_optim
+    from tinygrad_adam.kernels.cpu import adam as cpu_adam
 
     parameters = inspect.signature(optim.SparseAdam.update).parameters.values()
     scalars = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     opt = optim.SparseAdam([parameter(1.0)])
     assert ["scale", *opt.scalars(opt.param_groups[0], 1)] == scalars == list(SCALARS)
-    compiled_names = list(inspect.signature(cpu_optim._sparse_adam.py_func).parameters)
+    compiled_names = list(inspect.signature(cpu_adam._sparse_adam.py_func).parameters)
     assert compiled_names == ["first", "last", "p", "rows", "g", "m", "v", *scalars]
 
 

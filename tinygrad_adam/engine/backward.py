@@ -198,9 +198,8 @@ class _Pass:
         """Apply the rules of `node` and add the results to the gradients of its parents."""
         events.tell(("gradient", node, g))
         node.require_unchanged()
-        environment = dict(
-            node.saved, g=g, out=None, xp=self.xp
-        )  # by name, the values that rules may ask for
+        # By name, the values that rules may ask for.
+        environment = dict(node.saved, g=g, out=None, xp=self.xp)
         if self.create_graph:  # the same rules, this time on Variables that know where they came from
             _connect(node, environment)
         operation, first = node.primitive, node.tape.first
@@ -282,17 +281,42 @@ def _first_gradient(xp: Xp, root: Variable, gradient: TensorLike, where: str, cr
         raise refusals.unfit_gradient(where, like.shape, gradient.shape)
     if gradient.dtype != like.dtype:
         gradient = gradient.astype(like.dtype)
-    return (
-        provided.tensor_class(gradient) if create_graph and not isinstance(gradient, Variable) else gradient
-    )
+    if create_graph and not isinstance(gradient, Variable):
+        gradient = provided.tensor_class(gradient)
+    return gradient
 
 
 def backward(
     root: Variable, gradient: TensorLike = None, retain_graph: bool = False, create_graph: bool = False
 ) -> None:
-    """Add the gradient of `root` to ``.grad`` of every leaf that it was computed from.
+    """Add the gradient of a Tensor to ``.grad`` of every leaf that it was computed from.
 
-    See `Tensor.backward` for the parameters.
+    Parameters
+    ----------
+    root : Tensor
+        The Tensor to start from, such as a loss: ``loss.backward()``.
+    gradient : Tensor or array, optional
+        The gradient of the final result with respect to `root`; 1 for a scalar.
+    retain_graph : bool
+        Whether to keep the graph for another backward pass.
+    create_graph : bool
+        Whether the gradients can be differentiated in turn; implies `retain_graph`.
+
+    Raises
+    ------
+    GraphError
+        If nothing here requires a gradient, the graph was freed by an earlier pass, or an
+        array that it needs was changed in place.
+    ShapeError
+        If the Tensor is no scalar and `gradient` is missing, or has another shape.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
     """
     backend = backend_of((root._data,))
     with backend.current("backward"):

@@ -489,6 +489,8 @@ def _kept(value: TensorLike) -> TensorLike:
     """
     if type(value) in _PLAIN:
         return value
+    if type(value) is numpy.ndarray:
+        return value.copy(order="K")
     if isinstance(value, tuple | list):
         parts = [_kept(part) for part in value]
         same = all(part is before for part, before in zip(parts, value, strict=True))

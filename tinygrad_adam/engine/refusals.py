@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _label(primitive: _Primitive, position: int) -> str:
-    """Name an argument; those of a variadic input by their numbers."""
+    """Name an argument; the arguments of a variadic input have numbers."""
     last = len(primitive.inputs) - 1
     if primitive.variadic and position >= last:
         return f"{primitive.inputs[last]}[{position - last}]"

@@ -14,6 +14,7 @@ from ..ops import linear, tanh
 from ..ops.activation import *
 from ..ops.classification import *
 from ..ops.convolution import *
+from ..ops.likelihood import *
 from ..ops.loss import *
 from ..ops.normalization import *
 from ..ops.pooling import *

@@ -15,12 +15,10 @@ from ..engine import events
 from ..engine.graph import look_at
 from ..engine.viewers import view
 from ..errors import DTypeError, OptionError, TinygradAdamError
-from ..tensor.tensor import Tensor
+from ..tensor.tensor import Tensor, add_hook
 from ..typing import DType
 from .parameter import Parameter
 from .state import Unmatched, load_state
-
-_hook_numbers = itertools.count()
 
 
 class Module:
@@ -287,7 +285,7 @@ class Module:
         callable
             Call it to remove the hook.
         """
-        return _add_hook(self._forward_hooks, hook)
+        return add_hook(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> Callable[[], None]:
         """Call ``hook(module, args)`` before every forward; an answer replaces the arguments.
@@ -297,7 +295,7 @@ class Module:
         callable
             Call it to remove the hook.
         """
-        return _add_hook(self._forward_pre_hooks, hook)
+        return add_hook(self._forward_pre_hooks, hook)
 
     # --- State ---------------------------------------------------------------------------
 
@@ -399,16 +397,6 @@ class Module:
             One line a module that has no children, and the total.
         """
         return view("Module.summary")(self, inputs)
-
-
-def _add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> Callable[[], None]:
-    number = next(_hook_numbers)
-    hooks[number] = hook
-
-    def remove() -> None:
-        hooks.pop(number, None)
-
-    return remove
 
 
 def _lines(module: Module, label: str, count: int, root: bool = False) -> Iterator[str]:

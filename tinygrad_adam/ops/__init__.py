@@ -15,7 +15,10 @@ from . import (
     arithmetic,
     classification,
     convolution,
+    diagonals,
+    einstein,
     indexing,
+    likelihood,
     linalg,
     loss,
     normalization,
@@ -30,7 +33,10 @@ from .activation import *
 from .arithmetic import *
 from .classification import *
 from .convolution import *
+from .diagonals import *
+from .einstein import *
 from .indexing import *
+from .likelihood import *
 from .linalg import *
 from .loss import *
 from .normalization import *
@@ -45,7 +51,10 @@ __all__ = [
     *arithmetic.__all__,
     *classification.__all__,
     *convolution.__all__,
+    *diagonals.__all__,
+    *einstein.__all__,
     *indexing.__all__,
+    *likelihood.__all__,
     *linalg.__all__,
     *loss.__all__,
     *normalization.__all__,

@@ -1,4 +1,4 @@
-"""Cross-entropy of class labels, and the negative log-likelihood."""
+"""Cross-entropy of class labels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy
 from ..backend.device import CPU, backend_of, on_device_of
 from ..engine.aside import aside, relying_on
 from ..engine.graph import Variable, primitive
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError
 from ..typing import Array, TensorLike, Xp
 from ..words import refuse_words
 from . import refusals
 from .activation import log_softmax, softmax
 from .arithmetic import add, multiply, where
-from .indexing import _add_at
 from .loss import (
     REDUCTIONS,
     _cast,
@@ -31,10 +30,7 @@ from .loss import (
 from .reduction import sum
 from .shaping import moveaxis, reshape
 
-__all__ = [
-    "cross_entropy",
-    "nll_loss",
-]
+__all__ = ["cross_entropy"]
 
 
 def row_weights(
@@ -232,15 +228,15 @@ def cross_entropy(
     elif target.dtype.kind == "f" or target_shape != sample_shape:
         raise refusals.labels(logits, target, sample_shape)
     elif label_smoothing:
-        labels = _flat_labels("cross_entropy", target)
+        labels = flat_labels("cross_entropy", target)
         q, read, counts = aside(
             _smoothed, labels, rows, class_weight, ignore_index, reduction, float(label_smoothing)
         )
         losses = _soft_cross_entropy(where(read, rows, 0), q)
         losses = relying_on(losses, "cross_entropy", target=labels, weight=class_weight)
-        losses = _summed(losses, reduction, counts)
+        losses = summed(losses, reduction, counts)
     else:
-        given = (rows, _flat_labels("cross_entropy", target), class_weight)
+        given = (rows, flat_labels("cross_entropy", target), class_weight)
         losses = _softmax_cross_entropy(
             *(given if weight is not None else given[:2]), ignore_index=ignore_index, reduction=reduction
         )
@@ -265,14 +261,14 @@ def _probabilities(
     return q if class_weight is None else multiply(q, class_weight)
 
 
-def _summed(losses: TensorLike, reduction: str, counts: TensorLike) -> Array:
+def summed(losses: TensorLike, reduction: str, counts: TensorLike) -> Array:
     """Sum losses that are weighted for their reduction; a mean is NaN, without a gradient, if none counts."""
     if reduction == "none":
         return losses
     return sum(losses) if reduction == "sum" else where(counts, sum(losses), math.nan)
 
 
-def _flat_labels(op: str, labels: TensorLike) -> Array:
+def flat_labels(op: str, labels: TensorLike) -> Array:
     """Return integer labels with one axis."""
     if labels.dtype.kind not in "iu":
         raise DTypeError(op, "labels must be integers", labels=labels.dtype)
@@ -315,76 +311,3 @@ def _smoothed(
         if reduction == "mean":
             q /= xp.where(total == 0, 1, total)
         return q, valid[:, None] != 0, xp.asarray(total != 0)
-
-
-def _nll_rule(xp: Xp, g: Array, log_probs_shape: tuple[int, ...], column: Array, row: Array) -> Array:
-    each = backend_of((column,)).xp.arange(len(column))
-    return _add_at(xp.where(row == 0, 0, -g) * row, index=(each, column), shape=log_probs_shape)
-
-
-@primitive(log_probs=_nll_rule)
-def _nll(xp: Xp, log_probs: Array, column: Array, row: Array) -> Array:
-    """Pick ``-log_probs[i, column[i]] * row[i]``, or 0 where the row has no weight."""
-    return xp.where(row == 0, 0, -log_probs[xp.arange(len(column)), column]) * row
-
-
-def nll_loss(
-    log_probs: TensorLike,
-    target: TensorLike,
-    weight: TensorLike = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Array:
-    """Negative log-likelihood of class indices, given log-probabilities such as `log_softmax` gives.
-
-    Parameters
-    ----------
-    log_probs : Tensor, shape (N, C)
-        Log-probabilities.
-    target : integer Tensor or array, shape (N,)
-        Class indices.
-    weight : Tensor or array, shape (C,), optional
-        A factor for the loss of each class.
-    ignore_index : int
-        Samples with this label do not count, as in `cross_entropy`.
-    reduction : {"mean", "sum", "none"}
-        The mean is weighted by the weights of the labels; where nothing counts it is NaN, its gradient 0.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not fit.
-    DTypeError
-        If log-probabilities are not floats, or labels not integers.
-    IndexingError
-        If a label is out of range; on a GPU the loss is NaN instead, as in `cross_entropy`.
-    """
-    check_reduction("nll_loss", reduction)
-    check_input("nll_loss", "log_probs", log_probs)
-    shape = tuple(log_probs.shape)
-    labels = beside("nll_loss", "target", target, log_probs)
-    if len(shape) != 2 or labels.shape != shape[:1]:
-        raise ShapeError(
-            "nll_loss", "log_probs must be (N, C) and target (N,)", log_probs=shape, target=labels.shape
-        )
-    if log_probs.dtype.kind != "f":
-        raise DTypeError("nll_loss", "log_probs must be floats", log_probs=log_probs.dtype)
-    labels = _flat_labels("nll_loss", labels)
-    class_weight = None if weight is None else as_constant("nll_loss", "weight", weight, log_probs)
-    if class_weight is not None and class_weight.shape != shape[1:]:
-        raise refusals.class_weight("nll_loss", class_weight, log_probs=log_probs)
-    row, column, counts = aside(_picked, labels, log_probs, class_weight, ignore_index, reduction)
-    losses = relying_on(_nll(log_probs, column, row), "nll_loss", target=labels, weight=class_weight)
-    return _summed(losses, reduction, counts)
-
-
-def _picked(
-    labels: TensorLike, like: TensorLike, class_weight: TensorLike, ignore_index: int, reduction: str
-) -> tuple[Array, Array, Array]:
-    """Return the weight of each row, the column to read, and whether any row counts."""
-    classes = like.shape[1]
-    require_in_range("nll_loss", labels, classes, ignore_index)
-    with on_device_of(labels, "nll_loss"):
-        xp = backend_of((labels,)).xp
-        row, column = row_weights(xp, labels, classes, class_weight, ignore_index, reduction, like.dtype)
-        return row, column, xp.asarray(xp.any(row != 0))

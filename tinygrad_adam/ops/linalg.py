@@ -1,9 +1,8 @@
-"""Products of matrices, and parts of matrices."""
+"""Products of matrices."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Never
 
@@ -11,31 +10,18 @@ from ..backend.convert import array_of, default_dtype, operand
 from ..backend.device import is_array
 from ..engine.aside import aside
 from ..engine.graph import Variable, primitive
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
 from ..typing import Array, TensorLike, Xp
-from ..values import integer
 from ..words import refuse_words
 from . import refusals
 from .activation import relu_vjp
 from .arithmetic import multiply
-from .indexing import getitem
-from .reduction import normalize_axes, sum
-from .shaping import moveaxis, reshape, transpose
+from .shaping import moveaxis, reshape
 
-__all__ = [
-    "diagonal",
-    "dot",
-    "einsum",
-    "linear",
-    "matmul",
-    "outer",
-    "trace",
-    "tril",
-    "triu",
-]
+__all__ = ["dot", "linear", "matmul", "outer"]
 
 
-def _shaped(where: str, *values: TensorLike) -> tuple[Array, ...]:
+def shaped(where: str, *values: TensorLike) -> tuple[Array, ...]:
     """Return arrays and Tensors as they are, and numbers and lists as arrays that widen no other."""
     shaped = [isinstance(value, Variable) or is_array(value) for value in values]
     if all(shaped):
@@ -108,7 +94,7 @@ def matmul(a: TensorLike, b: TensorLike) -> Array:
     >>> tg.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
     tensor([11.])
     """
-    a, b = _shaped("matmul", a, b)
+    a, b = shaped("matmul", a, b)
     a_dim, b_dim = len(a.shape), len(b.shape)
     if not a_dim or not b_dim or a.shape[-1] != b.shape[-2 if b_dim > 1 else 0]:
         inner = "b.shape[-2]" if b_dim > 1 else "b.shape[0]"
@@ -133,7 +119,7 @@ def dot(a: TensorLike, b: TensorLike) -> Array:
     ShapeError
         If the sizes of the summed axes differ.
     """
-    a, b = _shaped("dot", a, b)
+    a, b = shaped("dot", a, b)
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     if b.ndim <= 2:
@@ -222,167 +208,3 @@ def linear(
     ):
         raise refusals.affine(x, weight, bias)
     return operation(x, weight) if bias is None else operation(x, weight, bias)
-
-
-def _einsum_rule(g: Array, operands: list[Any], index: int, subscripts: str) -> Array:
-    """Exchange the roles of the output and one operand."""
-    inputs, output = subscripts.split("->")
-    terms = inputs.split(",")
-    target = terms.pop(index)
-    others = operands[:index] + operands[index + 1 :]
-    return _einsum(g, *others, subscripts=f"{','.join([output, *terms])}->{target}")
-
-
-@primitive(operands=_einsum_rule)
-def _einsum(xp: Xp, *operands: Array, subscripts: str) -> Array:
-    """Einstein sum in which each term has distinct letters, each of them found elsewhere too."""
-    # As matrix products, where that pays: they are faster, and do not add many terms one by one.
-    large = max(getattr(operand, "size", 1) for operand in operands) > 1024  # of numbers, 1
-    return xp.einsum(subscripts, *operands, optimize=large or len(operands) > 2)
-
-
-def einsum(subscripts: str, *operands: TensorLike) -> Array:
-    """Sum products of operands over the indices that the output does not name.
-
-    Parameters
-    ----------
-    subscripts : str
-        As in NumPy, with an explicit or implicit output, repeated letters and ellipses.
-    *operands : Tensor or array
-        One for each term.
-
-    Raises
-    ------
-    ShapeError
-        If terms and operands do not match, or sizes of one letter differ.
-    DTypeError
-        If `subscripts` is no text, or an operand holds no numbers.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.einsum("ii", tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor(5.)
-    """
-    if not isinstance(subscripts, str):
-        raise DTypeError("einsum", "subscripts come first, as in einsum('ij,jk', a, b)", got=repr(subscripts))
-    operands = _shaped("einsum", *operands)
-    terms, output = _explicit_terms(subscripts, operands)
-    # The primitive's rule holds for terms of distinct letters that occur elsewhere: take the
-    # diagonal of what repeats and sum over what stands alone first.
-    simple = list(operands)
-    sizes: dict[str, int] = {}
-    for i, term in enumerate(terms):
-        for letter, size in zip(term, operands[i].shape, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                if 1 not in (sizes[letter], size):
-                    raise ShapeError(
-                        "einsum",
-                        f"sizes of {letter!r} differ",
-                        subscripts=subscripts,
-                        sizes=(sizes[letter], size),
-                    )
-                sizes[letter] = max(sizes[letter], size)
-        for letter in sorted(set(term)):
-            while term.count(letter) > 1:
-                first = term.index(letter)
-                second = term.index(letter, first + 1)
-                if simple[i].shape[first] != simple[i].shape[second]:
-                    raise ShapeError(
-                        "einsum",
-                        f"sizes of {letter!r} differ",
-                        subscripts=subscripts,
-                        operand=tuple(operands[i].shape),
-                    )
-                simple[i] = moveaxis(diagonal(simple[i], axis1=first, axis2=second), -1, 0)
-                term = letter + term[:first] + term[first + 1 : second] + term[second + 1 :]
-        terms[i] = term
-    for i, term in enumerate(terms):
-        elsewhere = output + "".join(terms[:i] + terms[i + 1 :])
-        alone = tuple(axis for axis, letter in enumerate(term) if letter not in elsewhere)
-        if alone:
-            simple[i] = sum(simple[i], axis=alone)
-            terms[i] = "".join(letter for letter in term if letter in elsewhere)
-    if len(terms) == 1 and sorted(terms[0]) == sorted(output):
-        # NumPy would return a view here, and only a primitive that says so may.
-        return transpose(simple[0], axes=tuple(terms[0].index(letter) for letter in output))
-    return _einsum(*simple, subscripts=f"{','.join(terms)}->{output}")
-
-
-def _explicit_terms(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
-    """Spell ellipses and an implicit output out in letters."""
-    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if len(terms) != len(operands):
-        raise ShapeError(
-            "einsum", "there must be one term for each operand", subscripts=subscripts, operands=len(operands)
-        )
-    unused = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
-    longest = ""
-    for i, (term, array) in enumerate(zip(terms, operands, strict=True)):
-        hidden = array.ndim - len(term.replace("...", ""))
-        if hidden < 0 or (hidden and "..." not in term):
-            raise ShapeError(
-                "einsum",
-                f"term {term!r} does not fit its operand",
-                subscripts=subscripts,
-                operand=tuple(array.shape),
-            )
-        # Broadcasting aligns at the end, so the last of the spare letters is shared by all.
-        letters = "".join(unused[len(unused) - hidden :])
-        longest = max(longest, letters, key=len)
-        terms[i] = term.replace("...", letters)
-    if not arrow:
-        joined = "".join(terms)
-        output = longest + "".join(
-            sorted(c for c in set(joined) if joined.count(c) == 1 and c not in longest)
-        )
-    return terms, output.replace("...", longest)
-
-
-def diagonal(a: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """Read the diagonal of two axes, as the last axis of the result.
-
-    Parameters
-    ----------
-    a : Tensor or array
-        At least two-dimensional.
-    offset : int
-        Positive above the main diagonal, negative below.
-    axis1, axis2 : int
-        Rows and columns of the matrices.
-    """
-    return _diagonal("diagonal", a, offset, axis1, axis2)
-
-
-def _diagonal(where: str, a: TensorLike, offset: int, axis1: int, axis2: int) -> Array:
-    axes, offset = normalize_axes((axis1, axis2), a.ndim, where), integer(where, "offset", offset)
-    a = moveaxis(a, axes, (-2, -1))
-    rows, columns = a.shape[-2:]
-    start_row, start_column = max(-offset, 0), max(offset, 0)
-    length = max(0, min(rows - start_row, columns - start_column))
-    return getitem(
-        a,
-        (
-            Ellipsis,
-            [start_row + i for i in range(length)],
-            [start_column + i for i in range(length)],
-        ),
-    )
-
-
-def trace(a: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """Sum of the `diagonal`."""
-    return sum(_diagonal("trace", a, offset, axis1, axis2), axis=-1)
-
-
-@primitive(a=lambda g, k: tril(g, k=k))
-def tril(xp: Xp, a: Array, *, k: int = 0) -> Array:
-    """The lower triangle of the last two axes; zero above diagonal number `k`."""
-    return xp.tril(a, k)
-
-
-@primitive(a=lambda g, k: triu(g, k=k))
-def triu(xp: Xp, a: Array, *, k: int = 0) -> Array:
-    """The upper triangle of the last two axes; zero below diagonal number `k`."""
-    return xp.triu(a, k)

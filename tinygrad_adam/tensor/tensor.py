@@ -44,6 +44,17 @@ if TYPE_CHECKING:
 _hook_numbers = itertools.count()
 
 
+def add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> Callable[[], None]:
+    """Add a function to a table of hooks; return a function that removes it."""
+    number = next(_hook_numbers)
+    hooks[number] = hook
+
+    def remove() -> None:
+        hooks.pop(number, None)
+
+    return remove
+
+
 def _is_operand(value: object) -> bool:
     """Return whether it is of a kind that operations take, though they may refuse its elements."""
     return isinstance(value, Variable | list | tuple) or is_array(value)
@@ -275,37 +286,7 @@ class Tensor(Operations["Tensor"]):
         self._requires_grad = bool(requires_grad)
         return self
 
-    def backward(
-        self, gradient: TensorLike = None, retain_graph: bool = False, create_graph: bool = False
-    ) -> None:
-        """Add the gradient of this Tensor to ``.grad`` of every leaf it was computed from.
-
-        Parameters
-        ----------
-        gradient : Tensor or array, optional
-            The gradient of the final result with respect to this Tensor; 1 for a scalar.
-        retain_graph : bool
-            Whether to keep the graph for another backward pass.
-        create_graph : bool
-            Whether the gradients can be differentiated in turn; implies `retain_graph`.
-
-        Raises
-        ------
-        GraphError
-            If nothing here requires a gradient, the graph was freed by an earlier pass, or an
-            array that it needs was changed in place.
-        ShapeError
-            If the Tensor is no scalar and `gradient` is missing, or has another shape.
-
-        Examples
-        --------
-        >>> import tinygrad_adam as tg
-        >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
-        >>> (x * x).sum().backward()
-        >>> x.grad
-        tensor([2., 4.])
-        """
-        backward.backward(self, gradient, retain_graph, create_graph)
+    backward = backward.backward
 
     def explain(self, gradient: TensorLike = None, largest_first: bool = False) -> Any:
         """List the operations of a backward pass from this Tensor, with their rules and gradients.
@@ -371,13 +352,7 @@ class Tensor(Operations["Tensor"]):
             owner.hooks = hooks = owner.hooks or {}
         else:
             self._hooks = hooks = self._hooks or {}
-        number = next(_hook_numbers)
-        hooks[number] = hook
-
-        def remove() -> None:
-            hooks.pop(number, None)
-
-        return remove
+        return add_hook(hooks, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result in ``.grad``.
