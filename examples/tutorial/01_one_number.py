@@ -158,12 +158,14 @@ assert abs(w) > 1
 # ---------
 # Try them before you scroll on to the solutions.
 #
-# 1. What is the slope of ``g(w) = w * exp(-w)``? Find it by the rules, and check it at ``w = 0.3``.
+# 1. What is the slope of ``g(w) = w * exp(-w)``? Find it by the rules, write it as a function
+#    ``slope_of_g(w)``, and check it at ``w = 0.3``.
 # 2. Write one step of gradient descent as a function ``update(p, g, state, lr)``, which takes a weight, its
 #    slope and a dict that we do not need yet, and returns the new weight.
 #    ``print(tg.testing.grade(update, reference="sgd"))`` tells you whether it is right.
 # 3. Our curve has a ridge between its two valleys. From which starting points between -1.3 and 3.8 does
-#    descent end in the left valley? Predict it from the slope, then try.
+#    descent end in the left valley? Find ``ridge``, the largest of them, from the slope, to three decimals.
+#    Then try.
 
 # %%
 # Solutions
@@ -171,9 +173,14 @@ assert abs(w) > 1
 # **1.** By the product rule, ``exp(-w) - w * exp(-w) = (1 - w) * exp(-w)``. The tape and the difference
 # agree:
 
+
+def slope_of_g(w):
+    return (1 - w) * np.exp(-w)
+
+
 w = tg.tensor(0.3, dtype="float64", requires_grad=True)
 (w * tg.exp(-w)).backward()
-by_rule = (1 - 0.3) * np.exp(-0.3)
+by_rule = slope_of_g(0.3)
 by_difference = central_difference(lambda w: w * np.exp(-w), 0.3, 1e-5)
 print(f"rule {by_rule:.9f}, tape {w.grad.item():.9f}, central difference {by_difference:.9f}")
 assert abs(w.grad.item() - by_rule) < 1e-12
@@ -207,7 +214,8 @@ left, right = -1.0, 3.0
 for _ in range(40):
     middle = (left + right) / 2
     left, right = (middle, right) if slope(middle) > 0 else (left, middle)
-print(f"the ridge is at {left:.6f}")
-for start in (left - 0.001, left + 0.001):
+ridge = left
+print(f"the ridge is at {ridge:.6f}")
+for start in (ridge - 0.001, ridge + 0.001):
     print(f"from {start:.3f} to {descend(start, lr=0.5, steps=60)[-1]:.4f}")
-assert descend(left - 0.001, 0.5, 60)[-1] < 0 < descend(left + 0.001, 0.5, 60)[-1]
+assert descend(ridge - 0.001, 0.5, 60)[-1] < 0 < descend(ridge + 0.001, 0.5, 60)[-1]

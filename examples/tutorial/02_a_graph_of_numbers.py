@@ -234,9 +234,11 @@ plt.show()
 # %%
 # Exercises
 # ---------
-# 1. Give the engine an ``exp`` method, and check ``exp(a * a)`` at 0.5 against the package.
-# 2. In ``backward``, replace ``+=`` by ``=``. What does the engine now return for ``a * a + a`` at 3, and
-#    why?
+# 1. Give the engine an exponential: a function ``exp(value)`` that returns a Value, which ``Value.exp = exp``
+#    makes a method. Check ``exp(a * a)`` at 0.5 against the package.
+# 2. In ``backward``, replace ``+=`` by ``=``. Which slope does the engine now return for ``a * a + a``, and
+#    which for ``a * a * a``? Think first, and write your predictions as functions of the number ``a``,
+#    ``overwritten(a)`` and ``overwritten_cube(a)``. Then try them at 3.
 
 # %%
 # Solutions
@@ -249,16 +251,26 @@ def exp(value):
     return Value(y, (value,), (y,), "exp")
 
 
+Value.exp = exp
 a, other = Value(0.5), tg.tensor(0.5, dtype="float64", requires_grad=True)
-exp(a * a).backward()
+(a * a).exp().backward()
 tg.exp(other * other).backward()
 print(f"our engine {a.grad:.12f}, the package {other.grad.item():.12f}")
 assert abs(a.grad - other.grad.item()) < 1e-14
 assert abs(a.grad - 2 * 0.5 * math.exp(0.25)) < 1e-14
 
 # %%
-# **2.** Only the last assignment counts. The product is visited last, and the second of its two uses of
-# ``a`` overwrites the first: 3, where 3 + 3 + 1 is right.
+# **2.** Only the last assignment counts. In ``a * a + a`` the product is visited last, and the second of its
+# two uses of ``a`` overwrites the first: 3, where 3 + 3 + 1 is right. In ``a * a * a`` the inner product is
+# visited last. It has received the slope ``a`` and multiplies it by ``a``, once: 9, where 27 is right.
+
+
+def overwritten(a):
+    return a
+
+
+def overwritten_cube(a):
+    return a**2
 
 
 class Forgetful(Value):
@@ -269,8 +281,9 @@ class Forgetful(Value):
                 parent.grad = slope * value.grad
 
 
-a = Value(3.0)
-total = a * a + a
-Forgetful.backward(total)
-print(f"with = in place of +=: {a.grad}")
-assert a.grad == 3.0
+a, b = Value(3.0), Value(3.0)
+Forgetful.backward(a * a + a)
+Forgetful.backward(b * b * b)
+print(f"with = in place of +=: {a.grad} and {b.grad}")
+assert a.grad == overwritten(3.0) == 3.0
+assert b.grad == overwritten_cube(3.0) == 9.0

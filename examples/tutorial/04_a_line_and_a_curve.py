@@ -177,21 +177,30 @@ assert final[7] < final[3] < final[1] / 5
 #
 # Exercises
 # ---------
-# 1. Derive the gradient of ``mean((w * x + b - y)**2)`` with respect to ``w`` and ``b`` by hand, and
-#    compare with ``loss.backward()``.
+# 1. Derive the gradient of ``mean((w * x + b - y)**2)`` with respect to ``w`` and ``b`` by hand, write it as
+#    ``slopes_by_hand(w, b, x, y)``, and compare with ``loss.backward()``.
 # 2. Memory holds only 10 points at a time, but you want the step for all 40. Add up the gradients of four
-#    batches and take one step. What must ``opt.step`` divide by? Show that the resulting weights equal those
-#    for the whole batch.
+#    batches and take one step. What must ``opt.step`` divide by? Write it as a function
+#    ``accumulated_step(x, y, batches, lr)``, which begins with both weights of the line at zero and returns
+#    them after one step. Show that they equal the weights after a step with the whole batch.
 
 # %%
 # Solutions
 # ---------
 # **1.** The square contributes ``2 * error``, the inner function ``x`` or 1, and the mean stays a mean:
 
+
+def slopes_by_hand(w, b, x, y):
+    error = w * x + b - y
+    return 2 * (error * x).mean(), 2 * error.mean()
+
+
+# %%
+# The tape agrees:
+
 w, b = (tg.tensor(value, dtype="float64", requires_grad=True) for value in (0.5, -0.2))
 ((w * x + b - y) ** 2).mean().backward()
-error = 0.5 * x - 0.2 - y
-by_hand = 2 * (error * x).mean(), 2 * error.mean()
+by_hand = slopes_by_hand(0.5, -0.2, x, y)
 print(f"by hand {by_hand[0]:.6f}, {by_hand[1]:.6f}; tape {w.grad.item():.6f}, {b.grad.item():.6f}")
 assert np.allclose(by_hand, (w.grad.item(), b.grad.item()))
 
@@ -200,14 +209,18 @@ assert np.allclose(by_hand, (w.grad.item(), b.grad.item()))
 # by four: ``opt.step(grad_scale=4)``.
 
 
-def one_step(batches):
+def accumulated_step(x, y, batches, lr):
     w = nn.Parameter(np.zeros(2))
-    opt = optim.SGD([w], lr=0.3)
-    for rows in np.split(np.arange(40), batches):
+    opt = optim.SGD([w], lr=lr)
+    for rows in np.split(np.arange(len(x)), batches):
         ((w[0] * x[rows] + w[1] - y[rows]) ** 2).mean().backward()
     opt.step(grad_scale=batches)
     return w.detach().numpy()
 
 
-print(f"one batch of 40: {one_step(1).round(6)}   four of 10: {one_step(4).round(6)}")
-assert np.allclose(one_step(1), one_step(4))
+# %%
+# Four batches, or one, and the weights are the same:
+
+whole, parts = accumulated_step(x, y, 1, lr=0.3), accumulated_step(x, y, 4, lr=0.3)
+print(f"one batch of 40: {whole.round(6)}   four of 10: {parts.round(6)}")
+assert np.allclose(whole, parts)

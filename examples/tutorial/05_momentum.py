@@ -148,11 +148,13 @@ assert path[:, 0].max() > 5  # from -10 through the bottom and up the other side
 # ---------
 # 1. Write momentum as ``update(p, g, state, lr, momentum)``; keep the velocity in the dict ``state``, which
 #    is empty at first. Let ``tg.testing.grade(update, reference="sgd")`` check it.
-# 2. Adam averages instead of summing: ``m = beta * m + (1 - beta) * g``, then ``w = w - lr * m``. For
-#    which ``lr`` is the path the same as with a sum? How long is the very first step, compared with plain
-#    gradient descent at that ``lr``?
+# 2. Adam averages instead of summing: ``m = beta * m + (1 - beta) * g``, then ``w = w - lr * m``. With
+#    which learning rate is the path the same as with a sum and ``lr``? Write it as ``same_lr(lr, beta)``. And
+#    how long is the very first step, compared with plain gradient descent at that learning rate? Write the
+#    ratio as ``first_step(beta)``.
 # 3. On the bowl ``c * w**2 / 2``, plain descent needs ``lr < 2 / c``. Find the largest ``lr`` for which
-#    momentum 0.9 converges, by experiment.
+#    momentum converges, by experiment, for several ``c`` and ``beta``. Is there a rule? Write it as
+#    ``largest_lr(c, beta)``.
 
 # %%
 # Solutions
@@ -176,6 +178,18 @@ assert answer.passed
 # correction*.
 
 
+def same_lr(lr, beta):
+    return lr / (1 - beta)
+
+
+def first_step(beta):
+    return 1 - beta
+
+
+# %%
+# On the ravine, both hold:
+
+
 def averaged(steps, lr, beta):
     w, m, path = START.copy(), np.zeros(2), [START]
     for _ in range(steps):
@@ -185,13 +199,20 @@ def averaged(steps, lr, beta):
     return np.array(path)
 
 
-same = averaged(40, lr=0.02 / (1 - 0.8), beta=0.8)
+same = averaged(40, lr=same_lr(0.02, 0.8), beta=0.8)
 print(f"largest difference between the paths: {np.abs(same - runs['lr = 0.02, momentum 0.8'][0]).max():.0e}")
 assert np.allclose(same, runs["lr = 0.02, momentum 0.8"][0])
+plain = START - same_lr(0.02, 0.8) * CURVATURE * START
+assert np.allclose(same[1] - START, first_step(0.8) * (plain - START))
 
 # %%
 # **3.** Up to ``2 * (1 + beta) / c``, nearly twice as far, because momentum damps oscillations. (Write two
 # steps as a matrix that maps ``(w_t, w_(t-1))`` to ``(w_(t+1), w_t)``, and compute its eigenvalues.)
+
+
+def largest_lr(c, beta):
+    return 2 * (1 + beta) / c
+
 
 for lr in (1.9, 2.1, 3.7, 3.9):
     size = max(abs(np.linalg.eigvals([[1 + 0.9 - lr, -0.9], [1, 0]])))
@@ -199,4 +220,4 @@ for lr in (1.9, 2.1, 3.7, 3.9):
     for _ in range(300):
         w, before = w - lr * w + 0.9 * (w - before), w
     print(f"lr * c = {lr}: eigenvalue {size:.3f}, after 300 steps |w| = {abs(w):.1e}")
-    assert (abs(w) < 1) == (lr < 2 * (1 + 0.9))
+    assert (abs(w) < 1) == (lr < largest_lr(1.0, 0.9))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..testing.grading.report import Finding, Grade
+from .answers import Printed, raising, together, untouched
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,17 @@ class Exercise:
             The objects of the names in `asks`, in that order.
         """
         if len(answers) != len(self.asks):
-            return self._failed("missing", f"pass {', '.join(self.asks)} to the grader, in this order.")
-        untouched = [name for name, answer in zip(self.asks, answers, strict=True) if answer is ...]
+            names = ", ".join(self.asks)
+            return self._named(
+                Grade("", (Finding("answer", "missing", f"pass {names} to the grader, in this order."),), ())
+            )
         try:
-            if not untouched:
-                return self.check(*answers)
+            with contextlib.redirect_stdout(Printed()):
+                return self._named(self.check(*answers))
         except NotImplementedError:
-            untouched = list(self.asks)
-        except Exception as error:
-            return self._failed("raises", f"your code raises {type(error).__name__}: {error}")
-        return self._failed("untouched", f"{' and '.join(untouched)}: nothing is written here yet.")
+            return self._named(together(*(untouched(name).grade for name in self.asks)))
+        except (Exception, SystemExit) as error:
+            return self._named(raising("answer", error).grade)
 
-    def _failed(self, kind: str, sentence: str) -> Grade:
-        return Grade(f"exercise {self.number}", (Finding("answer", kind, sentence),), ())
+    def _named(self, grade: Grade) -> Grade:
+        return replace(grade, name=f"exercise {self.number}")

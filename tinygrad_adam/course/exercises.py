@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..errors import OptionError
 from ..testing.grading.report import Grade
-from . import chapter_07
+from . import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_07
 from .exercise import Exercise
 
 EXERCISES: dict[str, Exercise] = {
-    exercise.number: exercise for chapter in (chapter_07,) for exercise in chapter.EXERCISES
+    exercise.number: exercise
+    for chapter in (chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_07)
+    for exercise in chapter.EXERCISES
 }
 """By number, in the order of the course."""
 

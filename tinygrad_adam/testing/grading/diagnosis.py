@@ -39,7 +39,7 @@ def diagnose(
         An entry where they differ.
     """
     name = case.names[i]
-    for look in (_simple, _upstream, _spread, _axes, _others, _substituted, _factors, _terms, _ratio):
+    for look in (_upstream, _simple, _spread, _axes, _others, _substituted, _factors, _terms, _ratio):
         with numpy.errstate(all="ignore"):
             for kind, values in look(student, case, i, got, gradient):
                 return Finding(name, kind, sentence("gradient", kind, name=name, **values), evidence)
@@ -86,6 +86,8 @@ def _factor(case: Case, i: int, factor: float) -> dict[str, object]:
 def _upstream(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """The gradient of the output left out, or used twice."""
     twice = gradient(2 * case.weight)
+    if not numpy.any(got):
+        return
     if not differs(twice, got):
         yield "missing g", {}
     if not differs(twice, 4 * got):

@@ -1,0 +1,189 @@
+"""Exercises that ask for an optimizer or a primitive: `tinygrad_adam.testing.grade` checks them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+from ..engine.graph import Primitive
+from ..errors import TinygradAdamError
+from ..testing.grading.grading import grade
+from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, updates_of
+from ..testing.grading.report import Finding, Grade
+from .answers import (
+    AnswerError,
+    Case,
+    Mistake,
+    Printed,
+    compare,
+    numbers,
+    outcome,
+    raising,
+    untouched,
+    written,
+)
+from .reading import blank
+
+EXPLAINED = (KeyError, AttributeError, ZeroDivisionError)
+"""Errors of updates for which the grader has a better sentence than their own."""
+Update = Callable[..., Any]
+
+
+# --- Optimizers ----------------------------------------------------------------------------------
+
+
+def graded_update(
+    name: str,
+    student: object,
+    right: Update,
+    reference: str,
+    settings: dict[str, Any],
+    mistakes: Sequence[Mistake] = (),
+) -> Grade:
+    """Grade an optimizer written as a function.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the exercise.
+    student : object
+        The student's function.
+    right : callable
+        Only its signature counts: the parameters as the exercise names them.
+    reference : str
+        The package's optimizer.
+    settings : dict
+        Its hyper-parameters, except for ``lr``, as the exercise names them.
+    mistakes : sequence of Mistake
+        Beyond the grader's own; `made` is an update with the parameters of the exercise.
+    """
+    try:
+        written(name, student)
+        update = _with_names(name, student, right)
+        _try(name, update, right, settings)
+        _again(name, update, settings)
+        answer = grade(update, reference, settings=settings)
+    except AnswerError as wrong:
+        return wrong.grade
+    except TinygradAdamError as error:
+        return AnswerError(name, "other arguments", f"the grader cannot use your function: {error}").grade
+    if answer.findings and mistakes:
+        steps = updates_of(update, [GRADIENTS], LRS, settings)[0]
+        for mistake in mistakes:
+            if alike(steps, updates_of(mistake.made, [GRADIENTS], LRS, settings)[0]):
+                evidence = answer.findings[-1].evidence
+                return AnswerError(name, mistake.kind, mistake.sentence, evidence).grade
+    return answer
+
+
+def _with_names(name: str, student: object, right: Update) -> Update:
+    """Return the student's function with the exercise's names for its parameters, if in its order."""
+    wanted = inspect.signature(right)
+    if not inspect.isfunction(student):
+        sentence = f"this is {student!r}. The exercise asks for a function: def {name}{wanted}: ..."
+        raise AnswerError(name, "not a function", sentence)
+    signature = inspect.signature(student)
+    takes = list(signature.parameters.values())
+    names = list(wanted.parameters)
+    if set(names) <= {each.name for each in takes}:
+        return student
+    extra = [each for each in takes[len(names) :] if each.default is each.empty]
+    if len(takes) < len(names) or extra or any(each.kind is each.VAR_KEYWORD for each in takes):
+        raise AnswerError(
+            name, "other arguments", f"it is called as {name}{wanted}, but yours takes {signature}."
+        )
+
+    def renamed(*given: Any, **settings: Any) -> Any:
+        return student(*given, *(settings[key] for key in names[len(given) :] if key in settings))
+
+    renamed.__name__ = student.__name__
+    renamed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(name=new) for each, new in zip(takes, names, strict=False)]
+    )
+    return renamed
+
+
+def _try(name: str, update: Update, right: Update, settings: dict[str, Any]) -> None:
+    """Take one step, and refuse an update that raises or returns no new weights."""
+    p, printed = START.copy(), Printed()
+    names = [key for key in inspect.signature(right).parameters if key in settings]
+
+    def step(p: Any, g: Any, state: Any) -> Any:
+        try:
+            return update(p, g, state, lr=0.1, **{key: settings[key] for key in names})
+        except EXPLAINED:
+            return p
+
+    result = outcome(name, step, inspect.signature(step), (p, GRADIENTS[0].copy(), {}), printed)
+    if result is None and printed.begin and numpy.array_equal(p, START):
+        sentence = "it prints and returns None. Write return in front of the new weights."
+        raise AnswerError(name, "prints", sentence, f"it prints {printed.begin.strip()!r}")
+    if isinstance(result, tuple):
+        sentence = f"""it returns a tuple of {len(result)}. Return the new weights alone; whatever must be
+        remembered goes into the dict state."""
+        raise AnswerError(name, "wrong shape", sentence)
+    if result is not None:
+        numbers(name, "the result of a step", numpy.where(numpy.isfinite(result), result, 0.0), START.shape)
+
+
+def _again(name: str, update: Update, settings: dict[str, Any]) -> None:
+    """Refuse an update that does not begin anew with an empty state."""
+    try:
+        first, second = (updates_of(update, [GRADIENTS], LRS, settings)[0] for _ in range(2))
+    except Exception:  # the grader has a sentence for it
+        return
+    if not alike(first, second):
+        sentence = """with a new, empty state it goes on where it stopped before: it remembers something
+        outside of state, in a global variable, say. Two parameters would mix their moments: keep all in the
+        dict state."""
+        raise AnswerError(name, "shared state", sentence)
+
+
+# --- Primitives ----------------------------------------------------------------------------------
+
+
+def graded_primitive(
+    name: str,
+    student: object,
+    right: Callable[..., Any],
+    cases: Sequence[Case],
+    mistakes: Sequence[Mistake],
+    inputs: Any = None,
+) -> Grade:
+    """Grade a primitive: its forward rule by its results, the others by central differences.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the exercise.
+    student : object
+        The student's primitive.
+    right : callable
+        The forward rule in NumPy; its parameters have the names of the exercise.
+    cases : sequence of tuple
+        Inputs of the forward rule.
+    mistakes : sequence of Mistake
+        In the forward rule.
+    inputs : sequence, optional
+        The inputs of `tinygrad_adam.testing.grade`.
+    """
+    if student is not ... and not isinstance(student, Primitive):
+        sentence = f"""this is {student!r}. Put @tg.primitive(...) with a rule for each input above
+        def {name}(xp, {", ".join(inspect.signature(right).parameters)})."""
+        return AnswerError(name, "not a primitive", sentence).grade
+    forward = compare(name, student, right, cases, mistakes, f"{name} returns the right values", rtol=1e-6)
+    if not forward.passed or not isinstance(student, Primitive):
+        return forward
+    empty = [key for key, rule in student.rules.items() if blank(rule.function)]
+    if empty:
+        sentence = "nothing is written here yet: the rule is empty."
+        return Grade(name, tuple(Finding(key, "untouched", sentence) for key in empty), ())
+    try:
+        return grade(student, reference=right, inputs=inputs)
+    except NotImplementedError:
+        return untouched(name).grade
+    except TinygradAdamError as error:
+        return raising(name, error).grade
