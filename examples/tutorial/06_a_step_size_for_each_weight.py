@@ -182,11 +182,11 @@ assert abs(np.abs(late[-1] - late[-2]).max() - 0.3) < 0.02
 #
 # Exercises
 # ---------
-# 1. Write AdaGrad as ``update(p, g, state, lr, eps)`` and let
-#    ``tg.testing.grade(update, reference="adagrad")`` check it.
-# 2. The same for RMSProp, ``update(p, g, state, lr, alpha, eps)``, with ``alpha`` for beta. Many pages
+# 1. Write AdaGrad as ``adagrad(p, g, state, lr, eps)`` and let ``tg.testing.grade(adagrad)`` check it.
+# 2. The same for RMSProp, ``rmsprop(p, g, state, lr, alpha, eps)``, with ``alpha`` for beta. Many pages
 #    write ``sqrt(v + eps)``. What does the grader say about that?
-# 3. What does RMSProp become with ``alpha = 0``? How long are its steps?
+# 3. What does RMSProp become with ``alpha = 0``? How long are its steps? Write the change of a weight whose
+#    gradient is the number ``g`` as ``move(g, lr)``, without ``eps``, and mind ``g = 0``.
 
 # %%
 # Solutions
@@ -226,9 +226,14 @@ assert tg.testing.grade(rmsprop).passed
 # no matter how steep it is. Averaging ``v`` over time makes steps short where gradients disagree in
 # size.
 
+
+def move(g, lr):
+    return -lr * np.sign(g)
+
+
 w = nn.Parameter(np.zeros(3))
 opt = optim.RMSprop([w], lr=0.1, alpha=0.0)
 w.grad = np.array([5.0, -0.001, 300.0])
 opt.step()
 print(w.detach().numpy().round(6))
-assert np.allclose(w.detach().numpy(), [-0.1, 0.1, -0.1], rtol=1e-4)
+assert np.allclose(w.detach().numpy(), [move(g, 0.1) for g in (5.0, -0.001, 300.0)], rtol=1e-4)

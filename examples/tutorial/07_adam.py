@@ -222,9 +222,10 @@ plt.show()
 #    ``tg.testing.grade(update, reference="adam")`` check it. Then break one line at a time. Does the
 #    grader find the mistake?
 # 2. A weight has had gradient zero for a long time. Then it gets a single large gradient. How long is the
-#    step?
-# 3. Multiply the loss by 1000. Show from lines 7 to 11 that Adam's path stays the same except for the effect
-#    of ``eps``, and try it.
+#    step, in multiples of ``lr``? Write it as ``spike(beta1, beta2)``.
+# 3. Multiply the loss by 1000, or by ``s``. Show from lines 7 to 11 that Adam's path stays the same except
+#    for the effect of ``eps``, and try it. Write ``factors(s)``, which returns the factors of ``m``, of ``v``
+#    and of the step without ``eps``, and ``same_eps(eps, s)``, with which the path stays exactly the same.
 
 # %%
 # Solutions
@@ -258,15 +259,38 @@ for slip in ("no power of t", "no bias correction", "eps inside"):
 # ``g`` cancels, and the step is ``(1 - beta1) / sqrt(1 - beta2)``, or 3.16, times ``lr``. A single gradient
 # cannot do more; several growing ones can, up to 7.3 times by the Cauchy-Schwarz inequality.
 
-spike = step_lengths(np.r_[np.zeros(20_000), 1000.0])[-1]
-print(f"{spike:.3f} × lr; by the formula {0.1 / 0.001**0.5:.3f}")
-assert abs(spike - 0.1 / 0.001**0.5) < 1e-3
+
+def spike(beta1, beta2):
+    return (1 - beta1) / (1 - beta2) ** 0.5
+
+
+# %%
+# Twenty thousand zeros, and then 1000:
+
+length = step_lengths(np.r_[np.zeros(20_000), 1000.0])[-1]
+print(f"{length:.3f} × lr; by the formula {spike(0.9, 0.999):.3f}")
+assert abs(length - spike(0.9, 0.999)) < 1e-3
 
 # %%
 # **3.** With ``1000 * g``, line 7 gives ``1000 * m`` and line 8 ``1000**2 * v``. The root in line 11 turns
-# this into 1000, which cancels. So the scale of the loss, mean or sum, hardly matters to Adam.
+# this into 1000, which cancels. So the scale of the loss, mean or sum, hardly matters to Adam. ``eps`` stands
+# beside the root; if it grows by the same factor, the path is exactly the same.
+
+
+def factors(s):
+    return s, s**2, 1
+
+
+def same_eps(eps, s):
+    return eps * s
+
+
+# %%
+# A thousand times the gradients, with the same ``eps`` and with the one that belongs to them:
 
 gradients = rng.standard_normal(500)
-difference = np.abs(step_lengths(gradients) - step_lengths(1000 * gradients)).max()
-print(f"largest difference of steps: {difference:.0e} × lr")
-assert difference < 1e-6
+lengths = step_lengths(gradients)
+difference = np.abs(lengths - step_lengths(1000 * gradients)).max()
+exact = np.abs(lengths - step_lengths(1000 * gradients, eps=same_eps(1e-8, 1000))).max()
+print(f"largest difference of steps: {difference:.0e} × lr; with {same_eps(1e-8, 1000):g}: {exact:.0e} × lr")
+assert exact < 1e-12 < difference < 1e-6

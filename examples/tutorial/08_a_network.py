@@ -229,11 +229,13 @@ assert shares[0.01] < 0.1 < 0.5 < shares[1.0]
 # Exercises
 # ---------
 # 1. The leaky ReLU multiplies negative inputs by a tenth, so its units cannot die. Write it as a
-#    primitive, and let ``tg.testing.grade`` check it.
-# 2. Check ``SoftmaxCrossEntropy.backward`` by central differences. What is the sum of each row of the
-#    gradient, and why?
-# 3. Without the 2 in ``sqrt(2 / fan_in)``, by which factor do activations shrink in each layer? And what
-#    would be right for layers without any activation function?
+#    primitive ``leaky``, and let ``tg.testing.grade`` check it.
+# 2. Write ``numerical_gradient(f, x)``, the slopes of a function ``f`` of an array ``x`` by central
+#    differences, and check ``SoftmaxCrossEntropy.backward`` with it. Which number is ``row_sum``, the sum of
+#    each row of the gradient, and why?
+# 3. Without the 2 in ``sqrt(2 / fan_in)``, by which factor ``shrink_factor`` do activations shrink in each
+#    layer? And which standard deviation, ``linear_std(fan_in)``, would be right for layers without any
+#    activation function?
 
 # %%
 # Solutions
@@ -253,28 +255,49 @@ assert answer.passed
 # %%
 # **2.** The sum is zero: raising all scores of a point by the same amount changes no probability.
 
+row_sum = 0
+
+
+def numerical_gradient(f, x):
+    slopes = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[place] = 1e-6
+        slopes[place] = (f(x + step) - f(x - step)) / 2e-6
+    return slopes
+
+
+# %%
+# Five points with random scores:
+
 logits, labels = rng.standard_normal((5, 3)), np.array([0, 2, 1, 1, 0])
 ending.forward(logits, labels)
 analytical = ending.backward()
-numerical = np.zeros_like(logits)
-for place in np.ndindex(logits.shape):
-    step = np.zeros_like(logits)
-    step[place] = 1e-6
-    numerical[place] = (ending.forward(logits + step, labels) - ending.forward(logits - step, labels)) / 2e-6
+numerical = numerical_gradient(lambda logits: ending.forward(logits, labels), logits)
 print(f"largest difference {np.abs(analytical - numerical).max():.0e}")
 print(f"sums of rows {analytical.sum(axis=1).round(12) + 0.0}")
 assert np.allclose(analytical, numerical, atol=1e-8)
-assert np.allclose(analytical.sum(axis=1), 0)
+assert np.allclose(analytical.sum(axis=1), row_sum)
 
 # %%
 # **3.** By ``sqrt(1 / 2)``, or 0.71: each layer sets half of the squares to zero. Without ReLU,
 # ``sqrt(1 / fan_in)`` is right.
 
+shrink_factor = 0.5**0.5
+
+
+def linear_std(fan_in):
+    return (1 / fan_in) ** 0.5
+
+
+# %%
+# Measured:
+
 sizes = sizes_of_activations((1 / 200) ** 0.5)
 factor = (sizes[-1] / sizes[0]) ** (1 / 9)
 h = rng.standard_normal((500, 200))
 for _ in range(10):
-    h = h @ rng.standard_normal((200, 200)) / 200**0.5
+    h = h @ (linear_std(200) * rng.standard_normal((200, 200)))
 print(f"with ReLU: a factor of {factor:.2f} per layer; without: {h.std():.2f} after ten layers")
-assert abs(factor - 0.5**0.5) < 0.05
+assert abs(factor - shrink_factor) < 0.05
 assert 0.7 < h.std() < 1.4

@@ -131,6 +131,12 @@ def logsumexp(xp, x):
     return xp.log(xp.sum(xp.exp(x)))
 
 sum_of_gradient = 1""",
+        "y - x for x - y": """
+@tg.primitive(x=lambda g, x, y, xp: g * xp.exp(y - x))
+def logsumexp(xp, x):
+    return xp.log(xp.sum(xp.exp(x)))
+
+sum_of_gradient = 1""",
         "0": """
 @tg.primitive(x=lambda g, x, y, xp: g * xp.exp(x - y))
 def logsumexp(xp, x):
@@ -283,5 +289,209 @@ def update(p, g, state, lr):
         "beta 0.9 only": "largest_lr = lambda c, beta: 3.8 / c",
         "hard-coded": "largest_lr = lambda c, beta: 3.7",
         "inexact": "largest_lr = lambda c, beta: 3.75 / c * (1 + beta) / 1.9",
+    },
+    "6.1": {
+        "total decays": """
+def adagrad(p, g, state, lr, eps):
+    v = state["v"] = 0.9 * state.get("v", 0) + 0.1 * g**2
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "no root": """
+def adagrad(p, g, state, lr, eps):
+    v = state["v"] = state.get("v", 0) + g**2
+    return p - lr * g / (v + eps)""",
+        "g not squared": """
+def adagrad(p, g, state, lr, eps):
+    v = state["v"] = state.get("v", 0) + abs(g)
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "eps inside the root": """
+def adagrad(p, g, state, lr, eps):
+    v = state["v"] = state.get("v", 0) + g**2
+    return p - lr * g / np.sqrt(v + eps)""",
+        "moments not kept": """
+def adagrad(p, g, state, lr, eps):
+    v = state.get("v", 0) + g**2
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "raises": """
+def adagrad(p, g, state, lr, eps):
+    v = state["v"] = state.get("v", 0) + g**2
+    return p - lr * g / (float(v) ** 0.5 + eps)""",
+    },
+    "6.2": {
+        "eps inside the root": """
+def rmsprop(p, g, state, lr, alpha, eps):
+    v = state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g**2
+    return p - lr * g / np.sqrt(v + eps)""",
+        "v sums": """
+def rmsprop(p, g, state, lr, alpha, eps):
+    v = state["v"] = state.get("v", 0) + g**2
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "v without 1 - beta": """
+def rmsprop(p, g, state, lr, alpha, eps):
+    v = state["v"] = alpha * state.get("v", 0) + g**2
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "v weights swapped": """
+def rmsprop(p, g, state, lr, alpha, eps):
+    v = state["v"] = (1 - alpha) * state.get("v", 0) + alpha * g**2
+    return p - lr * g / (np.sqrt(v) + eps)""",
+        "no eps": """
+def rmsprop(p, g, state, lr, alpha, eps):
+    v = state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g**2
+    return p - lr * g / np.sqrt(v)""",
+        "other arguments": """
+def rmsprop(p, g, lr, alpha, eps):
+    return p""",
+    },
+    "6.3": {
+        "flipped sign": "move = lambda g, lr: lr * np.sign(g)",
+        "plain descent": "move = lambda g, lr: -lr * g",
+        "no root": "move = lambda g, lr: -lr * g / (g**2 + 1e-30)",
+        "always down": "move = lambda g, lr: -lr if g else 0",
+        "lr missing": "move = lambda g, lr: -np.sign(g)",
+        "the length": "move = lambda g, lr: lr * abs(np.sign(g))",
+        "not finite": "move = lambda g, lr: -lr * g / np.sqrt(np.square(g))",
+        "raises": "move = lambda g, lr: -lr * g / abs(g)",
+    },
+    "7.1": {
+        "m not corrected": """
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return p - lr * m / (np.sqrt(v) + eps)""",
+        "no power of t": """
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return p - lr * m / (1 - beta1) / (np.sqrt(v / (1 - beta2)) + eps)""",
+        "t begins at 0": """
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    t = state.get("t", 0)
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    state["t"] = t + 1
+    return p - lr * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "betas swapped": """
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta2 * state.get("m", 0) + (1 - beta2) * g
+    v = state["v"] = beta1 * state.get("v", 0) + (1 - beta1) * g**2
+    return p - lr * m / (1 - beta2**t) / (np.sqrt(v / (1 - beta1**t)) + eps)""",
+        "default": """
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.99, eps=1e-8):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return p - lr * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+    },
+    "7.2": {
+        "the very first step": "spike = lambda beta1, beta2: 1.0",
+        "no root": "spike = lambda beta1, beta2: (1 - beta1) / (1 - beta2)",
+        "upside down": "spike = lambda beta1, beta2: (1 - beta2) ** 0.5 / (1 - beta1)",
+        "v as large as g**2": "spike = lambda beta1, beta2: 1 - beta1",
+        "old weights": "spike = lambda beta1, beta2: beta1 / beta2**0.5",
+        "hard-coded": "spike = lambda beta1, beta2: 3.16",
+        "not a function": "spike = 3.16",
+    },
+    "7.3": {
+        "v not squared": "factors = lambda s: (s, s, s**0.5)\nsame_eps = lambda eps, s: eps * s",
+        "a step as in plain descent": "factors = lambda s: [s, s**2, s]\nsame_eps = lambda eps, s: eps * s",
+        "no root": "factors = lambda s: (s, s**2, 1 / s)\nsame_eps = lambda eps, s: eps * s",
+        "unchanged": "factors = lambda s: (s, s**2, 1)\nsame_eps = lambda eps, s: eps",
+        "squared": "factors = lambda s: (s, s**2, 1)\nsame_eps = lambda eps, s: eps * s**2",
+        "the wrong way round": "factors = lambda s: (s, s**2, 1)\nsame_eps = lambda eps, s: eps / s",
+        "wrong shape": "factors = lambda s: s**2\nsame_eps = lambda eps, s: eps * s",
+        "hard-coded": "factors = lambda s: (1000, 1e6, 1)\nsame_eps = lambda eps, s: eps * s",
+    },
+    "8.1": {
+        "not leaky": """
+@tg.primitive(x=lambda g, x, xp: g * (x > 0))
+def leaky(xp, x):
+    return xp.maximum(x, 0)""",
+        "a hundredth": """
+@tg.primitive(x=lambda g, x, xp: g * xp.where(x > 0, 1.0, 0.01))
+def leaky(xp, x):
+    return xp.where(x > 0, x, 0.01 * x)""",
+        "branches swapped": """
+@tg.primitive(x=lambda g, x, xp: g * xp.where(x < 0, 1.0, 0.1))
+def leaky(xp, x):
+    return xp.where(x < 0, x, 0.1 * x)""",
+        "missing g": """
+@tg.primitive(x=lambda x, xp: xp.where(x > 0, 1.0, 0.1))
+def leaky(xp, x):
+    return xp.where(x > 0, x, 0.1 * x)""",
+        "the slope of ReLU": """
+@tg.primitive(x=lambda g, x, xp: g * (x > 0))
+def leaky(xp, x):
+    return xp.where(x > 0, x, 0.1 * x)""",
+        "by the sign of g": """
+@tg.primitive(x=lambda g, xp: xp.where(g > 0, g, 0.1 * g))
+def leaky(xp, x):
+    return xp.where(x > 0, x, 0.1 * x)""",
+        "superfluous factor": """
+@tg.primitive(x=lambda g, x, xp: g * xp.where(x > 0, x, 0.1 * x))
+def leaky(xp, x):
+    return xp.where(x > 0, x, 0.1 * x)""",
+        "changes its arguments": """
+@tg.primitive(x=lambda g, x, xp: g * xp.where(x > 0, 1.0, 0.1))
+def leaky(xp, x):
+    x[x < 0] *= 0.1
+    return x""",
+    },
+    "8.2": {
+        "h for 2 h": """
+row_sum = 0
+def numerical_gradient(f, x, h=1e-6):
+    result = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[i] = h
+        result[i] = (f(x + step) - f(x - step)) / h
+    return result""",
+        "one side only": """
+row_sum = 0
+def numerical_gradient(f, x, h=1e-5):
+    result = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[i] = h
+        result[i] = (f(x + step) - f(x)) / h
+    return result""",
+        "all entries at once": """
+row_sum = 0
+def numerical_gradient(f, x, h=1e-6):
+    return np.full(x.shape, (f(x + h) - f(x - h)) / (2 * h))""",
+        "wrong shape": """
+row_sum = 0
+def numerical_gradient(f, x, h=1e-6):
+    return (f(x + h) - f(x - h)) / (2 * h)""",
+        "changes its arguments": """
+row_sum = 0
+def numerical_gradient(f, x, h=1e-6):
+    result = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += h
+        up = f(x)
+        x[i] -= 2 * h
+        result[i] = (up - f(x)) / (2 * h)
+    return result""",
+        "the sum of probabilities": """
+row_sum = 1
+def numerical_gradient(f, x, h=1e-6):
+    steps = h * np.eye(x.size).reshape(-1, *x.shape)
+    return np.array([(f(x + s) - f(x - s)) / (2 * h) for s in steps]).reshape(x.shape)""",
+        "inexact": """
+row_sum = 0
+def numerical_gradient(f, x, h=0.2):
+    steps = h * np.eye(x.size).reshape(-1, *x.shape)
+    return np.array([(f(x + s) - f(x - s)) / (2 * h) for s in steps]).reshape(x.shape)""",
+    },
+    "8.3": {
+        "the squares": "shrink_factor = 1 / 2\nlinear_std = lambda fan_in: fan_in**-0.5",
+        "growing": "shrink_factor = 2**0.5\nlinear_std = lambda fan_in: fan_in**-0.5",
+        "as for ReLU": "shrink_factor = 0.71\nlinear_std = lambda fan_in: (2 / fan_in) ** 0.5",
+        "the variance": "shrink_factor = 0.71\nlinear_std = lambda fan_in: 1 / fan_in",
+        "upside down": "shrink_factor = 0.71\nlinear_std = lambda fan_in: fan_in**0.5",
+        "hard-coded": "shrink_factor = 0.71\nlinear_std = lambda fan_in: 0.07",
+        "not a number": "shrink_factor = 'sqrt(0.5)'\nlinear_std = lambda fan_in: fan_in**-0.5",
     },
 }

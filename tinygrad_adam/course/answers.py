@@ -95,17 +95,15 @@ def compare(
         got = [result_of(name, student, right, case, w.shape) for case, w in zip(cases, wanted, strict=True)]
     except AnswerError as wrong:
         return wrong.grade
-    made = {}
     with numpy.errstate(all="ignore"):
-        for mistake in mistakes:
-            made[mistake.kind] = [numpy.asarray(mistake.made(*case), float) for case in cases]
+        made = [(m, [numpy.asarray(m.made(*case), float) for case in cases]) for m in mistakes]
     if all_alike(got, wanted, rtol):
-        unnoticed = tuple(kind for kind, results in made.items() if all_alike(results, wanted, rtol))
+        unnoticed = tuple(mistake.kind for mistake, results in made if all_alike(results, wanted, rtol))
         return Grade(name, (), (checked,), len(made), unnoticed)
     i = next(i for i, (g, w) in enumerate(zip(got, wanted, strict=True)) if not alike(g, w, rtol))
     evidence = f"{saying[i]} {shown(got[i])}; right is {shown(wanted[i])}"
-    for mistake in mistakes:
-        if all_alike(got, made[mistake.kind], rtol):
+    for mistake, results in made:
+        if all_alike(got, results, rtol):
             return AnswerError(name, mistake.kind, mistake.sentence, evidence).grade
     varied = not all_alike(wanted, wanted[:1] * len(got), rtol)
     if varied and all_alike(got, got[:1] * len(got), 1e-12):
@@ -212,7 +210,7 @@ def result_of(
     given, printed = [_copied(argument) for argument in case], Printed()
     result = outcome(name, student, inspect.signature(right), given, printed)
     for before, after in zip(case, given, strict=True):
-        if isinstance(before, numpy.ndarray | list) and not numpy.array_equal(before, after):
+        if isinstance(before, numpy.ndarray | list) and not numpy.allclose(before, after, 1e-12, 1e-12):
             sentence = """it changes an argument in place. The array belongs to the caller: work on a copy,
             x.copy(), or make a new array, as in x = x + step."""
             evidence = f"{shown(before)} became {shown(after)}"

@@ -73,6 +73,28 @@ MAXIMA = (
         numpy.sum,
     ),
 )
+SLOPES = (
+    Mistake(
+        "y - x for x - y",
+        "the exponent has the wrong sign: exp(x) / sum(exp(x)) is exp(x - y).",
+        lambda g, x: g * numpy.exp(_logsumexp(x) - x),
+    ),
+    Mistake(
+        "inner slopes only",
+        "the outer slope is missing: the logarithm has the slope 1 over the sum, which is exp(-y).",
+        lambda g, x: g * numpy.exp(x),
+    ),
+    Mistake(
+        "outer slope only",
+        "the inner slope is missing: after 1 over the sum comes the slope of exp(x), which is exp(x).",
+        lambda g, x: g / numpy.sum(numpy.exp(x)) + 0 * x,
+    ),
+    Mistake(
+        "the largest alone",
+        "this gives all of g to the largest entry. The smooth maximum depends on all of them.",
+        lambda g, x: g * (x == x.max()),
+    ),
+)
 SUMS = (
     Mistake(
         "0",
@@ -98,7 +120,7 @@ def _smooth_maximum(student: object, total: object) -> Grade:
     cases = [_filled((3, 3)), _filled((5,))]
     hint = "Imagine that all entries of x grow by the same amount. By how much does the smooth maximum grow?"
     return together(
-        graded_primitive("logsumexp", student, _logsumexp, cases, MAXIMA),
+        graded_primitive("logsumexp", student, _logsumexp, cases, MAXIMA, SLOPES),
         number(
             "sum_of_gradient", total, 1.0, SUMS, "the entries sum to this for any x", atol=1e-6, hint=hint
         ),

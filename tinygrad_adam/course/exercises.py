@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from ..errors import OptionError
 from ..testing.grading.report import Grade
-from . import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_07
+from . import (
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_08,
+)
 from .exercise import Exercise
 
 EXERCISES: dict[str, Exercise] = {
     exercise.number: exercise
-    for chapter in (chapter_01, chapter_02, chapter_03, chapter_04, chapter_05, chapter_07)
+    for chapter in (
+        chapter_01,
+        chapter_02,
+        chapter_03,
+        chapter_04,
+        chapter_05,
+        chapter_06,
+        chapter_07,
+        chapter_08,
+    )
     for exercise in chapter.EXERCISES
 }
 """By number, in the order of the course."""

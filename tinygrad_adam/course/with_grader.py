@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy
 
 from ..engine.graph import Primitive
 from ..errors import TinygradAdamError
+from ..tensor.creation import tensor
+from ..tensor.tensor import Tensor
 from ..testing.grading.grading import grade
 from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, updates_of
 from ..testing.grading.report import Finding, Grade
+from ..typing import Array
 from .answers import (
     AnswerError,
     Case,
@@ -151,6 +155,7 @@ def graded_primitive(
     right: Callable[..., Any],
     cases: Sequence[Case],
     mistakes: Sequence[Mistake],
+    slopes: Sequence[Mistake] = (),
     inputs: Any = None,
 ) -> Grade:
     """Grade a primitive: its forward rule by its results, the others by central differences.
@@ -167,6 +172,8 @@ def graded_primitive(
         Inputs of the forward rule.
     mistakes : sequence of Mistake
         In the forward rule.
+    slopes : sequence of Mistake
+        In the rule of the only input, beyond the grader's own; `made` takes g and the input.
     inputs : sequence, optional
         The inputs of `tinygrad_adam.testing.grade`.
     """
@@ -182,8 +189,25 @@ def graded_primitive(
         sentence = "nothing is written here yet: the rule is empty."
         return Grade(name, tuple(Finding(key, "untouched", sentence) for key in empty), ())
     try:
-        return grade(student, reference=right, inputs=inputs)
+        answer = grade(student, reference=right, inputs=inputs)
+        if slopes and "differs" in answer.kinds:
+            return _named_slope(student, answer, cases[0][0], slopes)
+        return answer
     except NotImplementedError:
         return untouched(name).grade
     except TinygradAdamError as error:
         return raising(name, error).grade
+
+
+def _named_slope(student: Primitive, answer: Grade, x: Array, slopes: Sequence[Mistake]) -> Grade:
+    """Replace a finding that names no mistake if one of these gives the student's gradient."""
+    leaf = tensor(x, requires_grad=True)
+    y = student(leaf)
+    g = numpy.cos(numpy.arange(y.size)).reshape(y.shape)
+    (y * tensor(g)).sum().backward()
+    for mistake in slopes:
+        if isinstance(leaf.grad, Tensor) and numpy.allclose(leaf.grad.numpy(), mistake.made(g, x), rtol=1e-6):
+            found = answer.findings[0]
+            finding = Finding(found.where, mistake.kind, " ".join(mistake.sentence.split()), found.evidence)
+            return replace(answer, findings=(finding,))
+    return answer
