@@ -211,11 +211,12 @@ assert 0.95 < right < finals["lr 0.02, cosine"][0]
 # ---------
 # 1. Write AdamW as ``update(p, g, state, lr, beta1, beta2, eps, weight_decay)``. Check it with
 #    ``tg.testing.grade(update, reference="adamw", settings={"weight_decay": 0.2})``.
-# 2. Write the cosine schedule as a function of the step ``t`` and the total number of steps ``T``, and
-#    compare it with ``optim.CosineAnnealingLR``.
-# 3. Stop early: from the validation losses of each epoch, find the epoch that was followed by ``patience``
-#    epochs without a lower loss. Try it on ``1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3`` with a patience
-#    of 2 and of 3.
+# 2. Write the cosine schedule as ``cosine(t, T)``, a function of the step ``t`` and the total number of steps
+#    ``T``, and compare it with ``optim.CosineAnnealingLR``.
+# 3. Stop early: write ``stop_after(losses, patience)``, which finds from the validation losses of each epoch
+#    the first epoch that was followed by ``patience`` epochs without a lower loss. If there is none, it
+#    returns the epoch of the lowest loss. Epochs count from 0. Try it on
+#    ``1.0, 0.6, 0.5, 0.55, 0.45, 0.5, 0.52, 0.6, 0.3`` with a patience of 2 and of 3.
 
 # %%
 # Solutions

@@ -215,12 +215,15 @@ assert all(ledgers[name].distribution("snr")["median"] < 0.18 for name in weight
 #
 # Exercises
 # ---------
-# 1. Average pooling takes the mean of each 2 by 2 pixels. Write it as a primitive for pictures of shape
-#    ``(n, height, width)`` and let ``tg.testing.grade`` check it with ``inputs=[(2, 4, 6)]``.
-# 2. How many weights does ``nn.Conv2d(1, 16, kernel_size=3)`` have? How many would a linear layer need from
-#    the same 8 by 8 pixels to the same number of outputs?
+# 1. Average pooling takes the mean of each 2 by 2 pixels. Write it as a primitive ``average_pool`` for
+#    pictures of shape ``(n, height, width)`` and let ``tg.testing.grade`` check it with
+#    ``inputs=[(2, 4, 6)]``.
+# 2. How many weights does ``nn.Conv2d(1, 16, kernel_size=3)`` have, biases included? How many would a linear
+#    layer need from the same 8 by 8 pixels to the same number of outputs? Predict both, ``conv_weights`` and
+#    ``linear_weights``, then count.
 # 3. Shift a picture by one pixel and convolve, or convolve and shift. Show that, away from the edges, it
-#    makes no difference. Does a linear layer have this property?
+#    makes no difference: write ``moves_along(layer, picture)``, which tells whether a function ``layer`` from
+#    pictures to pictures has this property. Does a linear layer have it?
 
 # %%
 # Solutions
@@ -242,20 +245,30 @@ assert answer.passed
 # **2.** 16 kernels of 9 weights and 16 biases. The linear layer has a weight for each pair of pixel and
 # output:
 
-count = sum(p.size for p in nn.Conv2d(1, 16, kernel_size=3).parameters())
 outputs = 16 * 6 * 6
-print(f"{count} weights for {outputs} outputs; a linear layer would have {64 * outputs + outputs:,}")
-assert count == 16 * 9 + 16
+conv_weights = 16 * 9 + 16
+linear_weights = 64 * outputs + outputs
+print(f"{conv_weights} weights for {outputs} outputs; a linear layer would have {linear_weights:,}")
+assert conv_weights == sum(p.size for p in nn.Conv2d(1, 16, kernel_size=3).parameters())
+assert linear_weights == sum(p.size for p in nn.Linear(64, outputs).parameters())
 
 # %%
 # **3.** The kernel is the same everywhere, so its output moves along with the picture. Each output of a
 # linear layer has its own weights, independent of the others.
 
+
+def moves_along(layer, picture):
+    shifted = np.roll(picture, 1, axis=1)
+    return np.allclose(layer(shifted)[:, 1:], layer(picture)[:, :-1])
+
+
+# %%
+# A digit, and random weights for the linear layer:
+
 x = images[0].reshape(8, 8).astype("float64")
-shifted = np.roll(x, 1, axis=1)
-print(np.allclose(convolve(shifted, w)[:, 1:], convolve(x, w)[:, :-1]))
 matrix = rng.standard_normal((36, 64))
-linear = [(matrix @ picture.ravel()).reshape(6, 6) for picture in (x, shifted)]
-print(np.allclose(linear[1][:, 1:], linear[0][:, :-1]))
-assert np.allclose(convolve(shifted, w)[:, 1:], convolve(x, w)[:, :-1])
-assert not np.allclose(linear[1][:, 1:], linear[0][:, :-1])
+convolution = moves_along(lambda picture: convolve(picture, w), x)
+linear = moves_along(lambda picture: (matrix @ picture.ravel()).reshape(6, 6), x)
+print(f"a convolution moves along: {convolution}, a linear layer: {linear}")
+assert convolution
+assert not linear

@@ -16,6 +16,11 @@ def graded(number, code):
     return course.grade(number, *(names[name] for name in exercise.asks))
 
 
+def test_every_exercise_of_the_chapters_has_a_grader_and_the_other_way_round():
+    assert list(EXERCISES) == chapters.asked()
+    assert list(WRONG) == list(EXERCISES)
+
+
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_text_of_an_exercise_names_what_the_grader_asks_for(number):
     for name in EXERCISES[number].asks:

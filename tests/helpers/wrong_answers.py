@@ -494,4 +494,202 @@ def numerical_gradient(f, x, h=0.2):
         "hard-coded": "shrink_factor = 0.71\nlinear_std = lambda fan_in: 0.07",
         "not a number": "shrink_factor = 'sqrt(0.5)'\nlinear_std = lambda fan_in: fan_in**-0.5",
     },
+    "9.1": {
+        "decay in the gradient": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    g = g + weight_decay * p
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "no decay": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "decay without lr": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p - weight_decay * p
+    return p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "decay grows": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p + lr * weight_decay * p
+    return p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "decay after the step": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return p - lr * weight_decay * p""",
+        "m not corrected": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p - lr * weight_decay * p
+    return p - lr * m / (np.sqrt(v / (1 - beta2**t)) + eps)""",
+        "eps inside the root": """
+def update(p, g, state, lr, beta1, beta2, eps, weight_decay):
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    p = p - lr * weight_decay * p
+    return p - lr * (m / (1 - beta1**t)) / np.sqrt(v / (1 - beta2**t) + eps)""",
+        "other arguments": """
+def update(p, g, state, lr, betas, eps):
+    return p""",
+    },
+    "9.2": {
+        "degrees": "cosine = lambda t, T: (1 + np.cos(180 * t / T)) / 2",
+        "T - 1": "cosine = lambda t, T: (1 + np.cos(np.pi * t / (T - 1))) / 2",
+        "half missing": "cosine = lambda t, T: 1 + np.cos(np.pi * t / T)",
+        "not lifted": "cosine = lambda t, T: np.cos(np.pi * t / T)",
+        "a whole wave": "cosine = lambda t, T: (1 + np.cos(2 * np.pi * t / T)) / 2",
+        "rising": "cosine = lambda t, T: (1 - np.cos(np.pi * t / T)) / 2",
+        "linear": "cosine = lambda t, T: 1 - t / T",
+        "prints": "def cosine(t, T):\n    print((1 + np.cos(np.pi * t / T)) / 2)",
+        "other arguments": "cosine = lambda t: (1 + np.cos(np.pi * t / 10)) / 2",
+    },
+    "9.3": {
+        "the epoch of the end": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited == patience:
+            break
+    return epoch""",
+        "the lowest of all": "def stop_after(losses, patience):\n    return np.argmin(losses)",
+        "compared with the epoch before": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if epoch == 0 or loss < losses[epoch - 1] else (best, waited + 1)
+        if waited == patience:
+            break
+    return best""",
+        "never counts anew": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, waited) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited == patience:
+            break
+    return best""",
+        "an epoch too patient": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited > patience:
+            break
+    return best""",
+        "counted from 1": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited == patience:
+            break
+    return best + 1""",
+        "the loss": """
+def stop_after(losses, patience):
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if loss < losses[best] or epoch == 0 else (best, waited + 1)
+        if waited == patience:
+            break
+    return losses[best]""",
+        "returns nothing": """
+def stop_after(losses, patience):
+    for epoch in range(len(losses) - patience):
+        if min(losses[epoch + 1 : epoch + 1 + patience]) >= losses[epoch]:
+            return epoch""",
+        "hard-coded": "def stop_after(losses, patience):\n    return 4",
+        "changes its arguments": """
+def stop_after(losses, patience):
+    while len(losses) > patience and losses[-1] > min(losses):
+        losses.pop()
+    return len(losses) - 1""",
+    },
+    "10.1": {
+        "maximum": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.full((1, 2, 2), 0.25)).reshape(x_shape))
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).max(axis=(2, 4))""",
+        "sum": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.full((1, 2, 2), 1.0)).reshape(x_shape))
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).sum(axis=(2, 4))""",
+        "constant factor": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.full((1, 2, 2), 1.0)).reshape(x_shape))
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))""",
+        "blocks mixed up": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.full((1, 2, 2), 0.25)).reshape(x_shape))
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, width // 2, 4).mean(axis=3)""",
+        "wrong order": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.tile(g, (1, 2, 2)) / 4)
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))""",
+        "wrong shape": """
+@tg.primitive(x=lambda g: g / 4)
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))""",
+        "a quarter to one pixel": """
+@tg.primitive(x=lambda g, xp, x_shape: xp.kron(g, xp.array([[[0.25, 0], [0, 0]]])).reshape(x_shape))
+def average_pool(xp, x):
+    n, height, width = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))""",
+    },
+    "10.2": {
+        "no biases": "conv_weights = 16 * 9\nlinear_weights = 64 * 16 * 36 + 16 * 36",
+        "one kernel": "conv_weights = 9 + 1\nlinear_weights = 64 * 16 * 36 + 16 * 36",
+        "3 for 3 by 3": "conv_weights = 16 * 3 + 16\nlinear_weights = 64 * 16 * 36 + 16 * 36",
+        "an output for each kernel": "conv_weights = 160\nlinear_weights = 64 * 16 + 16",
+        "padded": "conv_weights = 160\nlinear_weights = 64 * 16 * 64 + 16 * 64",
+        "not a number": "conv_weights = '160'\nlinear_weights = 37440",
+        "differs": "conv_weights = 160\nlinear_weights = 12345",
+    },
+    "10.3": {
+        "edges compared": """
+def moves_along(layer, picture):
+    shifted = layer(np.roll(picture, 1, axis=0))
+    return np.allclose(shifted, np.roll(layer(picture), 1, axis=0))""",
+        "the output not shifted": """
+def moves_along(layer, picture):
+    return np.allclose(layer(np.roll(picture, 1, axis=1)), layer(picture))""",
+        "always true": """
+def moves_along(layer, picture):
+    shifted = np.roll(picture, 1, axis=1)
+    return np.allclose(layer(picture)[:, 1:], layer(picture)[:, 1:])""",
+        "the wrong way round": """
+def moves_along(layer, picture):
+    shifted = np.roll(picture, 1, axis=1)
+    return not np.allclose(layer(shifted)[:, 1:], layer(picture)[:, :-1])""",
+        "wrong shape": """
+def moves_along(layer, picture):
+    shifted = np.roll(picture, 1, axis=1)
+    return np.isclose(layer(shifted)[:, 1:], layer(picture)[:, :-1])""",
+        "changes its arguments": """
+def moves_along(layer, picture):
+    before = layer(picture)[:, :-1]
+    picture[:] = np.roll(picture, 1, axis=1)
+    return np.allclose(layer(picture)[:, 1:], before)""",
+    },
 }

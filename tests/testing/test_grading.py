@@ -456,6 +456,22 @@ def test_parts_of_a_broadcast_gradient(rule, shape, words):
     assert f"b of shape {shape} was spread to (4, 3)" in finding.sentence
 
 
+def test_a_rule_of_an_input_that_is_larger_than_the_output():
+    @tg.primitive(x=lambda g, xp, x_shape: xp.tile(g, 2) / 2)
+    def means_of_pairs(xp, x):
+        return x.reshape(-1, 2).mean(axis=1)
+
+    assert grade(means_of_pairs, inputs=[(6,)]).kinds == ("wrong order",)
+
+
+def test_a_rule_without_g_where_the_output_is_one_number():
+    @tg.primitive(x=lambda x, y, xp: xp.exp(x - y))
+    def logsumexp(xp, x):
+        return xp.log(xp.sum(xp.exp(x)))
+
+    assert grade(logsumexp).kinds == ("missing g",)
+
+
 def test_right_numbers_in_wrong_places():
     student = made(lambda xp, a: a[::-1], a=lambda g: g)
     assert grade(student, inputs=[(4,)]).kinds == ("wrong order",)

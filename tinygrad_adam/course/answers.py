@@ -99,7 +99,7 @@ def compare(
         made = [(m, [numpy.asarray(m.made(*case), float) for case in cases]) for m in mistakes]
     if all_alike(got, wanted, rtol):
         unnoticed = tuple(mistake.kind for mistake, results in made if all_alike(results, wanted, rtol))
-        return Grade(name, (), (checked,), len(made), unnoticed)
+        return Grade(name, (), (" ".join(checked.split()),), len(made), unnoticed)
     i = next(i for i, (g, w) in enumerate(zip(got, wanted, strict=True)) if not alike(g, w, rtol))
     evidence = f"{saying[i]} {shown(got[i])}; right is {shown(wanted[i])}"
     for mistake, results in made:

@@ -20,7 +20,7 @@ def _adam(
 
 
 def _update(student: object) -> Grade:
-    return graded_update("update", student, _adam, "adam", {"beta1": 0.6, "beta2": 0.7, "eps": 0.1})
+    return graded_update("update", student, _adam, "adam", {"betas": (0.6, 0.7), "eps": 0.1})
 
 
 # --- 7.2 -----------------------------------------------------------------------------------------

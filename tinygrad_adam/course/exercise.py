@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..testing.grading.report import Finding, Grade
 from .answers import Printed, raising, together, untouched
+from .reading import line_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Exercise:
         except NotImplementedError:
             return self._named(together(*(untouched(name).grade for name in self.asks)))
         except (Exception, SystemExit) as error:
+            if not line_of(error):
+                raise  # no code of the student's: the grader is to blame
             return self._named(raising("answer", error).grade)
 
     def _named(self, grade: Grade) -> Grade:

@@ -13,23 +13,24 @@ from . import (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_09,
+    chapter_10,
 )
 from .exercise import Exercise
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.number: exercise
-    for chapter in (
-        chapter_01,
-        chapter_02,
-        chapter_03,
-        chapter_04,
-        chapter_05,
-        chapter_06,
-        chapter_07,
-        chapter_08,
-    )
-    for exercise in chapter.EXERCISES
-}
+CHAPTERS = (
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_08,
+    chapter_09,
+    chapter_10,
+)
+EXERCISES: dict[str, Exercise] = {e.number: e for chapter in CHAPTERS for e in chapter.EXERCISES}
 """By number, in the order of the course."""
 
 

@@ -14,7 +14,7 @@ from ..errors import TinygradAdamError
 from ..tensor.creation import tensor
 from ..tensor.tensor import Tensor
 from ..testing.grading.grading import grade
-from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, updates_of
+from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, as_spelled, defaults_of, updates_of
 from ..testing.grading.report import Finding, Grade
 from ..typing import Array
 from .answers import (
@@ -60,14 +60,14 @@ def graded_update(
     reference : str
         The package's optimizer.
     settings : dict
-        Its hyper-parameters, except for ``lr``, as the exercise names them.
+        Its hyper-parameters, except for ``lr``.
     mistakes : sequence of Mistake
         Beyond the grader's own; `made` is an update with the parameters of the exercise.
     """
     try:
         written(name, student)
         update = _with_names(name, student, right)
-        _try(name, update, right, settings)
+        _try(name, update, settings)
         _again(name, update, settings)
         answer = grade(update, reference, settings=settings)
     except AnswerError as wrong:
@@ -92,7 +92,8 @@ def _with_names(name: str, student: object, right: Update) -> Update:
     signature = inspect.signature(student)
     takes = list(signature.parameters.values())
     names = list(wanted.parameters)
-    if set(names) <= {each.name for each in takes}:
+    in_one = [name.replace("beta1", "betas") for name in names if name != "beta2"]
+    if any(set(known) <= signature.parameters.keys() for known in (names, in_one)):
         return student
     extra = [each for each in takes[len(names) :] if each.default is each.empty]
     if len(takes) < len(names) or extra or any(each.kind is each.VAR_KEYWORD for each in takes):
@@ -110,14 +111,14 @@ def _with_names(name: str, student: object, right: Update) -> Update:
     return renamed
 
 
-def _try(name: str, update: Update, right: Update, settings: dict[str, Any]) -> None:
+def _try(name: str, update: Update, settings: dict[str, Any]) -> None:
     """Take one step, and refuse an update that raises or returns no new weights."""
     p, printed = START.copy(), Printed()
-    names = [key for key in inspect.signature(right).parameters if key in settings]
+    given = as_spelled(defaults_of(update), {"lr": 0.1, **settings})
 
     def step(p: Any, g: Any, state: Any) -> Any:
         try:
-            return update(p, g, state, lr=0.1, **{key: settings[key] for key in names})
+            return update(p, g, state, **given)
         except EXPLAINED:
             return p
 

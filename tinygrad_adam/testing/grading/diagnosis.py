@@ -97,7 +97,7 @@ def _upstream(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -
 def _spread(student: Primitive, case: Case, i: int, got: Any, gradient: Any) -> Answers:
     """A part of the gradient of an input that was broadcast."""
     x, y = case.values[i], case.y
-    if x.shape == y.shape or numpy.broadcast_shapes(x.shape, y.shape) != y.shape:
+    if x.shape == y.shape or not _spreads(x.shape, y.shape):
         return
     whole = [numpy.broadcast_to(v, y.shape).copy() if j == i else v for j, v in enumerate(case.values)]
     try:

@@ -41,15 +41,15 @@ _NEEDED = inspect.Parameter.empty
 def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> Grade:
     """Grade an optimizer; see `grade`."""
     right, known = _reference(student, reference)
-    takes = _defaults_of(student)
+    takes = defaults_of(student)
     chosen = {**REVEALING.get(known, {}), **settings}
-    used = {key: value for key, value in chosen.items() if _spelled(takes, {key: value})}
+    used = {key: value for key, value in chosen.items() if as_spelled(takes, {key: value})}
     refused = sorted(set(settings) - set(used))
     if refused:
         raise OptionError(
             "grade", f"{student.__name__} does not take these settings", refused=refused, takes=sorted(takes)
         )
-    given = {"lr", "**", *_spelled(takes, used)}
+    given = {"lr", "**", *as_spelled(takes, used)}
     missing = [name for name, default in takes.items() if default is _NEEDED and name not in given]
     if missing:
         raise OptionError(
@@ -59,14 +59,14 @@ def grade_optimizer(student: Any, reference: Any, settings: dict[str, Any]) -> G
             asks=", ".join(missing),
         )
     lrs = LRS
-    if "lr" in used or not _spelled(takes, {"lr": 0.1}):
-        lrs = (float(used.get("lr", _defaults_of(right).get("lr", 1e-3))),) * len(LRS)
+    if "lr" in used or not as_spelled(takes, {"lr": 0.1}):
+        lrs = (float(used.get("lr", defaults_of(right).get("lr", 1e-3))),) * len(LRS)
     wanted = updates_of(right, [GRADIENTS], lrs, used)[0]
     try:
         got = updates_of(student, [GRADIENTS], lrs, used)[0]
     except Exception as error:  # a student's optimizer may raise anything
         return Grade(student.__name__, (_failure(error),), ())
-    full = {**_defaults_of(right), **used}
+    full = {**defaults_of(right), **used}
     if not alike(got, wanted):
         findings = [*_diagnosed(right, known, got, wanted, lrs, used, full), *_published(takes, known)]
         return Grade(student.__name__, tuple(findings), ())
@@ -110,13 +110,13 @@ def _reference(student: Any, reference: Any) -> tuple[Any, str]:
 # --- Taking steps --------------------------------------------------------------------------------
 
 
-def _defaults_of(rule: Any) -> dict[str, Any]:
+def defaults_of(rule: Any) -> dict[str, Any]:
     """Return the hyper-parameters that an optimizer takes, with their defaults."""
     given = list(inspect.signature(rule).parameters.values())[1 if inspect.isclass(rule) else 3 :]
     return {("**" if p.kind is p.VAR_KEYWORD else p.name): p.default for p in given}
 
 
-def _spelled(takes: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def as_spelled(takes: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return hyper-parameters as an optimizer spells them, without those that it does not take."""
     spelled = {}
     for key, value in settings.items():
@@ -143,7 +143,7 @@ def _by_class(
 ) -> Iterator[list[Array]]:
     """Yield the values of all parameters after each step of an optimizer."""
     params = [Parameter(start.copy()) for start in starts]
-    spelled = _spelled(_defaults_of(rule), {**settings, "lr": lrs[0]})
+    spelled = as_spelled(defaults_of(rule), {**settings, "lr": lrs[0]})
     opt = rule(params, **spelled)
     for lr, *now in zip(lrs, *gradients, strict=True):
         if "lr" in spelled:
@@ -161,7 +161,7 @@ def _by_function(
     """Yield the values of all parameters after each call of an update."""
     values, states = [start.copy() for start in starts], [{} for _ in starts]  # type: ignore[var-annotated]
     for lr, *now in zip(lrs, *gradients, strict=True):
-        given = _spelled(_defaults_of(rule), {**settings, "lr": lr})
+        given = as_spelled(defaults_of(rule), {**settings, "lr": lr})
         for i, g in enumerate(now):
             new = rule(values[i], g.copy(), states[i], **given)
             if new is not None:
@@ -285,7 +285,7 @@ def _changing(student: Any, used: dict[str, Any]) -> list[Finding]:
     if inspect.isclass(student):
         return []
     g = GRADIENTS[0].copy()
-    spelled = _spelled(_defaults_of(student), {"lr": 0.1, **used})
+    spelled = as_spelled(defaults_of(student), {"lr": 0.1, **used})
     state: dict[str, Any] = {}
     with numpy.errstate(all="ignore"):
         for _ in range(2):  # at first there may be nothing to add
