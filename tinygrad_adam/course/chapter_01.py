@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..testing.grading.report import Grade
-from .answers import Mistake, compare, number
+from .comparing import compare, number
 from .exercise import Exercise
+from .findings import Mistake
 from .with_grader import graded_update
 
 # --- 1.1 -----------------------------------------------------------------------------------------

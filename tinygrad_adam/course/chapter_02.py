@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 from ..testing.grading.report import Grade
-from .answers import AnswerError, Mistake, Printed, compare, outcome, together, written
+from .calling import Printed, outcome, written
+from .comparing import compare
 from .exercise import Exercise
+from .findings import AnswerError, Mistake, together
+from .showing import shown
 
 # --- 2.1 -----------------------------------------------------------------------------------------
 
@@ -96,15 +98,15 @@ def _exp(student: object) -> Grade:
             sentence = "there is no class Value here. Run the cell that defines it, then this one."
             raise AnswerError("exp", "no Value", sentence)
         leaf: Any = None if Value is None else _sound(Value)
-        result = outcome("exp", student, inspect.signature(_of_a_value), [leaf], Printed())
+        result = outcome("exp", student, _of_a_value, [leaf], Printed())
         if leaf.data != 0.5:
             sentence = "exp changes the data of its argument, which others still need. Make a new Value."
             raise AnswerError("exp", "changes its arguments", sentence)
         exp: Any = student
         if not isinstance(result, type(leaf)):
-            sentence = f"""exp(value) returns {result!r}, of type {type(result).__name__}. Return a Value,
-            or the operation is missing in the graph and nothing flows back: Value(y, (value,), (slope,),
-            "exp")."""
+            sentence = f"""exp(value) returns {shown(result)}, of type {type(result).__name__}. Return a
+            Value, or the operation is missing in the graph and nothing flows back: Value(y, (value,),
+            (slope,), "exp")."""
             raise AnswerError("exp", "not a Value", sentence)
     except AnswerError as wrong:
         return wrong.grade

@@ -7,8 +7,9 @@ from typing import Any
 import numpy
 
 from ..testing.grading.report import Grade
-from .answers import Mistake, number, together
+from .comparing import number
 from .exercise import Exercise
+from .findings import Mistake, together
 from .with_grader import graded_primitive
 
 # --- 3.1 -----------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ import numpy
 
 from ..testing.grading.report import Grade
 from ..typing import Array
-from .answers import Case, Mistake, compare
+from .calling import Case
+from .comparing import compare
 from .exercise import Exercise
+from .findings import Mistake
 
 Gradient = Callable[[float, float, Array, Array], Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy
 
 from ..testing.grading.report import Grade
-from .answers import Mistake, compare, together
+from .comparing import compare
 from .exercise import Exercise
+from .findings import Mistake, together
 from .with_grader import graded_update
 
 # --- 5.1 -----------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import numpy
 from ..nn import Parameter
 from ..optim import RMSprop
 from ..testing.grading.report import Grade
-from .answers import Mistake, compare
+from .comparing import compare
 from .exercise import Exercise
+from .findings import Mistake
 from .with_grader import graded_update
 
 # --- 6.1 and 6.2 ---------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from ..testing.grading.report import Grade
-from .answers import Mistake, compare, together
+from .comparing import compare
 from .exercise import Exercise
+from .findings import Mistake, together
 from .with_grader import graded_update
 
 # --- 7.1 -----------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ import numpy
 
 from ..testing.grading.report import Grade
 from ..typing import Array
-from .answers import Case, Mistake, compare, number, together
+from .calling import Case
+from .comparing import compare, number
 from .exercise import Exercise
+from .findings import Mistake, together
 from .with_grader import graded_primitive
 
 # --- 8.1 -----------------------------------------------------------------------------------------

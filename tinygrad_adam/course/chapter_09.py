@@ -11,8 +11,10 @@ import numpy
 from ..nn import Parameter
 from ..optim import SGD, CosineAnnealingLR
 from ..testing.grading.report import Grade
-from .answers import Case, Mistake, compare
+from .calling import Case
+from .comparing import compare
 from .exercise import Exercise
+from .findings import Mistake
 from .with_grader import Update, graded_update
 
 # --- 9.1 -----------------------------------------------------------------------------------------
@@ -201,8 +203,8 @@ STOPS = (
     ),
     Mistake(
         "compared with the epoch before",
-        """you compare each loss with that of the epoch before. Compare it with the lowest so far: 0.6, 0.55
-        after 0.5 is no improvement.""",
+        """you compare each loss with the loss of the epoch before. Compare it with the lowest so far: 0.6,
+        0.55 after 0.5 is no improvement.""",
         lambda losses, patience: _watching(losses, patience, previous=True),
     ),
     Mistake(

@@ -9,8 +9,10 @@ import numpy
 
 from ..testing.grading.report import Grade
 from ..typing import Array
-from .answers import Case, Mistake, compare, number, together
+from .calling import Case
+from .comparing import compare, number
 from .exercise import Exercise
+from .findings import Mistake, together
 from .with_grader import graded_primitive
 
 # --- 10.1 ----------------------------------------------------------------------------------------
@@ -184,18 +186,16 @@ def mask(picture: Array) -> Array:
 MOVING: dict[Layer, bool] = {convolution: True, linear: False, squares: True, mask: False}
 
 
-def _moves(layer: Layer, picture: Array) -> float:
-    return float(MOVING[layer])
+def _moves(layer: Layer, picture: Array) -> bool:
+    return MOVING[layer]
 
 
-def _compared(edges: bool) -> Callable[[Layer, Array], float]:
+def _compared(edges: bool) -> Callable[[Layer, Array], bool]:
     """Return the answers that one gets by comparing with or without the edges, along either axis."""
 
-    def moves(layer: Layer, picture: Array) -> float:
+    def moves(layer: Layer, picture: Array) -> bool:
         shifted, y = layer(numpy.roll(picture, 1, axis=1)), layer(picture)
-        return float(
-            numpy.allclose(shifted, numpy.roll(y, 1, axis=1)) if edges else numpy.allclose(shifted, y)
-        )
+        return numpy.allclose(shifted, numpy.roll(y, 1, axis=1) if edges else y)
 
     return moves
 
@@ -217,12 +217,12 @@ MOVES = (
         "always true",
         """every layer is said to move along, also a linear layer, in which each output has weights of its
         own. Is the picture shifted before one of the two calls?""",
-        lambda layer, picture: 1.0,
+        lambda layer, picture: True,
     ),
     Mistake(
         "the wrong way round",
         "the answers are the wrong way round: True is for layers whose output moves along.",
-        lambda layer, picture: 1.0 - _moves(layer, picture),
+        lambda layer, picture: not _moves(layer, picture),
     ),
 )
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..testing.grading.report import Finding, Grade
-from .answers import Printed, raising, together, untouched
+from .calling import Printed, raising
+from .findings import together, untouched
 from .reading import line_of
 
 

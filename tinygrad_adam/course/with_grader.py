@@ -17,19 +17,11 @@ from ..testing.grading.grading import grade
 from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, as_spelled, defaults_of, updates_of
 from ..testing.grading.report import Finding, Grade
 from ..typing import Array
-from .answers import (
-    AnswerError,
-    Case,
-    Mistake,
-    Printed,
-    compare,
-    numbers,
-    outcome,
-    raising,
-    untouched,
-    written,
-)
+from .calling import Case, Printed, numbers, outcome, raising, written
+from .comparing import compare
+from .findings import AnswerError, Mistake, untouched
 from .reading import blank
+from .showing import shown, signature
 
 EXPLAINED = (KeyError, AttributeError, ZeroDivisionError)
 """Errors of updates for which the grader has a better sentence than their own."""
@@ -80,26 +72,24 @@ def graded_update(
             if alike(steps, updates_of(mistake.made, [GRADIENTS], LRS, settings)[0]):
                 evidence = answer.findings[-1].evidence
                 return AnswerError(name, mistake.kind, mistake.sentence, evidence).grade
-    return answer
+    return replace(answer, findings=tuple(replace(each, where=name) for each in answer.findings))
 
 
 def _with_names(name: str, student: object, right: Update) -> Update:
     """Return the student's function with the exercise's names for its parameters, if in its order."""
-    wanted = inspect.signature(right)
     if not inspect.isfunction(student):
-        sentence = f"this is {student!r}. The exercise asks for a function: def {name}{wanted}: ..."
+        sentence = f"""this is {shown(student)}. The exercise asks for a function: def
+        {name}{signature(right)}."""
         raise AnswerError(name, "not a function", sentence)
-    signature = inspect.signature(student)
-    takes = list(signature.parameters.values())
-    names = list(wanted.parameters)
+    takes = list(inspect.signature(student).parameters.values())
+    names = list(inspect.signature(right).parameters)
     in_one = [name.replace("beta1", "betas") for name in names if name != "beta2"]
-    if any(set(known) <= signature.parameters.keys() for known in (names, in_one)):
+    if any(set(known) <= {each.name for each in takes} for known in (names, in_one)):
         return student
     extra = [each for each in takes[len(names) :] if each.default is each.empty]
     if len(takes) < len(names) or extra or any(each.kind is each.VAR_KEYWORD for each in takes):
-        raise AnswerError(
-            name, "other arguments", f"it is called as {name}{wanted}, but yours takes {signature}."
-        )
+        sentence = f"it is called as {name}{signature(right)}, but yours takes {signature(student)}."
+        raise AnswerError(name, "other arguments", sentence)
 
     def renamed(*given: Any, **settings: Any) -> Any:
         return student(*given, *(settings[key] for key in names[len(given) :] if key in settings))
@@ -122,7 +112,7 @@ def _try(name: str, update: Update, settings: dict[str, Any]) -> None:
         except EXPLAINED:
             return p
 
-    result = outcome(name, step, inspect.signature(step), (p, GRADIENTS[0].copy(), {}), printed)
+    result = outcome(name, step, step, (p, GRADIENTS[0].copy(), {}), printed)
     if result is None and printed.begin and numpy.array_equal(p, START):
         sentence = "it prints and returns None. Write return in front of the new weights."
         raise AnswerError(name, "prints", sentence, f"it prints {printed.begin.strip()!r}")
@@ -179,7 +169,8 @@ def graded_primitive(
         The inputs of `tinygrad_adam.testing.grade`.
     """
     if student is not ... and not isinstance(student, Primitive):
-        sentence = f"""this is {student!r}. Put @tg.primitive(...) with a rule for each input above
+        found = "a function without rules" if callable(student) else shown(student)
+        sentence = f"""this is {found}. Put @tg.primitive(...) with a rule for each input above
         def {name}(xp, {", ".join(inspect.signature(right).parameters)})."""
         return AnswerError(name, "not a primitive", sentence).grade
     forward = compare(name, student, right, cases, mistakes, f"{name} returns the right values", rtol=1e-6)
