@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy
 
-FEW = 4
+FEW = 3
 """Entries of an array that are shown in a call; a larger one is shown by its parameter's name."""
+MANY = 8
+"""Entries of an array that are shown as a result."""
 LONGEST = 60
 """Characters of a value of any other type."""
 
@@ -19,7 +21,7 @@ def shown(value: Any) -> str:
     if inspect.isclass(value) or callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
     if isinstance(value, numpy.ndarray) and value.ndim:
-        if value.size > 2 * FEW:
+        if value.size > MANY:
             return f"an array of shape {value.shape}"
         return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, numpy.ndarray) and value.dtype == bool:
@@ -50,7 +52,7 @@ def signature(function: Callable[..., Any]) -> str:
 
 def difference(saying: str, got: Any, wanted: Any) -> str:
     """Return a result beside the right one; of large arrays the entry that differs most."""
-    if got.size > 2 * FEW:
+    if got.size > MANY:
         place = numpy.unravel_index(numpy.argmax(numpy.abs(got - wanted)), got.shape)
         saying = f"{saying}, at {[int(i) for i in place]},"
         got, wanted = got[place], wanted[place]
