@@ -182,9 +182,9 @@ def graded_primitive(
         return Grade(name, tuple(Finding(key, "untouched", sentence) for key in empty), ())
     try:
         answer = grade(student, reference=right, inputs=inputs)
-        if slopes and "differs" in answer.kinds:
-            return _named_slope(student, answer, cases[0][0], slopes)
-        return answer
+        if answer.passed or not slopes or set(answer.kinds) & {"fails", "wrong shape"}:
+            return answer
+        return _named_slope(student, answer, cases[0][0], slopes)
     except NotImplementedError:
         return untouched(name).grade
     except TinygradAdamError as error:
@@ -192,7 +192,7 @@ def graded_primitive(
 
 
 def _named_slope(student: Primitive, answer: Grade, x: Array, slopes: Sequence[Mistake]) -> Grade:
-    """Replace a finding that names no mistake if one of these gives the student's gradient."""
+    """Replace the grader's finding if one of these mistakes gives the student's gradient."""
     leaf = tensor(x, requires_grad=True)
     y = student(leaf)
     g = numpy.cos(numpy.arange(y.size)).reshape(y.shape)
