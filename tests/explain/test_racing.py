@@ -289,7 +289,8 @@ def test_who_leaves_and_who_diverges():
         (("beale", ["adm"]), r"race: unknown optimizer 'adm'; did you mean 'adam'"),
         (("beale", ["sgd", "sgd"]), r"no optimizer twice"),
         (("beale", []), r"at least one optimizer"),
-        (("beale", ["sgd"], 0), r"at least one step"),
+        (("beale", ["sgd"], 0), r"race: steps must be an integer >= 1\s+steps  0"),
+        (("beale", ["sgd"], 1.5), r"race: steps must be an integer >= 1\s+steps  1.5"),
         (("beale", ["sgd"], 5, -1.0), r"lr must be"),
     ],
 )

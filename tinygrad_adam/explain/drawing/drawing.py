@@ -12,6 +12,7 @@ from ...errors import DTypeError, OptionError, unknown_name
 from ...files.writing import write_text
 from ...tensor.tensor import Tensor
 from ...typing import TensorLike
+from ...values import integer
 from ..chain_rule.explanation import Explanation
 from ..chain_rule.walk import explain_graph
 from .faces import call_title
@@ -94,7 +95,7 @@ def draw(
     GraphError
         If the Tensor has no graph, or one that was freed and not traced.
     OptionError
-        If there is no such module.
+        If there is no such module, or a depth is negative.
 
     Examples
     --------
@@ -141,8 +142,9 @@ def _to_open(held: Sequence[Section], unfold: int | str | Sequence[str] | None) 
                 break
             opened += more
         return opened
-    if isinstance(unfold, int):
-        return [section for section in held if section.depth < unfold]
+    if not isinstance(unfold, str | Sequence):
+        depth = integer("draw", "unfold, where it is no name,", unfold, 0)
+        return [section for section in held if section.depth < depth]
     chosen: dict[Section, None] = {}
     known = {section: call_title(section.call) for section in held if section.call is not None}
     for name in [unfold] if isinstance(unfold, str) else unfold:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from ...errors import optional
-from ...training.many.curves import COLORS
+from ...training.many.looks import looks
 from .dials import Dial, legend_handles
 from .race import Race
 from .surfaces import Array, Surface
@@ -17,8 +16,6 @@ from .trajectories import TOLERANCE, Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (3, 1)))
-MARKERS = "osD^vPX*h"
 INK, GRAY = "#222222", "#66707c"
 LOW, HIGH = "#ffffff", "#b3bfcc"  # light, so that every color of a path stands out
 LABEL = (0.2, 0.05)
@@ -55,10 +52,7 @@ class RacePicture:
         parts: Any = self.figure.subfigures(1, 2, width_ratios=(1.2, 1))
         left, right = parts
         above, below = right.subfigures(2, 1, height_ratios=(1, 0.55 + 0.6 * rows))
-        self._looks = [
-            {"color": color, "marker": marker, "linestyle": dashes}
-            for color, marker, dashes in islice(zip(cycle(COLORS), cycle(MARKERS), cycle(DASHES)), count)
-        ]
+        self._looks = looks([t.entry.label for t in race.trajectories])
         self.colors = list(dict.fromkeys([INK, "#ffffff", *(str(look["color"]) for look in self._looks)]))
         self._paths = [self._path(t) for t in race.trajectories]
         self._surface, self._losses = left.subplots(), above.subplots()
@@ -104,13 +98,15 @@ class RacePicture:
 
     def _draw_losses(self) -> None:
         race, axes = self.race, self._losses
-        first = race.trajectories[0].losses[0] - race.surface.least
-        self._heights = [numpy.maximum(t.losses - race.surface.least, 0) for t in race.trajectories]
-        positive = numpy.concatenate([h[(h > 0) & (h < numpy.inf)] for h in self._heights])
-        low = max(positive.min(), 1e-7 * first)
+        self._heights = [race.heights(t) for t in race.trajectories]
+        heights = numpy.concatenate(self._heights)
+        positive = heights[(heights > 0) & (heights < numpy.inf)]
+        # A race that starts where nothing is lower stays at 0, which a logarithm has no place for.
+        first = self._heights[0][0] or positive.max(initial=1e-12)
+        low = max(positive.min(initial=first), 1e-7 * first)
         self._floor = min(low / 2, TOLERANCE * first / 6)
         axes.set(yscale="log", xlim=(0, race.steps), ylim=(self._floor, 8 * first), xlabel="step")
-        axes.set_ylabel(f"loss above {race.surface.goal}")
+        axes.set_ylabel(f"loss above {race.lowest}")
         axes.axhline(TOLERANCE * first, color=GRAY, linewidth=0.8, linestyle=(0, (2, 2)))
         goal = f"{TOLERANCE:.1%} of the start"
         axes.text(0.01 * race.steps, 0.8 * TOLERANCE * first, goal, fontsize=8, color=GRAY, va="top")

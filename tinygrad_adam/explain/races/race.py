@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy
 
-from ...errors import OptionError
 from ...training.many.comparison import Entry, check_entries
 from ...training.many.space import optimizer_settings
-from .surfaces import Surface, get_surface
+from ...values import integer
+from .surfaces import Array, Surface, get_surface
 from .trajectories import TOLERANCE, Trajectory, descend, tune_lr
 
 STANDARD = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
@@ -36,11 +36,29 @@ class Race:
     steps: int
     trajectories: list[Trajectory]
 
+    @property
+    def least(self) -> float:
+        """The loss that heights are measured from: that of the goal, or the lowest that the race found.
+
+        A plane through a network may lie lower in places than at the weights that it is drawn through.
+        """
+        found = min(numpy.min(t.losses[numpy.isfinite(t.losses)]) for t in self.trajectories)
+        return min(self.surface.least, float(found))
+
+    @property
+    def lowest(self) -> str:
+        """The place whose loss `least` is, in words."""
+        return self.surface.goal if self.least == self.surface.least else "the lowest that the race found"
+
+    def heights(self, trajectory: Trajectory) -> Array:
+        """Return the losses of a trajectory above `least`, shape (steps + 1,)."""
+        return trajectory.losses - self.least
+
     def settled(self, trajectory: Trajectory) -> int | None:
         """Return the number of steps after which the loss stayed within `TOLERANCE`; None if it didn't."""
         if trajectory.diverged:
             return None
-        heights = trajectory.losses - self.surface.least
+        heights = self.heights(trajectory)
         above = numpy.flatnonzero(heights > TOLERANCE * heights[0])
         first = int(above[-1]) + 1 if len(above) else 0
         return first if first <= self.steps else None
@@ -143,7 +161,7 @@ def race(
     Raises
     ------
     OptionError
-        If a name or a setting is not known, an optimizer is named twice, or there are no steps.
+        If a name or a setting is not known, an optimizer is named twice, or `steps` is no positive integer.
 
     Examples
     --------
@@ -153,8 +171,7 @@ def race(
     [(0.1, None), (0.1, 63), (0.1, 70)]
     """
     surface = get_surface(surface) if isinstance(surface, str) else surface
-    if steps < 1:
-        raise OptionError("race", "there must be at least one step", steps=steps)
+    steps = integer("race", "steps", steps, 1)
     trajectories = []
     for entry, chosen in read_optimizers(optimizers, lr):
         if not chosen:

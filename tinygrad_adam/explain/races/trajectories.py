@@ -188,9 +188,12 @@ def tune_lr(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> float:
             optimizer.zero_grad()
             (losses.sum() + (together @ tensor(surface.tilt(step, seed))).sum()).backward()
             optimizer.step()
-            heights.append(losses.detach().numpy() - surface.least)
+            heights.append(losses.detach().numpy())
             places.append(together.detach().numpy())
-        share = numpy.nan_to_num(numpy.array(heights) / heights[0], nan=numpy.inf)
+        # A plane through a network may lie lower in places than at the weights that it is drawn through.
+        least = min(surface.least, numpy.nanmin(heights))
+        above = numpy.array(heights) - least
+        share = numpy.nan_to_num(above / above[0], nan=numpy.inf)
         late = (share > TOLERANCE).sum(axis=0)
         mean = numpy.log10(numpy.clip(share, 1e-12, 1e12)).mean(axis=0)
         longest = numpy.nan_to_num(numpy.linalg.norm(numpy.diff(places, axis=0), axis=2), nan=numpy.inf)

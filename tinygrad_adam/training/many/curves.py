@@ -13,14 +13,11 @@ from ...files.figures import new_figure, save_figure, tidy
 from ...typing import Array
 from ..config import RunConfig
 from .comparison import Result
+from .looks import looks
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-# The colors of Okabe and Ito, which readers with color blindness can tell apart; without yellow, which is too
-# light for a line. A second and third round of them is dashed and dotted.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-STYLES = ("-", "--", ":")
 ERROR_TICKS = (90, 80, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
 
 
@@ -74,16 +71,16 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
     if not drawn:
         raise OptionError("compare", "no training ended well; there is nothing to draw")
     panels = figure.subplots(2, 2, sharey="row")
-    for number, result in enumerate(drawn):
-        color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
+    for result, look in zip(drawn, looks([result.entry.label for result in drawn]), strict=True):
+        line = {"color": look["color"], "linestyle": look["linestyle"]}
         for row, name in enumerate(("loss", "val_accuracy")):
             values = result.curve(name) if name == "loss" else errors(result.curve(name))
             for panel, along in zip(panels[row], ("step", "seconds"), strict=True):
                 x = result.seconds() if along == "seconds" else result.curve("step").mean(axis=0)
                 label = result.entry.label if row == 0 and along == "step" else None
-                panel.plot(x, values.mean(axis=0), style, color=color, linewidth=1.7, label=label)
+                panel.plot(x, values.mean(axis=0), linewidth=1.7, label=label, **line)
                 panel.fill_between(
-                    x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.1, linewidth=0
+                    x, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.1, linewidth=0
                 )
     panels[0, 0].set_yscale("log")
     panels[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
