@@ -9,11 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from pictures import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, save
 
-OPTIMIZERS = {
-    "Adam": {"color": BLUE},
-    "Adagrad": {"color": ORANGE, "linestyle": "--"},
-    "RMSprop": {"color": GREEN, "linestyle": "-."},
-    "SGD, Nesterov": {"color": RED, "linestyle": (0, (1, 1))},
+from tinygrad_adam.training.many.looks import looks
+
+LINES = {
+    name: {"color": look["color"], "linestyle": look["linestyle"]}
+    for name, look in zip(
+        ("Adam", "Adagrad", "RMSprop", "SGD, Nesterov"),
+        looks(["adam", "adagrad", "rmsprop", "nesterov"]),
+        strict=True,
+    )
 }
 
 
@@ -91,9 +95,7 @@ def tracking(page: dict[str, Any]) -> Figure:
         window = slice(begin, end)
         panel.plot(t[window], target[window], color=BLACK, linewidth=3.5, alpha=0.25, label="target")
         for name in ("Adagrad", "Adam"):
-            panel.plot(
-                t[window], page["follow"][name][1:][window], **OPTIMIZERS[name], label=name, linewidth=1.1
-            )
+            panel.plot(t[window], page["follow"][name][1:][window], **LINES[name], label=name, linewidth=1.1)
         panel.set(title=title, xlabel="step")
         panel.margins(x=0)
     panels[0].set_ylabel("x")
@@ -138,7 +140,7 @@ def race(page: dict[str, Any]) -> Figure:
         (right, page["logistic"], "Digits of 8x8 pixels (section 9)"),
     ):
         for name, losses in runs.items():
-            panel.plot(1 + np.arange(len(losses)), losses, **OPTIMIZERS[name], label=name)
+            panel.plot(1 + np.arange(len(losses)), losses, **LINES[name], label=name)
         panel.set(title=title, xlabel="epoch", ylabel="loss", yscale="log")
         panel.set_xticks(range(1, 6) if panel is left else (1, 5, 10, 15, 20))
         ticks = (0.25, 0.3, 0.4, 0.5, 0.7) if panel is left else (0.05, 0.1, 0.2, 0.4)

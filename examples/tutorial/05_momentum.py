@@ -13,7 +13,7 @@ import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
 
 # %%
 # A ravine
@@ -41,10 +41,10 @@ def descend(steps, **settings):
 
 
 runs = {
-    "lr = 0.02": (descend(40, lr=0.02), BLUE),
+    "lr = 0.02": (descend(40, lr=0.02), ORANGE),
     "lr = 0.039": (descend(40, lr=0.039), ORANGE),
     "lr = 0.02, momentum 0.8": (descend(40, lr=0.02, momentum=0.8), GREEN),
-    "the same, Nesterov": (descend(40, lr=0.02, momentum=0.8, nesterov=True), PINK),
+    "the same, Nesterov": (descend(40, lr=0.02, momentum=0.8, nesterov=True), SKY),
 }
 xs, ys = np.meshgrid(np.linspace(-11, 4, 100), np.linspace(-1.6, 1.6, 80))
 heights = 0.5 * (xs**2 + 50 * ys**2)
@@ -108,7 +108,7 @@ best_heavy = descend(150, lr=(2 / (1 + k**0.5)) ** 2, momentum=heavy**2)
 fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 steps = np.arange(151)
 for path, factor, color, name in (
-    (best_plain, plain, BLUE, "best lr"),
+    (best_plain, plain, ORANGE, "best lr"),
     (best_heavy, heavy, GREEN, "with momentum"),
 ):
     ax.semilogy(np.linalg.norm(path, axis=1), color=color, label=name)

@@ -13,7 +13,7 @@ import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN, PINK, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 
 # %%
 # Units
@@ -68,10 +68,10 @@ assert np.linalg.norm(rms) < 1
 
 TURN = np.array([[1.0, 1.0], [-1.0, 1.0]]) / 2**0.5
 runs = {
-    "SGD": (descend(lambda p: optim.SGD(p, lr=0.039), 40), BLUE),
-    "AdaGrad": (descend(lambda p: optim.Adagrad(p, lr=2.0), 40), ORANGE),
-    "RMSProp": (descend(lambda p: optim.RMSprop(p, lr=0.3), 40), GREEN),
-    "RMSProp, ravine turned": (descend(lambda p: optim.RMSprop(p, lr=0.3), 40, rotation=TURN), PINK),
+    "SGD": (descend(lambda p: optim.SGD(p, lr=0.039), 40), ORANGE),
+    "AdaGrad": (descend(lambda p: optim.Adagrad(p, lr=2.0), 40), PINK),
+    "RMSProp": (descend(lambda p: optim.RMSprop(p, lr=0.3), 40), AMBER),
+    "RMSProp, ravine turned": (descend(lambda p: optim.RMSprop(p, lr=0.3), 40, rotation=TURN), AMBER),
 }
 xs, ys = np.meshgrid(np.linspace(-11, 3, 120), np.linspace(-5, 10, 120))
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.2), layout="constrained", sharey=True)
@@ -148,8 +148,8 @@ gradients = np.r_[np.ones(100), np.full(400, 0.01)]
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 lengths = {}
 for name, make, color, style in (
-    ("AdaGrad", lambda p: optim.Adagrad(p, lr=1.0), ORANGE, "--"),
-    ("RMSProp, beta 0.95", lambda p: optim.RMSprop(p, lr=1.0, alpha=0.95), GREEN, "-"),
+    ("AdaGrad", lambda p: optim.Adagrad(p, lr=1.0), PINK, "--"),
+    ("RMSProp, beta 0.95", lambda p: optim.RMSprop(p, lr=1.0, alpha=0.95), AMBER, "-"),
 ):
     w = nn.Parameter(np.zeros(1))
     opt, path = make([w]), [0.0]

@@ -13,7 +13,7 @@ import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN, PINK, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 
 # %%
 # Algorithm 1, line by line
@@ -197,7 +197,7 @@ xs, ys = np.meshgrid(np.linspace(-11, 3, 120), np.linspace(-2.2, 1.5, 80))
 ax.contour(xs, ys, 0.5 * (xs**2 + 50 * ys**2), levels=[0.5, 2, 5, 10, 20, 35, 55, 90], colors="0.85")
 for name, make, color, style in (
     ("momentum", lambda p: optim.SGD(p, lr=0.02, momentum=0.8), GREEN, "^-"),
-    ("RMSProp", lambda p: optim.RMSprop(p, lr=0.3), ORANGE, "s-"),
+    ("RMSProp", lambda p: optim.RMSprop(p, lr=0.3), AMBER, "s-"),
     ("Adam", lambda p: optim.Adam(p, lr=0.3), BLUE, "o-"),
 ):
     path = descend(make)

@@ -11,7 +11,16 @@ from command_line import PNG
 import tinygrad_adam as tg
 from tinygrad_adam import nn
 from tinygrad_adam.errors import CheckpointError, NonFiniteError, OptionError, StateError
-from tinygrad_adam.explain import around, filter_normalized, of_run, plane, race, through
+from tinygrad_adam.explain import (
+    SURFACES,
+    around,
+    filter_normalized,
+    of_run,
+    plane,
+    race,
+    save_race,
+    through,
+)
 from tinygrad_adam.explain.races.landscape import EXAMPLES
 from tinygrad_adam.nn.functional import cross_entropy
 from tinygrad_adam.training import Run, RunConfig
@@ -211,3 +220,59 @@ def test_a_run_without_a_checkpoint(fails, run, tmp_path):
     )
     with pytest.raises(CheckpointError):
         of_run(Run.open(tmp_path / "begun"))
+
+
+# --- What a race on a plane shows ---------------------------------------------------------
+
+
+def small_network(seed, width=8):
+    tg.manual_seed(seed)
+    x, y = tg.data.moons(50, seed=seed)
+    x = tg.tensor(x)
+    model = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 2))
+    return model, lambda: cross_entropy(model(x), y)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_race_around_an_untrained_model_is_drawn(tmp_path, seed):
+    model, loss = small_network(seed)
+    surface = around(model, loss, seed=seed)
+    found = race(surface, ["sgd", "adam"], steps=5)
+    lowest = min(t.losses.min() for t in found.trajectories)
+    assert lowest < surface.least  # nothing was trained, so the center is no valley
+    assert (found.least, found.lowest) == (lowest, "the lowest found")
+    assert all((found.heights(t) >= 0).all() for t in found.trajectories)
+    save_race(found, tmp_path / "race.png")
+    assert (tmp_path / "race.png").read_bytes()[:8] == PNG
+
+
+def test_the_learning_rate_for_an_untrained_model_lowers_the_loss():
+    model, loss = small_network(1)
+    (path,) = race(around(model, loss, seed=1), ["sgd"], steps=10).trajectories
+    assert path.losses[-1] < path.losses[0]
+
+
+def test_the_window_is_as_large_as_the_paths():
+    model, loss = small_network(0)
+    surface = around(model, loss)
+    found = race(surface, ["sgd:lr=0.001", "adam:lr=0.001"], steps=5)
+    places = np.concatenate([*(t.positions for t in found.trajectories), [surface.start], surface.minima])
+    x0, x1, y0, y1 = found.surface.window
+    width, height = np.ptp(places, axis=0)
+    assert (x0, y0) < tuple(places.min(axis=0))
+    assert (x1, y1) > tuple(places.max(axis=0))
+    assert width / (x1 - x0) > 0.8
+    assert height / (y1 - y0) > 0.8
+    assert all(found.left(t) is None for t in found.trajectories)
+
+
+def test_a_path_that_diverges_does_not_make_the_window_large():
+    model, loss = small_network(0)
+    found = race(around(model, loss), ["sgd:lr=1000", "adam:lr=0.01"], steps=5)
+    assert np.abs(found.trajectories[0].positions).max() > 10
+    assert np.abs(found.surface.window).max() < 2.5
+    assert found.left(found.trajectories[0]) is not None
+
+
+def test_a_surface_with_a_window_of_its_own_keeps_it():
+    assert race("beale", ["sgd:lr=0.001"], steps=2).surface.window == SURFACES["beale"].window

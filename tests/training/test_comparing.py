@@ -388,7 +388,9 @@ def test_picture_tells_many_apart(result, tmp_path, monkeypatch):
     plot = Axes.plot
     monkeypatch.setattr(
         Axes, "plot",
-        lambda self, x, y, style, **kw: drawn.append((style, kw["color"])) or plot(self, x, y, style, **kw),
+        lambda self, x, y, **kw: (
+            drawn.append((str(kw["linestyle"]), kw["marker"], kw["color"])) or plot(self, x, y, **kw)
+        ),
     )  # fmt: skip
     results = [Result(Entry(f"o{i}", "adam", {}), result.outcomes) for i in range(15)]
     curves.plot_comparison(RunConfig(**TINY), results, tmp_path / "many.png")

@@ -152,7 +152,12 @@ def plane(
     if not numpy.isfinite(least):
         raise NonFiniteError("plane", "the loss is not finite at the weights of the model", loss=least)
     return Surface(
-        function=function, minima=((0.0, 0.0),), least=least, goal="trained weights", grid=33, **about
+        function=function,
+        minima=((0.0, 0.0),),
+        least=least,
+        grid=33,
+        zooms=True,
+        **{"goal": "trained weights", **about},
     )
 
 
@@ -203,6 +208,7 @@ def around(model: Module, loss: Callable[[], Tensor], name: str = "network", see
         start=(-0.8, 0.7),
         window=(-1.0, 1.0, -1.0, 1.0),
         source="Li et al. 2018, arXiv:1712.09913",
+        goal="the model's weights",
         axes=("one random direction", "another"),
     )  # fmt: skip
 

@@ -38,17 +38,16 @@ class Race:
 
     @property
     def least(self) -> float:
-        """The loss that heights are measured from: that of the goal, or the lowest that the race found.
-
-        A plane through a network may lie lower in places than at the weights that it is drawn through.
-        """
-        found = min(numpy.min(t.losses[numpy.isfinite(t.losses)]) for t in self.trajectories)
-        return min(self.surface.least, float(found))
+        """The loss that heights are measured from: that of the goal, or the lowest that a path found."""
+        paths = self.trajectories
+        return self.surface.floor(
+            numpy.concatenate([t.positions for t in paths]), numpy.concatenate([t.losses for t in paths])
+        )
 
     @property
     def lowest(self) -> str:
         """The place whose loss `least` is, in words."""
-        return self.surface.goal if self.least == self.surface.least else "the lowest that the race found"
+        return self.surface.goal if self.least == self.surface.least else "the lowest found"
 
     def heights(self, trajectory: Trajectory) -> Array:
         """Return the losses of a trajectory above `least`, shape (steps + 1,)."""
@@ -65,11 +64,9 @@ class Race:
 
     def left(self, trajectory: Trajectory) -> int | None:
         """Return the number of the step that left the window for good; None if it ended inside."""
-        x0, x1, y0, y1 = self.surface.window
-        x, y = trajectory.positions.T
-        inside = numpy.flatnonzero((x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1))
+        inside = numpy.flatnonzero(self.surface.inside(trajectory.positions))
         last = int(inside[-1]) if len(inside) else 0
-        return last + 1 if last + 1 < len(x) else None
+        return last + 1 if last + 1 < len(trajectory.positions) else None
 
     def note(self, trajectory: Trajectory) -> str:
         """Return a few words on a trajectory that left the window or diverged; empty for others."""
@@ -178,4 +175,6 @@ def race(
             found = tune_lr(surface, entry, steps, seed)
             entry = dataclasses.replace(entry, settings={**entry.settings, "lr": found})
         trajectories.append(descend(surface, entry, steps, seed))
+    if surface.zooms:
+        surface = surface.around(numpy.concatenate([t.positions for t in trajectories]))
     return Race(surface, steps, trajectories)

@@ -6,6 +6,7 @@ picture, and called with Tensors the gradient.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,9 @@ class Surface:
         The names of x and y.
     grid : int
         How many values of x, and of y, contours are made from.
+    zooms : bool
+        Whether a race shows the part that its paths take, in place of `window`: on a network's loss, it is
+        not known beforehand.
     """
 
     name: str
@@ -65,6 +69,44 @@ class Surface:
     goal: str = "minimum"
     axes: tuple[str, str] = ("x", "y")
     grid: int = 201
+    zooms: bool = False
+
+    def inside(self, places: Array) -> Array:
+        """Return for each place, shape (..., 2), whether it lies in the window."""
+        x, y = places[..., 0], places[..., 1]
+        x0, x1, y0, y1 = self.window
+        return (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)
+
+    def floor(self, places: Array, losses: Array) -> float:
+        """Return `least`, or the least loss of the places in the window if that is lower.
+
+        A plane through a network may lie lower in places than at the weights that it is drawn through.
+
+        Parameters
+        ----------
+        places : numpy.ndarray, shape (..., 2)
+        losses : numpy.ndarray, shape (...)
+        """
+        found = float(losses[self.inside(places)].min(initial=numpy.inf))
+        return found if found < self.least - 1e-6 * (1 + abs(self.least)) else self.least
+
+    def around(self, places: Array) -> Surface:
+        """Return the surface with the window that shows some places, the start and the minima.
+
+        Places far out, as of a path that diverges, are left out: it grows to twice its size at most.
+
+        Parameters
+        ----------
+        places : numpy.ndarray, shape (n, 2)
+        """
+        low, high = numpy.reshape(self.window, (2, 2)).T
+        points = numpy.concatenate([places, [self.start], self.minima])
+        size = high - low
+        points = points[((points > low - size / 2) & (points < high + size / 2)).all(axis=1)]
+        begin, end = points.min(axis=0), points.max(axis=0)
+        margin = 0.1 * numpy.maximum(end - begin, 0.1 * size)
+        (x0, y0), (x1, y1) = (begin - margin).tolist(), (end + margin).tolist()
+        return dataclasses.replace(self, window=(x0, x1, y0, y1))
 
     def tilt(self, step: int, seed: int = 0) -> Array:
         """Return the noise in the gradient of a step, shape (2,).

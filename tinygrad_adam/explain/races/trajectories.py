@@ -180,7 +180,7 @@ def tune_lr(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> float:
         [{"params": [point], "lr": lr} for point, lr in zip(points, RATES, strict=True)],
         **entry.settings,
     )
-    heights, places = [], []
+    losses_at, places = [], []
     with unwatched(), numpy.errstate(all="ignore"):  # most of the rates are meant to fail
         for step in range(steps + 1):
             together = stack(points)  # (rates, 2): all rates at once cost little more than one
@@ -188,11 +188,9 @@ def tune_lr(surface: Surface, entry: Entry, steps: int, seed: int = 0) -> float:
             optimizer.zero_grad()
             (losses.sum() + (together @ tensor(surface.tilt(step, seed))).sum()).backward()
             optimizer.step()
-            heights.append(losses.detach().numpy())
+            losses_at.append(losses.detach().numpy())
             places.append(together.detach().numpy())
-        # A plane through a network may lie lower in places than at the weights that it is drawn through.
-        least = min(surface.least, numpy.nanmin(heights))
-        above = numpy.array(heights) - least
+        above = numpy.array(losses_at) - surface.floor(numpy.array(places), numpy.array(losses_at))
         share = numpy.nan_to_num(above / above[0], nan=numpy.inf)
         late = (share > TOLERANCE).sum(axis=0)
         mean = numpy.log10(numpy.clip(share, 1e-12, 1e12)).mean(axis=0)

@@ -72,13 +72,15 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
         raise OptionError("compare", "no training ended well; there is nothing to draw")
     panels = figure.subplots(2, 2, sharey="row")
     for result, look in zip(drawn, looks([result.entry.label for result in drawn]), strict=True):
-        line = {"color": look["color"], "linestyle": look["linestyle"]}
         for row, name in enumerate(("loss", "val_accuracy")):
             values = result.curve(name) if name == "loss" else errors(result.curve(name))
             for panel, along in zip(panels[row], ("step", "seconds"), strict=True):
                 x = result.seconds() if along == "seconds" else result.curve("step").mean(axis=0)
                 label = result.entry.label if row == 0 and along == "step" else None
-                panel.plot(x, values.mean(axis=0), linewidth=1.7, label=label, **line)
+                panel.plot(
+                    x, values.mean(axis=0), linewidth=1.7, label=label, markersize=4.5,
+                    markevery=max(1, len(x) // 10), **look,
+                )  # fmt: skip
                 panel.fill_between(
                     x, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.1, linewidth=0
                 )

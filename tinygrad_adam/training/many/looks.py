@@ -35,7 +35,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
     "amsbound": (WINE, DOTTED, "*"),
     "rprop": (VERMILION, DOTTED, "h"),
 }
-"""Color, line and marker by the name of the optimizer or recipe. Those that teach together differ in all three."""
+"""Color, line and marker by the name of the optimizer or recipe."""
 
 OTHER = ("#5f6b7a", SOLID, "o")
 """The look of an optimizer that is not in the table."""
@@ -64,6 +64,7 @@ def looks(labels: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for label in labels:
         name = label.partition(":")[0]
+        name = name if name in LOOKS else ""  # those of one's own are told apart by line and marker
         color, dashes, marker = LOOKS.get(name, OTHER)
         line, sign = DASHES.index(dashes) + seen[name], MARKERS.index(marker) + seen[name]
         found.append(
