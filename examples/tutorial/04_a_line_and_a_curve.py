@@ -94,7 +94,9 @@ assert products.max() < 1.2 * products.min()
 
 noisy = train(lr=0.4, steps=400, batch=4)
 calmed = train(lr=lambda t: 0.4 / (1 + t / 10), steps=400, batch=4)
-slopes, intercepts = np.meshgrid(np.linspace(-0.2, 3.2, 80), np.linspace(-1.8, 0.4, 80))
+everywhere = np.concatenate([full, noisy, calmed])
+low, high = everywhere.min(axis=0) - 0.3, everywhere.max(axis=0) + 0.3  # so that each path stays inside
+slopes, intercepts = np.meshgrid(np.linspace(low[0], high[0], 80), np.linspace(low[1], high[1], 80))
 bowl = ((slopes[..., None] * x + intercepts[..., None] - y) ** 2).mean(axis=-1)
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), layout="constrained", sharey=True)
 runs = (
@@ -106,7 +108,7 @@ for ax, (title, path, color) in zip(axes, runs, strict=True):
     ax.contour(slopes, intercepts, bowl, levels=12, colors="0.8")
     ax.plot(*path.T, "o-", color=color, ms=2.5, lw=0.8)
     ax.plot(*best, "k*", ms=12, label="best line")
-    ax.set(title=title, xlabel="slope", xlim=(-0.2, 3.2), ylim=(-1.8, 0.4))
+    ax.set(title=title, xlabel="slope")
 axes[0].set_ylabel("intercept")
 axes[0].legend()
 plt.show()
