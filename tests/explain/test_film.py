@@ -176,7 +176,7 @@ def test_of_a_very_deep_network_the_end_is_shown(tmp_path):
             tg.sum(net(tg.ones(2, 6))).backward()
             opt.step()
     assert 60 <= len(recorder.frames) < 140
-    assert recorder.steps[:2] == [1, 1 + recorder._every]
+    assert recorder.steps[:2] == [1, 1 + recorder.every]
     assert len(recorder.layout.params) == MOST_PARAMETERS
     assert (tmp_path / "a.html").stat().st_size < 5e6
     film, _ = described(tmp_path / "a.html")

@@ -16,6 +16,7 @@ from ...engine.events import Watcher
 from ...engine.graph import Node, Primitive, Variable
 from ...engine.rowsparse import RowSparse
 from ...nn import Module, Parameter
+from ...ops.shaping import __all__ as SHAPING  # the operations that only move numbers
 from ...optim import Optimizer
 from ...typing import Args, Array, Settings
 from ..chain_rule.traces import ancestors, measure
@@ -41,7 +42,11 @@ _MOST_LOSSES = 4000
 
 @dataclass
 class Stage:
-    """Part of the forward pass that a film shows as one card."""
+    """Part of the forward pass that a film shows as one card.
+
+    `function` is the function that a layer stands for, if there is one, and `main` its first operation that does
+    more than to move numbers.
+    """
 
     name: str
     kind: str
@@ -49,6 +54,15 @@ class Stage:
     node: Node | None = None
     view: View | None = None
     values: Array = None
+    function: str = ""
+    main: str = ""
+
+    def rule(self, operation: str) -> str:
+        """Name the rule by which it passes a gradient: the layer's function, or the operation that computes.
+
+        Conv1d ends with a reshape, which says nothing about the layer.
+        """
+        return self.function or (self.main if self.main and operation in SHAPING else operation)
 
 
 @dataclass
@@ -104,6 +118,8 @@ class Camera(Watcher):
         How many stages at the beginning are not shown, and how many parameters.
     size : int
         The numbers that all parameters have together.
+    every, most_frames : int
+        Every which step is kept, and how many frames at most; when there are more, every second is dropped.
     """
 
     def __init__(self) -> None:
@@ -114,9 +130,9 @@ class Camera(Watcher):
         self.other = self.folded = self.hidden = self.size = 0
         self.layout: FrameLayout | None = None
         self.optimizer: Optimizer | None = None
+        self.most_frames = MOST_FRAMES
         self._count = 1  # the number of the step that is under way
-        self._every = self._every_loss = 1
-        self._most_frames = MOST_FRAMES
+        self.every = self._every_loss = 1
         self._path: list[_Running] = []
         self._names: dict[int, str] = {}
         self._made: list[Stage] = []
@@ -128,7 +144,7 @@ class Camera(Watcher):
         self._signature: list[tuple[str, tuple[int, ...]]] | None = None
 
     def _due(self) -> bool:
-        return (self._count - 1) % self._every == 0
+        return (self._count - 1) % self.every == 0
 
     # --- Forward -------------------------------------------------------------------------
 
@@ -154,10 +170,13 @@ class Camera(Watcher):
         if stage is None:  # of several operations of a module, the last gives its output
             kind = "operation" if call is None else type(call.module).__name__
             name = primitive.name if call is None else f"{call.prefix} {kind}".strip()
-            stage = Stage(name, kind, output._data.shape)
+            function = getattr(call.module, "_function", None) if call is not None else None
+            stage = Stage(name, kind, output._data.shape, function=getattr(function, "__name__", ""))
             self._made.append(stage)
         if call is not None:
             call.stage = stage
+        if not stage.main and primitive.name not in SHAPING:
+            stage.main = primitive.name
         stage.shape, stage.node, stage.values = output._data.shape, output.node, output._data
         if len(self._made) > _MOST_WAITING:  # forward passes without a backward pass
             del self._made[: -2 * MOST_STAGES]
@@ -218,9 +237,9 @@ class Camera(Watcher):
             self.frames.append(self._frame)
             self.steps.append(self._count)
             self.rates.append(float(optimizer.param_groups[0]["lr"]))
-            if len(self.frames) > self._most_frames:
+            if len(self.frames) > self.most_frames:
                 self.frames, self.steps, self.rates = self.frames[::2], self.steps[::2], self.rates[::2]
-                self._every *= 2
+                self.every *= 2
         self._frame, self._stages, self._made = None, [], []  # nothing of the step is held
         self._gradients, self._shares, self._before = {}, [], []
         self._count += 1
@@ -233,7 +252,7 @@ class Camera(Watcher):
             layout = self._layout(optimizer, most)
             if layout.width * 4 * MOST_FRAMES <= _BUDGET:
                 break
-        self._most_frames = max(1, min(MOST_FRAMES, _BUDGET // (4 * layout.width)))
+        self.most_frames = max(1, min(MOST_FRAMES, _BUDGET // (4 * layout.width)))
         return layout
 
     def _layout(self, optimizer: Optimizer, most: int) -> FrameLayout:
@@ -271,12 +290,13 @@ class Camera(Watcher):
         stage_of = {stage.node: i for i, stage in enumerate(self._stages)}
         for node, parent, norm in self._shares:
             source = self._stage_behind(node)
+            rule = self._stages[source].rule(node.primitive.name)
             if isinstance(parent, Node):
                 target = stage_of.get(parent)
                 if target is not None and target != source:
-                    edges.append((source, "stage", target, node.primitive.name, norm))
+                    edges.append((source, "stage", target, rule, norm))
             elif id(parent) in places:
-                edges.append((source, "parameter", places[id(parent)], node.primitive.name, norm))
+                edges.append((source, "parameter", places[id(parent)], rule, norm))
         return edges
 
     def _stage_behind(self, node: Node) -> int:

@@ -92,6 +92,8 @@ def _described(camera: Camera, title: str) -> dict[str, Any]:
         "settings": settings,
         "width": layout.width,
         "steps": camera.steps,
+        "most": camera.most_frames,
+        "every": camera.every,
         "rates": camera.rates,
         "losses": [[step, loss if numpy.isfinite(loss) else None] for step, loss in camera.losses],
         "other": camera.other,

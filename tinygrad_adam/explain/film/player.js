@@ -32,9 +32,10 @@ const PLUS = "#ffe0a8", MINUS = "#08264f";
 class Picture {
   constructor(label, rows, columns, start, sized) {
     this.rows = rows; this.columns = columns; this.start = start; this.label = label;
-    this.cell = Math.max(5, Math.min(18, Math.floor(sized / columns)));
+    this.cell = Math.max(7, Math.min(18, Math.floor(sized / columns)));
+    this.tall = Math.max(this.cell, Math.ceil(26 / rows));  // a bias is one row: high enough to be seen from afar
     this.canvas = element("canvas", {
-      width: columns * this.cell, height: rows * this.cell, role: "img", "aria-label": label });
+      width: columns * this.cell, height: rows * this.tall, role: "img", "aria-label": label });
     this.note = element("figcaption");
     this.figure = element("figure", {}, this.canvas, this.note);
     let most = 0;
@@ -48,25 +49,26 @@ class Picture {
   }
   draw(frame, old, chosen) {
     this.figure.classList.toggle("old", old);
-    const pen = this.canvas.getContext("2d"), cell = this.cell;
+    const pen = this.canvas.getContext("2d"), { cell, tall } = this;
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     for (let i = 0; i < this.rows * this.columns; i++) {
-      const x = (i % this.columns) * cell, y = Math.floor(i / this.columns) * cell;
+      const x = (i % this.columns) * cell, y = Math.floor(i / this.columns) * tall;
       const value = at(frame, this.start + i);
       if (!Number.isFinite(value)) {  // a cross: NaN or infinity
         pen.strokeStyle = "#000000"; pen.beginPath();
-        pen.moveTo(x + 1, y + 1); pen.lineTo(x + cell - 1, y + cell - 1);
-        pen.moveTo(x + cell - 1, y + 1); pen.lineTo(x + 1, y + cell - 1); pen.stroke();
+        pen.moveTo(x + 1, y + 1); pen.lineTo(x + cell - 1, y + tall - 1);
+        pen.moveTo(x + cell - 1, y + 1); pen.lineTo(x + 1, y + tall - 1); pen.stroke();
         continue;
       }
       if (!value || !this.most) continue;
-      const side = Math.max(1, (cell - 1) * Math.sqrt(Math.abs(value) / this.most));
+      const share = Math.sqrt(Math.abs(value) / this.most);
+      const wide = Math.max(1, (cell - 1) * share), high = Math.max(1, (tall - 1) * share);
       pen.fillStyle = value > 0 ? PLUS : MINUS;
-      pen.fillRect(x + (cell - side) / 2, y + (cell - side) / 2, side, side);
+      pen.fillRect(x + (cell - wide) / 2, y + (tall - high) / 2, wide, high);
     }
     if (chosen !== undefined) {
       pen.strokeStyle = "#d55e00"; pen.lineWidth = 2;
-      pen.strokeRect((chosen % this.columns) * cell + 1, Math.floor(chosen / this.columns) * cell + 1, cell - 2, cell - 2);
+      pen.strokeRect((chosen % this.columns) * cell + 1, Math.floor(chosen / this.columns) * tall + 1, cell - 2, tall - 2);
     }
   }
 }
@@ -107,19 +109,18 @@ const params = film.params.map((param, p) => {
   return { card, pictures };
 });
 
-// A strip above the network, always in sight: each stage, with the parameters that it owns.
+// A strip above the network, always in sight: each stage, followed by the parameters that it owns.
 const map = { stages: [], params: [], arrows: [] };
 film.stages.forEach((stage, s) => {
   if (s) { map.arrows.push(element("span", { class: "arrow" }, "→")); $("map").append(map.arrows[s - 1]); }
   map.stages.push(element("span", { class: "box" }, stage.name));
-  const column = element("span", { class: "column" }, map.stages[s]);
+  $("map").append(map.stages[s]);
   film.params.forEach((param, p) => {
     const edge = film.edges.find((e) => e.to === "parameter" && e.target === p);
     if (!edge || edge.from !== s) return;
-    map.params[p] = element("span", { class: "box small" }, param.name);
-    column.append(map.params[p]);
+    map.params[p] = element("span", { class: "box small" }, param.name.split(".").pop());
+    $("map").append(map.params[p]);
   });
-  $("map").append(column);
 });
 
 // --- What happens at a position --------------------------------------------------------------
@@ -186,15 +187,19 @@ function ledger(frame) {
   $("ledger").replaceChildren(...rows.map(([name, formula, value]) =>
     element("tr", {}, element("td", {}, name), element("td", {}, formula), element("td", {}, number(value)))));
   const values = film.steps.map((step, f) => [step, entry(f, param, chosen.entry).value]);
-  curve($("history"), values, film.steps[frame], 130);
+  curve($("history"), values, film.steps[frame]);
 }
 
 // --- Curves ----------------------------------------------------------------------------------
 
-function curve(svg, points, now, height) {
+function curve(svg, points, now) {
+  const width = svg.clientWidth, height = svg.clientHeight;
+  if (!width) return;  // a narrow screen has no room for it
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const letter = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.87;
   const shown = points.filter(([, y]) => y !== null && Number.isFinite(y));
   const xs = shown.map(([x]) => x), ys = shown.map(([, y]) => y);
-  const left = 52, right = 352, top = 10, bottom = height - 22;
+  const left = 4.4 * letter, right = width - 6, top = 6, bottom = height - 1.5 * letter;
   const x0 = Math.min(...xs), x1 = Math.max(...xs, x0 + 1), y0 = Math.min(...ys);
   const y1 = Math.max(...ys) > y0 ? Math.max(...ys) : y0 + 1;
   const X = (x) => left + (right - left) * (x - x0) / (x1 - x0), Y = (y) => bottom - (bottom - top) * (y - y0) / (y1 - y0);
@@ -202,14 +207,14 @@ function curve(svg, points, now, height) {
   const nearest = shown.reduce((a, b) => (Math.abs(b[0] - now) < Math.abs(a[0] - now) ? b : a), shown[0] || [now, 0]);
   svg.innerHTML = `<line x1="${left}" y1="${bottom}" x2="${right}" y2="${bottom}" stroke="var(--line)"/>
     <line x1="${left}" y1="${top}" x2="${left}" y2="${bottom}" stroke="var(--line)"/>
-    <text x="${left - 4}" y="${top + 8}" text-anchor="end">${short(y1)}</text>
+    <text x="${left - 4}" y="${top + 0.7 * letter}" text-anchor="end">${short(y1)}</text>
     <text x="${left - 4}" y="${bottom}" text-anchor="end">${short(y0)}</text>
-    <text x="${left}" y="${height - 6}">step ${x0}</text>
-    <text x="${right}" y="${height - 6}" text-anchor="end">${x1}</text>
-    <polyline points="${line}" fill="none" stroke="var(--accent)" stroke-width="1.6"/>
+    <text x="${left}" y="${height - 4}">${x0}</text>
+    <text x="${right}" y="${height - 4}" text-anchor="end">${x1}</text>
+    <polyline points="${line}" fill="none" stroke="var(--accent)" stroke-width="2.2"/>
     <line x1="${X(now)}" y1="${top}" x2="${X(now)}" y2="${bottom}" stroke="var(--ink)" stroke-dasharray="3 3"/>
-    <circle cx="${X(nearest[0])}" cy="${Y(nearest[1])}" r="4.5" fill="var(--ink)"/>
-    <text x="${(left + right) / 2}" y="${height - 6}" text-anchor="middle">step ${now}: ${number(nearest[1])}</text>`;
+    <circle cx="${X(nearest[0])}" cy="${Y(nearest[1])}" r="5.5" fill="var(--ink)"/>
+    <text x="${(left + right) / 2}" y="${height - 4}" text-anchor="middle">step ${now}: ${number(nearest[1])}</text>`;
 }
 
 // --- Showing a position ----------------------------------------------------------------------
@@ -258,10 +263,12 @@ function show(to) {
     arrow.textContent = now.phase === "backward" ? "←" : "→";
     arrow.classList.toggle("now", passing || (now.phase === "forward" && now.stage === s + 1));
   });
-  const active = document.querySelector(".parameter.now") || document.querySelector(".stage.now");
-  if (active && follow) active.closest(".stage")?.scrollIntoView({ block: "nearest" });
+  if (follow)
+    for (const active of document.querySelectorAll(".stage.now, .parameter.now")) active.scrollIntoView({ block: "nearest" });
+  const marked = map.params[now.param] || map.stages[now.stage ?? edge?.from];
+  if (marked) $("map").scrollLeft = marked.offsetLeft - $("map").offsetLeft - $("map").clientWidth / 2;
   ledger(frame);
-  curve($("loss"), film.losses, film.steps[frame], 170);
+  curve($("loss"), film.losses, film.steps[frame]);
 }
 
 // --- Controls --------------------------------------------------------------------------------
@@ -294,6 +301,7 @@ $("play").addEventListener("click", () => play(timer === null));
 $("speed").addEventListener("input", () => { if (timer !== null) play(true); });
 for (const [id, key] of [["back", "ArrowLeft"], ["forth", "ArrowRight"], ["step-back", "PageUp"], ["step-forth", "PageDown"]])
   $(id).addEventListener("click", () => { play(false); moves[key](); });
+addEventListener("resize", () => show(position));
 let touched = null;
 $("flow").addEventListener("touchstart", (event) => { touched = event.touches[0].clientX; }, { passive: true });
 $("flow").addEventListener("touchend", (event) => {
@@ -304,10 +312,11 @@ $("flow").addEventListener("touchend", (event) => {
 // --- Beginning -------------------------------------------------------------------------------
 
 const settings = Object.entries(film.settings).filter(([name]) => ["betas", "eps", "momentum", "weight_decay"].includes(name))
-  .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value}`).join(", ");
+  .filter(([, value]) => value).map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value}`).join(", ");
+const ordinal = (n) => (n === 2 ? "second" : n === 3 ? "third" : `${n}th`);
 const all = film.losses.length ? film.losses[film.losses.length - 1][0] : film.steps[frames - 1];
 $("about").textContent = `${film.optimizer} (${[`lr ${film.rates[0]}`, settings].filter(Boolean).join(", ")}) · ${film.size.toLocaleString("en")} parameters · ` +
-  `${frames} of ${all} steps` + (film.other ? ` · ${film.other} steps of another structure left out` : "") +
+  `${frames} of ${all} steps` + (film.every > 1 ? `, every ${ordinal(film.every)}: a film keeps at most ${film.most}` : "") + (film.other ? ` · ${film.other} steps of another structure left out` : "") +
   (film.folded ? ` · the first ${film.folded} operations are not shown` : "") + (film.hidden ? ` · the first ${film.hidden} parameters are not shown` : "");
 if (film.params.length) {  // of the first parameter, the entry that moved farthest is worth following
   const { rows, columns, kinds, start } = film.params[0], size = rows * columns;

@@ -38,7 +38,8 @@ def view_of_weights(shape: tuple[int, ...], most: int) -> View:
         return _view(shape, [_spread(1, 1), _spread(math.prod(shape), most)], "entries")
     if len(shape) == 2:
         return _view(shape, [_spread(shape[0], most), _spread(shape[1], most)], "rows and columns")
-    # (O, C, KH, KW): kernels whole, as many filters and channels as fit.
+    # (O, C, KH, KW): kernels whole, as many filters and channels as fit. A kernel of one dimension lies down.
+    shape = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
     kernel = math.prod(shape[2:])
     filters = _spread(shape[0], max(1, most // shape[2]))
     channels = _spread(shape[1], max(1, most // math.prod(shape[3:])))
@@ -59,8 +60,9 @@ def view_of_values(shape: tuple[int, ...], most: int) -> View:
         if len(shape) == 2:
             rows = rows if len(rows) == shape[0] else numpy.arange(8)
         return _view(shape, [rows, _spread(columns, most)], "samples (down) and units (across)")
-    if len(shape) == 3:
-        return _view(shape[1:], [_spread(shape[1], 8), _spread(shape[2], most)], "of the first sample")
+    if len(shape) == 3:  # channels and places of a convolution, or places and units of a text
+        view = _view(shape[1:], [_spread(shape[1], 8), _spread(shape[2], most)], "rows and columns")
+        return View(view.places, f"{'' if view.about == 'all' else f'{view.about} '}of the first sample")
     height, width = (_spread(n, max(1, most // 2)) for n in shape[2:4])
     maps = _spread(shape[1], max(1, 2 * most // len(width)))
     size = math.prod(shape[2:])
