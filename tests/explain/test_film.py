@@ -252,6 +252,32 @@ def test_kernels_of_filters_stay_whole():
     np.testing.assert_array_equal(shown[5:, 5:], weight[19, 2])
 
 
+def test_kernels_of_one_dimension_lie_down():
+    weight = np.arange(6 * 4 * 5).reshape(6, 4, 5)
+    view = view_of_weights(weight.shape, 12)
+    assert view.places.shape == (6, 2 * 5)
+    shown = view.of(weight).reshape(view.places.shape)
+    np.testing.assert_array_equal(shown[0], [*weight[0, 0], *weight[0, 3]])
+
+
+def test_a_layer_of_several_operations_names_the_one_that_computes(tmp_path):
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(np.ones((3, 2), np.float32))
+
+        def forward(self, x):
+            return (x.reshape(18).reshape(6, 3) @ self.weight).reshape(6, 2)
+
+    net = nn.Sequential(nn.Linear(3, 3), Turned())
+    with tg.film(tmp_path / "a.html"):
+        step(net, optim.SGD(net.parameters(), lr=0.1))
+    film, _ = described(tmp_path / "a.html")
+    passed = [(e["to"], e["operation"]) for e in film["edges"] if e["from"] == 1]
+    assert film["stages"][1]["name"] == "1 Turned"
+    assert sorted(passed) == [("parameter", "matmul"), ("stage", "matmul")]
+
+
 def test_what_is_no_training_step_is_left_out(tmp_path):
     net = small_net()
     opt = optim.Adam(net.parameters(), lr=0.1)

@@ -171,3 +171,106 @@ def test_it_fits_a_narrow_screen(browser, filmed):
     page.goto(filmed[0].as_uri())
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
+
+
+# --- On a projector ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """A network of more layers than fit a screen, with a Conv1d, and of more steps than a film keeps."""
+    path = tmp_path_factory.mktemp("film") / "deep.html"
+    tg.manual_seed(0)
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(
+        nn.Conv1d(2, 3, 5, padding=2), nn.ReLU(), nn.Conv1d(3, 4, 3), nn.Flatten(), nn.Linear(24, 24),
+        nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 3),
+    )  # fmt: skip
+    opt = optim.Adam(net.parameters(), lr=0.01)
+    with tg.film(path):
+        for _ in range(232):
+            x, y = rng.standard_normal((8, 2, 8)).astype(np.float32), rng.integers(3, size=8)
+            loss = F.cross_entropy(net(tg.tensor(x)), y)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    return path
+
+
+def edges_of(page, selector):
+    box = page.locator(selector).bounding_box()
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1024, 768), (1366, 768), (1920, 1080), (390, 844)])
+def test_loss_and_numbers_stay_in_view_whatever_happens(browser, deep, width, height, scheme):
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.goto(deep.as_uri())
+    count = page.evaluate("events")
+    for event in range(0, count, 3 if width == 1024 else 9):
+        page.evaluate(f"show({5 * count + event})")
+        for panel in ("#loss", "#ledger", "#entry-name", "#caption"):
+            left, top, right, bottom = edges_of(page, panel)
+            assert left >= 0, panel
+            assert top >= 0, panel
+            assert right <= width, panel
+            assert bottom <= height, panel
+        head = edges_of(page, "header")[3]
+        if width > 760:
+            assert head <= 0.2 * 768
+        flow = edges_of(page, "#flow")
+        active = page.locator(".parameter.now").first
+        if active.count():  # it is scrolled to, at least to its first row
+            box = active.bounding_box()
+            assert flow[1] - 2 <= box["y"] < flow[3] - 40
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.close()
+
+
+def test_nothing_is_written_smaller_than_on_a_slide(browser, deep):
+    page = browser.new_page(viewport={"width": 1024, "height": 768})
+    page.goto(deep.as_uri())
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() &&
+        [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())).map((e) => parseFloat(getComputedStyle(e).fontSize))"""
+    )
+    assert len(sizes) > 100
+    assert min(sizes) >= 12.5
+    page.close()
+
+
+def test_rows_are_high_enough_and_kernels_of_one_dimension_lie_down(blank, deep):
+    blank.goto(deep.as_uri())
+    sizes = blank.evaluate(
+        "film.params.map((p, i) => [p.name, p.rows, p.columns, params[i].pictures[0].canvas.clientHeight])"
+    )
+    found = {name: (rows, columns) for name, rows, columns, _ in sizes}
+    assert found["0.weight"] == (3, 2 * 5)  # filters down, two kernels of five side by side
+    assert found["0.bias"] == (1, 3)
+    assert all(height >= 24 for *_, height in sizes)
+
+
+def test_a_convolution_passes_gradients_by_its_own_rule(blank, deep):
+    blank.goto(deep.as_uri())
+    stages = blank.evaluate("film.stages.map((s) => s.name)")
+    rules = blank.evaluate("film.edges.map((e) => [e.from, e.operation])")
+    by_stage = {}
+    for source, rule in rules:
+        by_stage.setdefault(stages[source], set()).add(rule)
+    assert by_stage["0 Conv1d"] == by_stage["2 Conv1d"] == {"conv1d"}
+    assert by_stage["4 Linear"] == {"linear"}
+    assert by_stage["3 Flatten"] == {"reshape"}  # which is all that it does
+    first = next(i for i, (source, _) in enumerate(rules) if stages[source] == "2 Conv1d")
+    blank.evaluate(f"show(film.stages.length + {first})")
+    assert "2 Conv1d passes a gradient to" in blank.inner_text("#caption")
+    assert "by the rule of “conv1d”" in blank.inner_text("#caption")
+
+
+def test_it_says_why_some_steps_are_left_out(blank, deep, filmed):
+    blank.goto(deep.as_uri())
+    assert "116 of 232 steps, every second: a film keeps at most 200" in blank.inner_text("#about")
+    blank.goto(filmed[0].as_uri())
+    assert "20 of 20 steps" in blank.inner_text("#about")
+    assert "keeps at most" not in blank.inner_text("#about")

@@ -1,4 +1,4 @@
-// Frames are rows of one matrix: see recorder.py for what its columns are.
+// Frames are rows of one matrix: see camera.py for what its columns are.
 const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
 const data = new Float32Array(bytes.buffer);
 const frames = film.steps.length;
@@ -6,6 +6,7 @@ const events = film.stages.length + film.edges.length + film.params.length;
 const at = (frame, column) => data[frame * film.width + column];
 const described = (thing) => `${shape(thing.shape)}${thing.about === "all" ? "" : "; shown: " + thing.about}`;
 const $ = (id) => document.getElementById(id);
+const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);  // larger on a wide screen
 
 // --- Words -----------------------------------------------------------------------------------
 
@@ -18,7 +19,7 @@ function number(x) {
   return text.replaceAll("-", "−").replace("e+", "e");
 }
 const short = (x) => number(x !== 0 && Number.isFinite(x) ? Number(x.toPrecision(3)) : x).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
-const shape = (sizes) => (sizes.length ? sizes.join(" × ") : "one number");
+const shape = (sizes) => (sizes.length > 1 ? sizes.join(" × ") : sizes.length ? `${sizes[0]} numbers` : "one number");
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -32,7 +33,7 @@ const PLUS = "#ffe0a8", MINUS = "#08264f";
 class Picture {
   constructor(label, rows, columns, start, sized) {
     this.rows = rows; this.columns = columns; this.start = start; this.label = label;
-    this.cell = Math.max(7, Math.min(18, Math.floor(sized / columns)));
+    this.cell = Math.max(7, Math.min(18, Math.floor(sized * rem / 16 / columns)));
     this.tall = Math.max(this.cell, Math.ceil(26 / rows));  // a bias is one row: high enough to be seen from afar
     this.canvas = element("canvas", {
       width: columns * this.cell, height: rows * this.tall, role: "img", "aria-label": label });
@@ -196,7 +197,7 @@ function curve(svg, points, now) {
   const width = svg.clientWidth, height = svg.clientHeight;
   if (!width) return;  // a narrow screen has no room for it
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const letter = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.87;
+  const letter = 0.87 * rem, narrow = width < 18 * letter;
   const shown = points.filter(([, y]) => y !== null && Number.isFinite(y));
   const xs = shown.map(([x]) => x), ys = shown.map(([, y]) => y);
   const left = 4.4 * letter, right = width - 6, top = 6, bottom = height - 1.5 * letter;
@@ -209,12 +210,12 @@ function curve(svg, points, now) {
     <line x1="${left}" y1="${top}" x2="${left}" y2="${bottom}" stroke="var(--line)"/>
     <text x="${left - 4}" y="${top + 0.7 * letter}" text-anchor="end">${short(y1)}</text>
     <text x="${left - 4}" y="${bottom}" text-anchor="end">${short(y0)}</text>
-    <text x="${left}" y="${height - 4}">${x0}</text>
-    <text x="${right}" y="${height - 4}" text-anchor="end">${x1}</text>
+    ${narrow ? "" : `<text x="${left}" y="${height - 4}">${x0}</text>
+    <text x="${right}" y="${height - 4}" text-anchor="end">${x1}</text>`}
     <polyline points="${line}" fill="none" stroke="var(--accent)" stroke-width="2.2"/>
     <line x1="${X(now)}" y1="${top}" x2="${X(now)}" y2="${bottom}" stroke="var(--ink)" stroke-dasharray="3 3"/>
     <circle cx="${X(nearest[0])}" cy="${Y(nearest[1])}" r="5.5" fill="var(--ink)"/>
-    <text x="${(left + right) / 2}" y="${height - 4}" text-anchor="middle">step ${now}: ${number(nearest[1])}</text>`;
+    <text x="${narrow ? right : (left + right) / 2}" y="${height - 4}" text-anchor="${narrow ? "end" : "middle"}">step ${now}: ${number(nearest[1])}</text>`;
 }
 
 // --- Showing a position ----------------------------------------------------------------------

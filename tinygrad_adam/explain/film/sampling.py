@@ -62,7 +62,8 @@ def view_of_values(shape: tuple[int, ...], most: int) -> View:
         return _view(shape, [rows, _spread(columns, most)], "samples (down) and units (across)")
     if len(shape) == 3:  # channels and places of a convolution, or places and units of a text
         view = _view(shape[1:], [_spread(shape[1], 8), _spread(shape[2], most)], "rows and columns")
-        return View(view.places, f"{'' if view.about == 'all' else f'{view.about} '}of the first sample")
+        whole = view.about == "all"
+        return View(view.places, "the first sample" if whole else f"{view.about} of the first sample")
     height, width = (_spread(n, max(1, most // 2)) for n in shape[2:4])
     maps = _spread(shape[1], max(1, 2 * most // len(width)))
     size = math.prod(shape[2:])
