@@ -234,7 +234,8 @@ def test_nothing_is_written_smaller_than_on_a_slide(browser, deep):
     page.goto(deep.as_uri())
     sizes = page.evaluate(
         """() => [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() &&
-        [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())).map((e) => parseFloat(getComputedStyle(e).fontSize))"""
+        [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+        .map((e) => parseFloat(getComputedStyle(e).fontSize))"""
     )
     assert len(sizes) > 100
     assert min(sizes) >= 12.5

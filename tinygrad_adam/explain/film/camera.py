@@ -44,8 +44,8 @@ _MOST_LOSSES = 4000
 class Stage:
     """Part of the forward pass that a film shows as one card.
 
-    `function` is the function that a layer stands for, if there is one, and `main` its first operation that does
-    more than to move numbers.
+    `function` is the function that a layer stands for, if there is one, and `main` its first operation that
+    does more than move numbers.
     """
 
     name: str
