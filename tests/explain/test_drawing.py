@@ -19,6 +19,7 @@ import tinygrad_adam as tg
 import tinygrad_adam.nn.functional as F
 from tinygrad_adam import nn
 from tinygrad_adam.errors import DTypeError, GraphError, OptionError
+from tinygrad_adam.explain.drawing import faces
 
 # --- Graphs ------------------------------------------------------------------------------
 
@@ -73,6 +74,7 @@ GRAPHS = {
     "random 1": (lambda: random_graph(1), None),
     "chain": (lambda: chain(150), None),
 }
+TURNED = ("residual", "residual, unfolded", "residual, one block", "convolutional", "random 0")
 
 
 def chain(length):
@@ -87,10 +89,16 @@ def chain(length):
 
 
 class Picture:
-    """The shown boxes and edges of an SVG, in its coordinates, by the level that they stand in."""
+    """The shown boxes and edges of an SVG, in its coordinates, by the level that they stand in.
 
-    def __init__(self, svg):
+    A picture whose data flows to the right is mirrored at the diagonal, so that its data flows down.
+    """
+
+    def __init__(self, svg, right=False):
+        self.right = right
         self.root = ET.fromstring(svg)
+        _, _, *size = map(float, self.root.get("viewBox").split())
+        self.size = size[::-1] if right else size
         self.levels = {}  # key: (boxes, edges, frame)
         self.texts = {}
         self._read(self.root, 0.0, 0.0, None)
@@ -105,11 +113,13 @@ class Picture:
             level = element.get("data-level")
             self.levels[level] = ({}, {})
         if element.get("data-edge"):
-            self.levels[level][1][element.get("data-edge")] = points(element.get("d"), x, y)
+            path = points(element.get("d"), x, y, self.right)
+            self.levels[level][1][element.get("data-edge")] = path
         if element.get("data-box"):
             shown = list(shown_rects(element))
             w, h = float(shown[0].get("width")), float(shown[0].get("height"))
-            self.levels[level][0][element.get("data-box")] = (x, y, x + w, y + h)
+            place = (y, x, y + h, x + w) if self.right else (x, y, x + w, y + h)
+            self.levels[level][0][element.get("data-box")] = place
             self.texts[element.get("data-box")] = [
                 "".join(t.itertext()) for t in shown_rects(element, "text")
             ]
@@ -131,11 +141,16 @@ def shown_rects(box, tag="rect"):
         yield from shown_rects(child, tag)
 
 
-def points(path, dx, dy):
-    """Sample the points of a path of M, V, C and a closing arrow."""
+def points(path, dx, dy, right):
+    """Sample the points of a path of M, V or H, C and a closing arrow."""
     found = []
-    for command, numbers in re.findall(r"([MVCml])([^MVCml]*)", path):
+    assert ("V" in path, "H" in path) == (not right, right)
+    if right:
+        dx, dy = dy, dx
+    for command, numbers in re.findall(r"([MVCml])([^MVCml]*)", path.replace("H", "V")):
         n = [float(v) for v in re.findall(r"-?[\d.]+", numbers)]
+        if right and len(n) > 1:
+            n = [n[i ^ 1] for i in range(len(n))]
         if command == "M":
             found.append((n[0], n[1]))
         elif command == "V":
@@ -150,10 +165,15 @@ def points(path, dx, dy):
     return [(x + dx, y + dy) for x, y in found]
 
 
-@pytest.fixture(scope="module", params=GRAPHS)
+@pytest.fixture(
+    scope="module",
+    params=[*((name, "down") for name in GRAPHS), *((name, "right") for name in TURNED)],
+    ids=str,
+)
 def picture(request):
-    build, unfold = GRAPHS[request.param]
-    return Picture(tg.draw(build(), unfold=unfold).svg)
+    name, direction = request.param
+    build, unfold = GRAPHS[name]
+    return Picture(tg.draw(build(), unfold=unfold, direction=direction).svg, direction == "right")
 
 
 # --- Layout ------------------------------------------------------------------------------
@@ -171,7 +191,7 @@ def test_no_box_lies_on_another(picture):
 
 
 def test_everything_lies_inside_the_picture_and_the_frame_around_it(picture):
-    _, _, width, height = map(float, picture.root.get("viewBox").split())
+    width, height = picture.size
     places = {key: place for boxes, _ in picture.levels.values() for key, place in boxes.items()}
     for x0, y0, x1, y1 in places.values():
         assert 0 <= x0 < x1 <= width
@@ -207,7 +227,8 @@ def test_text_fits_its_box(picture):
     for key, lines in picture.texts.items():
         for boxes, _ in picture.levels.values():
             if key in boxes:
-                width = boxes[key][2] - boxes[key][0]
+                x0, y0, x1, y1 = boxes[key]
+                width = y1 - y0 if picture.right else x1 - x0
                 assert max(len(lines[0]) * 7.83, *(len(line) * 6.63 for line in lines)) < width
 
 
@@ -340,6 +361,61 @@ def test_a_freed_graph_that_was_traced_is_drawn_and_says_so():
     assert "freed by an earlier backward pass" in tg.draw(loss).svg
 
 
+def test_from_left_to_right_a_picture_says_the_same_and_is_wide():
+    loss = residual()
+    down, right = (tg.draw(loss, unfold=9, direction=way) for way in ("down", "right"))
+    assert Picture(right.svg, True).texts == Picture(down.svg).texts
+    width, height = map(float, ET.fromstring(right.svg).get("viewBox").split()[2:])
+    assert width > 1.5 * height
+    assert "data flows to the right, gradients back;" in right.svg
+    assert "data flows down, gradients back up;" in down.svg
+
+
+def wide_formulas():
+    x = tg.tensor(np.linspace(-1, 1, 6).reshape(2, 3), requires_grad=True)
+    target = np.array([[0.0, 1, 0], [1, 0, 1]])
+    a = F.binary_cross_entropy_with_logits(x, target)
+    b = F.cross_entropy(x, np.array([0, 2]), weight=np.array([1.0, 2.0, 1.0]))
+    return a + b + x.var() + tg.leaky_relu(x, 0.2).prod()
+
+
+def test_no_formula_is_cut():
+    result = wide_formulas()
+    drawn = Picture(tg.draw(result).svg)
+    said = "\n".join("".join(line.strip() + " " for line in lines[1:]) for lines in drawn.texts.values())
+    wide = 0
+    for step in result.explain().steps:
+        for given in step.inputs:
+            if given.formula is not None:
+                assert f"dL/d{given.name} = {given.formula.text}" in said
+                wide += len(given.formula.text) > faces.WIDEST
+    assert wide >= 3
+    assert "…" not in said
+    for lines in drawn.texts.values():
+        assert max(map(len, lines[1:]), default=0) <= faces.WIDEST
+
+
+def test_lines_break_between_words_and_words_that_are_too_long_anywhere():
+    text = "dL/dx = " + "a" * 130 + " + b"
+    parts = list(faces.wrapped(text))
+    assert "".join(part.strip() for part in parts).replace(" ", "") == text.replace(" ", "")
+    assert all(faces.cells(part) <= faces.WIDEST for part in parts)
+    assert list(faces.wrapped("g" * faces.WIDEST)) == ["g" * faces.WIDEST]
+
+
+def test_long_names_widen_their_box():
+    a_name_that_says_everything_there_is_to_say_about_a_number_and_more_than_that = scalars(2.0)[0]
+    verlust_損失_with_wide_characters = (
+        a_name_that_says_everything_there_is_to_say_about_a_number_and_more_than_that.exp()
+    )
+    drawn = Picture(tg.draw(verlust_損失_with_wide_characters).svg)
+    boxes, _ = drawn.levels["whole"]
+    titles = {lines[0]: boxes[key][2] - boxes[key][0] for key, lines in drawn.texts.items()}
+    for title, width in titles.items():
+        assert width > (len(title) + 2 * ("損" in title)) * 7.83
+    assert any(title.startswith("a_name_that") and title.endswith("more_than_that") for title in titles)
+
+
 # --- Large graphs, wrong input -----------------------------------------------------------
 
 
@@ -421,6 +497,14 @@ def test_what_has_no_graph_is_refused():
     (a,) = scalars(1.0)
     with pytest.raises(GraphError, match="draw: the Tensor has no graph"):
         tg.draw(a)
+    for wrong in ("left", "Right", None, 1):
+        with pytest.raises(
+            OptionError, match=rf"direction must be one of 'down', 'right'\s+direction  {wrong!r}"
+        ):
+            tg.draw(a.exp(), direction=wrong)
+    for wrong in (-1, 1.5):
+        with pytest.raises(OptionError, match=rf"unfold must be a depth >= 0 or names[\s\S]*{wrong}"):
+            tg.draw(a.exp(), unfold=wrong)
     with pytest.raises(DTypeError, match=r"only a Tensor[\s\S]*float"):
         tg.draw(1.0)
     loss = a.exp()

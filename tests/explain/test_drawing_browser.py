@@ -41,9 +41,9 @@ def geometry(svg):
     return found
 
 
-def assert_same_picture(page, unfold):
+def assert_same_picture(page, unfold, direction="down"):
     shown = geometry(page.evaluate("document.documentElement.outerHTML"))
-    wanted = geometry(tg.draw(residual(), unfold=unfold).svg)
+    wanted = geometry(tg.draw(residual(), unfold=unfold, direction=direction).svg)
     assert [row[:4] for row in shown] == [row[:4] for row in wanted]
     for mine, theirs in zip(shown, wanted, strict=True):
         assert mine[4:] == pytest.approx(theirs[4:], abs=0.11)
@@ -73,3 +73,15 @@ def test_keys_unfold_and_keep_the_focus(page):
     assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
     page.keyboard.press(" ")
     assert_same_picture(page, 1)
+
+
+def test_clicks_unfold_a_picture_from_left_to_right(blank, tmp_path):
+    tg.draw(residual(), unfold=1, direction="right").save(tmp_path / "graph.svg")
+    blank.goto((tmp_path / "graph.svg").as_uri())
+    assert_same_picture(blank, 1, "right")
+    face(blank, "+ second Block").click()
+    face(blank, "+ second.norm BatchNorm2d").click()
+    face(blank, "+ head Linear").click()
+    assert_same_picture(blank, ["second.norm", "head"], "right")
+    face(blank, "\u2212 Residual").click()
+    assert_same_picture(blank, 0, "right")

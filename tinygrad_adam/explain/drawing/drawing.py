@@ -12,16 +12,18 @@ from ...errors import DTypeError, OptionError, unknown_name
 from ...files.writing import write_text
 from ...tensor.tensor import Tensor
 from ...typing import TensorLike
-from ...values import integer
+from ...values import is_integer
 from ..chain_rule.explanation import Explanation
 from ..chain_rule.walk import explain_graph
 from .faces import call_title
-from .layout import arrange, place
+from .layout import arrange
+from .placing import place
 from .sections import Section, Sections
 from .svg import render, size_boxes
 
 VISIBLE = 40
 """The number of boxes that a picture shows at first if `unfold` is left out."""
+DIRECTIONS = ("down", "right")
 
 
 class Drawing:
@@ -67,7 +69,10 @@ class Drawing:
 
 
 def draw(
-    result: Tensor, unfold: int | str | Sequence[str] | None = None, gradient: TensorLike = None
+    result: Tensor,
+    unfold: int | str | Sequence[str] | None = None,
+    gradient: TensorLike = None,
+    direction: str = "down",
 ) -> Drawing:
     """Draw the graph of a Tensor, from its leaves down to itself.
 
@@ -84,6 +89,8 @@ def draw(
         them. By default those that hold other modules, as long as the picture stays readable.
     gradient : Tensor or array, optional
         As for `Tensor.explain`.
+    direction : {"down", "right"}
+        Where data flows to. A wide screen holds more of a picture from left to right.
 
     Returns
     -------
@@ -95,7 +102,7 @@ def draw(
     GraphError
         If the Tensor has no graph, or one that was freed and not traced.
     OptionError
-        If there is no such module, or a depth is negative.
+        If there is no such module or direction, or a depth is negative.
 
     Examples
     --------
@@ -109,12 +116,18 @@ def draw(
     """
     if not isinstance(result, Tensor):
         raise DTypeError("draw", "only a Tensor has a graph", got=type(result).__name__)
+    if direction not in DIRECTIONS:
+        raise OptionError(
+            "draw", f"direction must be one of {', '.join(map(repr, DIRECTIONS))}", direction=repr(direction)
+        )
     frame = sys._getframe(1)
     explanation = explain_graph(result, gradient, largest_first=False, frame=frame, where="draw")
     sections = Sections(explanation, _names(frame))
     held = [section for section in sections.drawn() if section.call is not None]
     for section in _to_open(held, unfold):
         sections.box_of(section).opened = True
+    for section in sections.drawn():
+        section.level.right = direction == "right"
     size_boxes(sections)
     for section in sections.drawn():
         arrange(section.level)
@@ -143,8 +156,9 @@ def _to_open(held: Sequence[Section], unfold: int | str | Sequence[str] | None) 
             opened += more
         return opened
     if not isinstance(unfold, str | Sequence):
-        depth = integer("draw", "unfold, where it is no name,", unfold, 0)
-        return [section for section in held if section.depth < depth]
+        if not is_integer(unfold, 0):
+            raise OptionError("draw", "unfold must be a depth >= 0 or names of modules", unfold=repr(unfold))
+        return [section for section in held if section.depth < unfold]
     chosen: dict[Section, None] = {}
     known = {section: call_title(section.call) for section in held if section.call is not None}
     for name in [unfold] if isinstance(unfold, str) else unfold:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..chain_rule.explanation import SHOWN, Leaf, Step, amount, readable_bytes
 from ..chain_rule.traces import Constant, Measure, ModuleCall
 
 WIDEST = 56
-"""Characters of a line; a longer one is cut and ends in dots."""
+"""Characters of a line; a longer one goes on in the next, and no part of a formula is left out."""
 LISTED = 4
 """How many parameters or rules a box lists."""
 
@@ -25,7 +26,7 @@ class Face:
     kind : {"step", "result", "leaf", "constant", "module", "rest"}
         The kind of box; its outline shows it.
     title : str
-        The first line.
+        The first line, of any length.
     lines : list of str
         Those below.
     tip : str
@@ -38,13 +39,34 @@ class Face:
     tip: str = ""
 
     def __post_init__(self) -> None:
-        self.title = shortened(self.title)
-        self.lines = [shortened(line) for line in self.lines]
+        self.lines = [part for line in self.lines for part in wrapped(line)]
 
 
-def shortened(text: str) -> str:
-    """Cut a text to `WIDEST` characters."""
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+def cells(text: str) -> int:
+    """Return how many characters wide a text is; Chinese ones, and others like them, are two wide.
+
+    Examples
+    --------
+    >>> cells("loss"), cells("損失")
+    (4, 4)
+    """
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
+
+
+def wrapped(text: str) -> Iterator[str]:
+    """Yield lines of at most `WIDEST` characters, broken after a space; all but the first are indented.
+
+    Examples
+    --------
+    >>> list(wrapped("dL/dx = " + " + ".join(["term"] * 8)))
+    ['dL/dx = term + term + term + term + term + term + term +', '    term']
+    """
+    while cells(text) > WIDEST:
+        fits = next(n for n in range(len(text), 0, -1) if cells(text[:n].rstrip()) <= WIDEST)
+        at = text.rfind(" ", len(text) - len(text.lstrip()), fits) + 1 or fits
+        yield text[:at].rstrip()
+        text = "    " + text[at:].lstrip()
+    yield text
 
 
 def step_face(step: Step, is_result: bool) -> Face:

@@ -1,34 +1,18 @@
-"""Layered layout of a graph: rows, the order within a row, and coordinates.
+"""Layered layout of a graph: its boxes and edges, the rows, and the order within a row.
 
 The method is that of Sugiyama, Tagawa and Toda (1981). A box stands in the row below all its
 inputs. An edge that passes a row has a place in it. Rows are sorted by the mean place of their neighbors,
-which takes crossings away. Then each box moves to the weighted mean of its neighbors, as far as its neighbors
-in the row allow.
+which takes crossings away. `placing.py` then gives coordinates.
 
-`arrange` does the part that depends on the graph alone, `place` the part that depends on the unfolded
-modules. The script in the picture places again after a click, so `place` exists twice: here and in unfold.js.
+Everything is laid out as if data flowed down. Where it flows to the right, boxes exchange width and height,
+and the picture is mirrored at the diagonal.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-
-GAP_X = 16.0
-GAP_Y = 30.0
-GAP_END = 18.0
-"""To a row that holds only ends of edges."""
-PAD = 14.0
-"""Between the frame of an unfolded module and its boxes."""
-HEAD = 38.0
-"""The same at the top, where its name stands."""
-ROUNDS = 12
-FIXED = 1e9
-"""The pull of a box that must not move."""
-STEP = 16.0
-"""Between the ends of edges that enter one box."""
 
 
 @dataclass(eq=False)
@@ -40,7 +24,7 @@ class Box:
     key : str
         Its name in the picture.
     width, height : float
-        Its size; of a module, while it is folded.
+        Its size across and along the flow; of a module, while it is folded.
     where : {"", "source", "top", "bottom", "passing"}
         A source stands right above its first user; ends stand in the first or the last row.
     level : Level or None
@@ -66,14 +50,11 @@ class Box:
     w: float = 0.0
     h: float = 0.0
 
-    @property
-    def inset(self) -> float:
-        """How far from the left of the frame its inside begins."""
-        return (self.w - (self.level.width if self.level else 0.0)) / 2
-
     def at(self, end: Box | None) -> float:
         """Return how far right of the middle an edge leaves or enters, given its end inside."""
-        return self.inset + end.x - self.w / 2 if end is not None and self.opened else 0.0
+        if end is None or self.level is None or not self.opened:
+            return 0.0
+        return self.level.inset + end.x - self.w / 2
 
 
 @dataclass(eq=False)
@@ -136,8 +117,12 @@ class Level:
         With the places of passing edges.
     chains : list of list of Link
         Boxes below one another that are to be in one column.
+    right : bool
+        Whether data flows to the right.
     width, height : float
-        As placed.
+        As placed, across and along the flow.
+    inset, lead, trail : float
+        The way from the frame to the inside: across, along where data enters, and along where it leaves.
     """
 
     key: str
@@ -145,8 +130,12 @@ class Level:
     edges: list[Edge] = field(default_factory=list)
     rows: list[list[Box]] = field(default_factory=list)
     chains: list[list[Link]] = field(default_factory=list)
+    right: bool = False
     width: float = 0.0
     height: float = 0.0
+    inset: float = 0.0
+    lead: float = 0.0
+    trail: float = 0.0
 
 
 # --- Rows and their order ----------------------------------------------------------------
@@ -267,148 +256,3 @@ def _crossings(rows: Sequence[Sequence[Box]]) -> int:
             count += sum(1 for a in mine for b in before if b > a)
             before += mine
     return count
-
-
-# --- Coordinates -------------------------------------------------------------------------
-
-
-def place(level: Level) -> None:
-    """Give every box its size and coordinates, and every edge its path, those inside modules first."""
-    for box in level.boxes:
-        if box.level is not None:
-            place(box.level)
-        if box.level is not None and box.opened:
-            box.w = max(box.level.width + 2 * PAD, box.width)
-            box.h = box.level.height + HEAD + PAD
-        else:
-            box.w, box.h = box.width, box.height
-    for row in level.rows:
-        x = 0.0
-        for box in row:
-            box.w = box.w if box.where != "passing" else box.width
-            box.x = x + box.w / 2
-            x += box.w + GAP_X
-    for turn in range(ROUNDS):
-        upward = turn % 2 == 1
-        for row in reversed(level.rows) if upward else level.rows:
-            _settle(row, above=turn >= ROUNDS - 2 or not upward, below=turn >= ROUNDS - 2 or upward)
-    beside = {
-        box: (row[i - 1] if i else None, row[i + 1] if i + 1 < len(row) else None)
-        for row in level.rows
-        for i, box in enumerate(row)
-    }
-    for chain in level.chains * 2:
-        _straighten(chain, beside)
-    for row in level.rows:
-        _settle(row, above=False, below=True, sources_only=True)
-    left = min((box.x - box.w / 2 for row in level.rows for box in row), default=0.0)
-    y = 0.0
-    spans: list[tuple[float, float]] = []
-    for row in level.rows:
-        height = max(box.h for box in row)
-        y += GAP_Y if spans and height and spans[-1][0] < spans[-1][1] else GAP_END * bool(spans)
-        for box in row:
-            box.x -= left
-            box.y = y + (height - box.h) * (1.0 if box.where == "source" else 0.5)
-        spans.append((y, y + height))
-        y += height
-    level.width = max((box.x + box.w / 2 for row in level.rows for box in row), default=0.0)
-    level.height = y
-    span = {box: spans[number] for number, row in enumerate(level.rows) for box in row}
-    entries = _entries(level.edges)
-    for edge in level.edges:
-        edge.path = _path(edge, entries[edge], span, level.height)
-
-
-def _settle(row: list[Box], above: bool, below: bool, sources_only: bool = False) -> None:
-    """Move the boxes of a row towards their neighbors without changing their order.
-
-    The sum of the squared distances from where they want to be, weighted by how much they are pulled, is
-    least: isotonic regression, by pooling adjacent violators.
-    """
-    pools: list[list[float]] = []  # [weight, mean, how many boxes]
-    offsets = []
-    offset = 0.0
-    for i, box in enumerate(row):
-        offset += (row[i - 1].w + box.w) / 2 + GAP_X if i else 0.0
-        offsets.append(offset)
-        near = []
-        if above:
-            near += [(i.pull, i.upper.x + i.upper.at(i.leaving) - box.at(i.entering)) for i in box.above]
-        if below:
-            near += [(i.pull, i.lower.x + i.lower.at(i.entering) - box.at(i.leaving)) for i in box.below]
-        pull = sum(weight for weight, _ in near) or 0.1
-        wanted = sum(weight * x for weight, x in near) / pull if near else box.x
-        if sources_only and box.where != "source":
-            pull, wanted = FIXED, box.x
-        pools.append([pull, wanted - offset, 1.0])
-        while len(pools) > 1 and pools[-2][1] > pools[-1][1]:
-            b, a = pools.pop(), pools.pop()
-            total = a[0] + b[0]
-            pools.append([total, (a[0] * a[1] + b[0] * b[1]) / total, a[2] + b[2]])
-    i = 0
-    for _, mean, count in pools:
-        for _ in range(int(count)):
-            row[i].x = mean + offsets[i]
-            i += 1
-
-
-def _straighten(chain: list[Link], beside: dict[Box, tuple[Box | None, Box | None]]) -> None:
-    """Put the boxes of a chain into one column, if their neighbors leave one free."""
-    boxes = [chain[0].upper, *(link.lower for link in chain)]
-    shifts = [0.0]  # of each box to the first, so that the edges between are straight
-    for link in chain:
-        shifts.append(shifts[-1] + link.upper.at(link.leaving) - link.lower.at(link.entering))
-    low, high = -math.inf, math.inf
-    for box, shift in zip(boxes, shifts, strict=True):
-        left, right = beside[box]
-        if left is not None:
-            low = max(low, left.x + (left.w + box.w) / 2 + GAP_X - shift)
-        if right is not None:
-            high = min(high, right.x - (right.w + box.w) / 2 - GAP_X - shift)
-    if low <= high:
-        mean = sum(box.x - shift for box, shift in zip(boxes, shifts, strict=True)) / len(boxes)
-        for box, shift in zip(boxes, shifts, strict=True):
-            box.x = min(max(mean, low), high) + shift
-
-
-def _entries(edges: Iterable[Edge]) -> dict[Edge, float]:
-    """Say where each edge enters its target: side by side, from left to right as they come."""
-    entering: dict[Box, list[Edge]] = {}
-    for edge in edges:
-        entering.setdefault(edge.target, []).append(edge)
-    entries = {}
-    for target, group in entering.items():
-        group.sort(key=lambda edge: (edge.via[-1] if edge.via else edge.source).x)
-        step = min(STEP, 0.8 * target.w / len(group))
-        for i, edge in enumerate(group):
-            if edge.entering is not None and target.opened:
-                entries[edge] = target.x + target.at(edge.entering)
-            else:
-                entries[edge] = target.x + (i - (len(group) - 1) / 2) * step
-    return entries
-
-
-def _path(edge: Edge, entry: float, span: dict[Box, tuple[float, float]], height: float) -> str:
-    """Draw a curve from the source down to the target, straight down where it passes a row."""
-    source, target = edge.source, edge.target
-    x, y = source.x + source.at(edge.leaving), source.y + source.h
-    if source.where == "top":  # the edge begins at the frame
-        y = -HEAD
-    path = [f"M{x:.1f} {y:.1f}V{span[source][1]:.1f}"]
-    bottom = span[source][1]
-    for stop in (*edge.via, target):
-        to = entry if stop is target else stop.x
-        top = span[stop][0]
-        middle = (bottom + top) / 2
-        path.append(f"C{x:.1f} {middle:.1f} {to:.1f} {middle:.1f} {to:.1f} {top:.1f}")
-        x, bottom = to, span[stop][1]
-        if stop is not target:
-            path.append(f"V{bottom:.1f}")
-    if target.where == "bottom":
-        path.append(f"V{height + PAD:.1f}")
-    else:
-        path.append(f"V{target.y:.1f}")
-        if not (target.opened and edge.entering is not None):  # else the arrow is inside
-            path.append("m-3.5 -7l3.5 7l3.5 -7")
-    return "".join(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from . import layout
-from .faces import Face, call_title
+from . import placing
+from .faces import Face, call_title, cells
 from .layout import Box, Level
 from .sections import Section, Sections
 
@@ -53,12 +53,17 @@ TRACING = "For modules, data and all values compute inside `with tg.tracing():`.
 def size_boxes(sections: Sections) -> None:
     """Give every box the size of its text."""
     for box, face in sections.faces.items():
-        box.width, box.height = _size(face)
+        box.width, box.height = _turned(sections.whole.level, *_size(face))
+
+
+def _turned(level: Level, first: float, second: float) -> tuple[float, float]:
+    """Exchange two sizes or coordinates where data flows to the right: from or to those of the layout."""
+    return (second, first) if level.right else (first, second)
 
 
 def _size(face: Face) -> tuple[float, float]:
     sign = 24.0 if face.kind == "module" else 0.0
-    widest = max([len(face.title) * TITLE + sign, *(len(line) * LINE for line in face.lines)])
+    widest = max([cells(face.title) * TITLE + sign, *(cells(line) * LINE for line in face.lines)])
     return round(widest + 22.0, 1), 28.0 + 15.0 * len(face.lines) - (0 if face.lines else 2)
 
 
@@ -66,18 +71,20 @@ def render(sections: Sections) -> str:
     """Write a picture whose boxes are placed."""
     kinds = dict.fromkeys(face.kind for face in sections.faces.values())
     count = len(sections.explanation.steps)
-    legend = [f"{count:,} operation{'s' * (count > 1)}, data flows down, gradients back up; g = dL/dy"]
+    whole = sections.whole.level
+    ways = "data flows to the right, gradients back" if whole.right else "data flows down, gradients back up"
+    legend = [f"{count:,} operation{'s' * (count > 1)}, {ways}; g = dL/dy"]
     legend += [" · ".join(OUTLINES[kind] for kind in OUTLINES if kind in kinds)]
     legend += sections.explanation.notes
     if any(not step.traced and step.value is None for step in sections.explanation.steps):
         legend.append(TRACING)
     lines = [line for note in legend for line in _wrapped(note.splitlines()[0])]
     foot = (max(map(len, lines)) * LINE + 16.0, 15.0 * len(lines) + 12.0)
-    whole = sections.whole.level
-    width = max(whole.width, foot[0]) + 2 * MARGIN
-    height = whole.height + foot[1] + 3 * MARGIN
-    shift = (width - whole.width) / 2
-    below = whole.height + 2 * MARGIN
+    across, down = _turned(whole, whole.width, whole.height)
+    width = max(across, foot[0]) + 2 * MARGIN
+    height = down + foot[1] + 3 * MARGIN
+    shift = (width - across) / 2
+    below = down + 2 * MARGIN
     by_level = {section.level: section for section in sections.drawn()}
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph" width="{width:.1f}" height="{height:.1f}"'
@@ -101,12 +108,10 @@ def _level(level: Level, by_level: dict[Level, Section], faces: dict[Box, Face])
         yield f'<path data-edge="{edge.key}" d="{edge.path}"/>'
     for box in level.boxes:
         if box in faces:
-            yield (
-                f'<g data-box="{box.key}" class="{faces[box].kind}"'
-                f' transform="translate({box.x - box.w / 2:.1f} {box.y:.1f})">'
-            )
+            x, y = _turned(level, box.x - box.w / 2, box.y)
+            yield f'<g data-box="{box.key}" class="{faces[box].kind}" transform="translate({x:.1f} {y:.1f})">'
             if box.level is None:
-                yield from _face(faces[box], box)
+                yield from _face(faces[box])
             else:
                 yield from _module(box, box.level, by_level, faces)
             yield "</g>"
@@ -119,23 +124,22 @@ def _module(box: Box, level: Level, by_level: dict[Level, Section], faces: dict[
     shown = {True: "inline", False: "none"}
     button = f'class="toggle module" data-handle="{box.key}" tabindex="0" role="button"'
     yield f'<g data-face="{box.key}" display="{shown[not box.opened]}"><g {button} aria-expanded="false">'
-    yield from _face(faces[box], box)
+    yield from _face(faces[box])
     yield f'</g></g><g data-inside="{box.key}" display="{shown[box.opened]}">'
-    yield (
-        f'<rect class="frame" data-frame="{box.key}" width="{max(box.w, box.width):.1f}"'
-        f' height="{max(box.h, box.height):.1f}" rx="8"/>'
-    )
-    inset = box.inset if box.opened else layout.PAD
-    yield f'<g data-level="{level.key}" transform="translate({inset:.1f} {layout.HEAD:.1f})">'
+    width, height = _turned(level, box.w, box.h)
+    yield f'<rect class="frame" data-frame="{box.key}" width="{width:.1f}" height="{height:.1f}" rx="8"/>'
+    x, y = _turned(level, level.inset, level.lead)
+    yield f'<g data-level="{level.key}" transform="translate({x:.1f} {y:.1f})">'
     yield from _level(level, by_level, faces)
     title = call_title(call)
     yield f'</g><g {button} aria-expanded="true"><title>{_text(title)}: click to fold</title>'
-    yield f'<rect width="{len(title) * TITLE + 40:.1f}" height="24" rx="8"/>'
+    yield f'<rect width="{cells(title) * TITLE + 40:.1f}" height="24" rx="8"/>'
     yield f'<text class="title" x="10" y="17">\u2212 {_text(title)}</text></g></g>'
 
 
-def _face(face: Face, box: Box) -> Iterator[str]:
-    size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
+def _face(face: Face) -> Iterator[str]:
+    width, height = _size(face)
+    size = f'width="{width:.1f}" height="{height:.1f}"'
     corner = 0 if face.kind == "leaf" else 8
     if face.tip:
         yield f"<title>{_text(face.tip)}</title>"
@@ -197,9 +201,12 @@ def _script(sections: Sections, by_level: dict[Level, Section], foot: tuple[floa
             ],
         }  # fmt: skip
     constants = {
-        name: getattr(layout, name)
+        name: getattr(placing, name)
         for name in ("GAP_X", "GAP_Y", "GAP_END", "PAD", "HEAD", "ROUNDS", "FIXED", "STEP")
     }
-    data = {"levels": levels, "boxes": boxes, "constants": {**constants, "MARGIN": MARGIN, "foot": foot}}
+    data = {
+        "levels": levels, "boxes": boxes, "constants": {**constants, "MARGIN": MARGIN}, "foot": foot,
+        "right": sections.whole.level.right,
+    }  # fmt: skip
     source = (Path(__file__).parent / "unfold.js").read_text("utf-8")
     return source.replace("DATA;", json.dumps(data, separators=(",", ":")) + ";", 1)

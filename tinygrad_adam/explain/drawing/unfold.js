@@ -1,9 +1,11 @@
-// Folds and unfolds modules by click or key: places all boxes again, as `place` in layout.py does.
+// Folds and unfolds modules by click or key: places all boxes again, as `place` in placing.py does.
 (() => {
   const svg = document.currentScript ? document.currentScript.closest("svg") : document.documentElement;
-  const { levels, boxes, constants: { GAP_X, GAP_Y, GAP_END, PAD, HEAD, ROUNDS, FIXED, STEP, MARGIN, foot } } = DATA;
+  const { levels, boxes, right, foot, constants: { GAP_X, GAP_Y, GAP_END, PAD, HEAD, ROUNDS, FIXED, STEP, MARGIN } } = DATA;
   const find = (kind, key) => svg.querySelector(`[data-${kind}="${key}"]`);
   const fixed = (n) => n.toFixed(1);
+  const turned = (a, b) => (right ? [b, a] : [a, b]);  // sizes and coordinates of the layout, or those of the picture
+  const point = (x, y) => turned(x, y).map(fixed).join(" ");
   for (const [key, box] of Object.entries(boxes)) {
     Object.assign(box, { key, w: 0, h: 0, x: 0, y: 0, above: [], below: [] });
   }
@@ -16,16 +18,13 @@
     });
   }
 
-  const at = (box, end) => (end && box.open ? box.inset + boxes[end].x - box.w / 2 : 0);
+  const at = (box, end) => (end && box.open ? levels[box.level].inset + boxes[end].x - box.w / 2 : 0);
 
-  function place(level) {
+  function place(level, around) {
     const rows = level.rows.map((row) => row.map((key) => boxes[key]));
     for (const box of rows.flat()) {
-      const inside = levels[box.level];
-      if (inside) place(inside);
-      box.w = inside && box.open ? Math.max(inside.width + 2 * PAD, box.width) : box.width;
-      box.h = inside && box.open ? inside.height + HEAD + PAD : box.height;
-      box.inset = inside ? (box.w - inside.width) / 2 : 0;
+      Object.assign(box, { w: box.width, h: box.height });
+      if (levels[box.level]) place(levels[box.level], box);
     }
     for (const row of rows) {
       let x = 0;
@@ -58,6 +57,7 @@
     }
     level.width = Math.max(...rows.flat().map((box) => box.x + box.w / 2));
     level.height = y;
+    if (around) frame(level, around);
     const groups = new Map();
     for (const edge of level.edges) {
       if (!groups.has(edge.target)) groups.set(edge.target, []);
@@ -72,10 +72,20 @@
         const entry = edge.entering && target.open
           ? target.x + at(target, edge.entering)
           : target.x + (i - (group.length - 1) / 2) * step;
-        find("edge", edge.key).setAttribute("d", path(edge, entry, spans, level.height));
+        find("edge", edge.key).setAttribute("d", path(edge, entry, spans, level));
       });
     }
     for (const box of rows.flat()) show(box);
+  }
+
+  function frame(level, box) {
+    const [across, along] = turned(PAD, HEAD);
+    const width = Math.max(level.width + across + PAD, box.width);
+    const height = Math.max(level.height + along + PAD, box.height);
+    level.inset = across + (width - across - PAD - level.width) / 2;
+    level.lead = along + (height - along - PAD - level.height) / 2;
+    level.trail = height - level.lead - level.height;
+    if (box.open) Object.assign(box, { w: width, h: height });
   }
 
   function settle(row, above, below, sourcesOnly = false) {
@@ -118,50 +128,53 @@
     column.forEach((box, i) => { box.x = mean + shifts[i]; });
   }
 
-  function path(edge, entry, spans, height) {
+  function path(edge, entry, spans, level) {
+    const straight = right ? "H" : "V";
     const source = boxes[edge.source], target = boxes[edge.target];
     let x = source.x + at(source, edge.leaving), y = source.y + source.h;
-    if (source.where === "top") y = -HEAD;
+    if (source.where === "top") y = -level.lead;
     let bottom = spans.get(source)[1];
-    let d = `M${fixed(x)} ${fixed(y)}V${fixed(bottom)}`;
+    let d = `M${point(x, y)}${straight}${fixed(bottom)}`;
     for (const stop of [...edge.via.map((key) => boxes[key]), target]) {
       const to = stop === target ? entry : stop.x;
       const top = spans.get(stop)[0];
       const middle = (bottom + top) / 2;
-      d += `C${fixed(x)} ${fixed(middle)} ${fixed(to)} ${fixed(middle)} ${fixed(to)} ${fixed(top)}`;
+      d += `C${point(x, middle)} ${point(to, middle)} ${point(to, top)}`;
       x = to;
       bottom = spans.get(stop)[1];
-      if (stop !== target) d += `V${fixed(bottom)}`;
+      if (stop !== target) d += `${straight}${fixed(bottom)}`;
     }
-    if (target.where === "bottom") return `${d}V${fixed(height + PAD)}`;
-    d += `V${fixed(target.y)}`;
-    return target.open && edge.entering ? d : `${d}m-3.5 -7l3.5 7l3.5 -7`;
+    if (target.where === "bottom") return `${d}${straight}${fixed(level.height + level.trail)}`;
+    d += `${straight}${fixed(target.y)}`;
+    return target.open && edge.entering ? d : `${d}${right ? "m-7 -3.5l7 3.5l-7 3.5" : "m-3.5 -7l3.5 7l3.5 -7"}`;
   }
 
   function show(box) {
     const group = find("box", box.key);
     if (!group) return;
-    group.setAttribute("transform", `translate(${fixed(box.x - box.w / 2)} ${fixed(box.y)})`);
+    group.setAttribute("transform", `translate(${point(box.x - box.w / 2, box.y)})`);
     if (!box.level) return;
     const open = Boolean(box.open);
     find("face", box.key).setAttribute("display", open ? "none" : "inline");
     find("inside", box.key).setAttribute("display", open ? "inline" : "none");
     const frame = find("frame", box.key);
-    frame.setAttribute("width", fixed(box.w));
-    frame.setAttribute("height", fixed(box.h));
-    find("level", box.level).setAttribute("transform", `translate(${fixed(box.inset)} ${fixed(HEAD)})`);
+    const [width, height] = turned(box.w, box.h);
+    frame.setAttribute("width", fixed(width));
+    frame.setAttribute("height", fixed(height));
+    find("level", box.level).setAttribute("transform", `translate(${point(levels[box.level].inset, levels[box.level].lead)})`);
   }
 
   function draw() {
     place(levels.whole);
-    const width = Math.max(levels.whole.width, foot[0]) + 2 * MARGIN;
-    const height = levels.whole.height + foot[1] + 3 * MARGIN;
+    const [across, down] = turned(levels.whole.width, levels.whole.height);
+    const width = Math.max(across, foot[0]) + 2 * MARGIN;
+    const height = down + foot[1] + 3 * MARGIN;
     svg.setAttribute("viewBox", `0 0 ${fixed(width)} ${fixed(height)}`);
     svg.setAttribute("width", fixed(width));
     svg.setAttribute("height", fixed(height));
-    const shift = (width - levels.whole.width) / 2;
+    const shift = (width - across) / 2;
     find("level", "whole").setAttribute("transform", `translate(${fixed(shift)} ${fixed(MARGIN)})`);
-    find("foot", "foot").setAttribute("transform", `translate(${fixed(MARGIN)} ${fixed(levels.whole.height + 2 * MARGIN)})`);
+    find("foot", "foot").setAttribute("transform", `translate(${fixed(MARGIN)} ${fixed(down + 2 * MARGIN)})`);
   }
 
   function toggle(event) {
