@@ -123,7 +123,13 @@ def _smooth_maximum(student: object, total: object) -> Grade:
     return together(
         graded_primitive("logsumexp", student, _logsumexp, cases, MAXIMA, SLOPES),
         number(
-            "sum_of_gradient", total, 1.0, SUMS, "the entries sum to this for any x", atol=1e-6, hint=hint
+            "sum_of_gradient",
+            total,
+            1.0,
+            SUMS,
+            "sum_of_gradient is the sum of the entries for any x",
+            atol=1e-6,
+            hint=hint,
         ),
     )
 

@@ -122,7 +122,7 @@ def rmsprop(p, g, state, lr, alpha, eps):
         '''\
 def move(g, lr):
     """Return the change of a weight with the gradient g, a number, in a step of RMSProp with alpha = 0."""
-    raise NotImplementedError("what is v, and what is left of the step?")
+    raise NotImplementedError("write down v, and simplify the step")
 ''',
         _move,
     ),

@@ -96,7 +96,7 @@ def _factors(s: float) -> tuple[float, ...]:
 
 
 def _same_eps(eps: float, s: float) -> float:
-    """Return the eps with which s * g / (sqrt((s * g)**2) + eps) is what it was."""
+    """Return the eps with which s * g / (sqrt((s * g)**2) + eps) stays the same."""
     g = 0.5
     wanted = g / (math.sqrt(g**2) + eps)
     return s * g / wanted - math.sqrt((s * g) ** 2)

@@ -166,7 +166,7 @@ ROWS = (
     ),
     Mistake(
         "only the truth",
-        "-1 is what backward adds to each row; do not forget the probabilities.",
+        "backward adds -1 to each row for the truth; do not forget the probabilities.",
         -1.0,
     ),
     Mistake(
@@ -181,7 +181,7 @@ def _by_central_differences(numerical: object, row: object) -> Grade:
     checked = """numerical_gradient(f, x) agrees with the derivative, for two functions and arrays of two
     shapes"""
     hint = "Move one entry of x by h up and down, call f both times, divide the difference by 2 * h."
-    of_rows = "each row of p - truth sums to this"
+    of_rows = "row_sum is the sum of each row of probabilities minus truth"
     why = "Raise all scores of a point by the same amount. Which probability changes?"
     return together(
         compare("numerical_gradient", numerical, _by_derivative, ARRAYS, DIFFERENCES, checked, hint=hint),
@@ -237,7 +237,7 @@ DEVIATIONS = (
 def _sizes(shrink: object, linear_std: object) -> Grade:
     hint = "fan_in times the variance of a weight should be 1."
     why = "sizes_of_activations((1 / 200) ** 0.5) measures it."
-    agrees = "the factor of a layer, by the variance of its output"
+    agrees = "shrink_factor is the factor of a layer of ReLU, by the variance of its output"
     keeps = "fan_in products of variance linear_std(fan_in)**2 sum to variance 1, for fan_in = 200, 50 and 7"
     cases = [(200,), (50,), (7,)]
     return together(

@@ -144,8 +144,8 @@ LINEAR = (
 
 
 def _counts(convolution: object, linear: object) -> Grade:
-    per_kernel = "kernels times weights, and the biases"
-    per_pair = "a weight for each pair of pixel and output, and the biases"
+    per_kernel = "conv_weights counts the weights of all kernels, and the biases"
+    per_pair = "linear_weights counts each pair of pixel and output, and the biases"
     hint = "Count the weights of one kernel, the kernels, and the biases."
     why = "Count the positions of the window first, then the outputs, then the weights of one output."
     return together(

@@ -43,7 +43,9 @@ class Mistake:
 
 def untouched(name: str) -> AnswerError:
     """Return the finding for an answer that is as it was handed out."""
-    return AnswerError(name, "untouched", "nothing is written here yet.")
+    sentence = """nothing is written here yet. Your answer goes in place of raise NotImplementedError, or of
+    the dots."""
+    return AnswerError(name, "untouched", sentence)
 
 
 def together(*grades: Grade) -> Grade:
