@@ -4,6 +4,7 @@ import functools
 import linecache
 import math
 import sys
+from dataclasses import replace
 
 import chapters
 import numpy as np
@@ -206,3 +207,28 @@ def test_a_wrong_number_is_answered_without_the_right_one():
     answer = str(course.grade("10.2", 161, 37441))
     assert "160" not in answer
     assert "37440" not in answer.replace(",", "")
+
+
+def test_a_broken_class_of_the_notebook_is_a_finding_with_its_line():
+    code = """
+def backward(self):
+    raise ValueError("no slopes")
+
+Value.backward = backward
+
+def exp(value):
+    return value
+"""
+    (finding,) = course.grade("2.1", chapters.names_after("2.1", code)["exp"]).findings
+    assert (finding.kind, finding.sentence) == ("raises", "your code raises ValueError: no slopes.")
+    assert finding.evidence == "in <string>:3"
+
+
+def test_an_error_of_the_grader_itself_is_not_blamed_on_the_student(monkeypatch):
+    def fails(value):
+        raise ZeroDivisionError("of the grader")
+
+    exercise = replace(EXERCISES["1.3"], check=fails)
+    monkeypatch.setattr("tinygrad_adam.course.exercise.line_of", lambda error: "")
+    with pytest.raises(ZeroDivisionError, match="of the grader"):
+        exercise.grade(1.0)
