@@ -156,8 +156,6 @@ assert abs(w) > 1
 #
 # Exercises
 # ---------
-# Try them before you scroll on to the solutions.
-#
 # 1. What is the slope of ``g(w) = w * exp(-w)``? Find it by the rules, write it as a function
 #    ``slope_of_g(w)``, and check it at ``w = 0.3``.
 # 2. Write one step of gradient descent as a function ``update(p, g, state, lr)``, which takes a weight, its

@@ -14,6 +14,7 @@ except ImportError:
 
 from ..errors import TinygradAdamError
 from .compare import compare
+from .course import course
 from .datasets import datasets
 from .devices import devices
 from .evaluate import evaluate
@@ -29,7 +30,7 @@ from .tune import tune
 COMMANDS = {
     command.__name__.replace("_", "-"): command
     for command in (
-        train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race
+        train, evaluate, predict, datasets, devices, selfcheck, compare, tune, lr_find, explain, race, course
     )
 }  # fmt: skip
 
