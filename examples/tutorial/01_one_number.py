@@ -5,8 +5,8 @@
 Training a network means making one number, the *loss*, small by changing other numbers, the *weights*.
 We begin with a single weight. It already contains everything that comes later: a slope, and steps downhill.
 
-You need Python, NumPy and what you remember of school calculus. Run this file as it is, or paste it
-piece by piece into a notebook, and change the numbers: you cannot break anything.
+You need Python, NumPy and what you remember of school calculus. Run this chapter as it is, as a script
+or as a notebook, and change the numbers: you cannot break anything.
 """
 
 import matplotlib.pyplot as plt

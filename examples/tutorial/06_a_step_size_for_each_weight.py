@@ -26,6 +26,8 @@ BLUE, ORANGE, GREEN, PINK, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "
 # The typical size is the root of a mean of squares. There are two answers to "mean over what?":
 #
 # ==============  ====================================  ============================
+# rule            code                                  meaning
+# ==============  ====================================  ============================
 # AdaGrad (2011)  ``v = v + g**2``                      the sum over the whole past
 # RMSProp (2012)  ``v = beta * v + (1 - beta) * g**2``  the average of recent steps
 # both            ``w = w - lr * g / (sqrt(v) + eps)``  for each weight separately

@@ -22,6 +22,5 @@ def course(
     from ..course.notebooks import write_course
 
     notebooks = write_course(folder, instructor)
-    say(
-        f"{folder} holds {len(notebooks)} notebooks, {notebooks[0].name} to {notebooks[-1].name}, and examples/."
-    )
+    first, last = notebooks[0].name, notebooks[-1].name
+    say(f"{folder} holds {len(notebooks)} notebooks, {first} to {last}, and the examples.")

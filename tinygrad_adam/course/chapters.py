@@ -57,8 +57,8 @@ def read_chapter(file: Path) -> Chapter:
     starts = [place for place, cell in enumerate(cells) if cell.source.startswith(SOLUTIONS)]
     if not ends or starts != [ends[0] + 1]:
         raise DataError("course", "a chapter ends with Exercises, then Solutions", chapter=file.name)
-    last, _, listed = cells[ends[0]].source.partition(EXERCISES)
-    title, *body = [*cells[: ends[0]], Cell("markdown", f"{last}{EXERCISES}")]
+    last, listed = re.split(r"^(?=1\. )", cells[ends[0]].source, maxsplit=1, flags=re.MULTILINE)
+    title, *body = [*cells[: ends[0]], Cell("markdown", last)]
     first = Cell("markdown", cells[starts[0]].source.removeprefix(SOLUTIONS))
     chapter = Chapter(
         file.stem,

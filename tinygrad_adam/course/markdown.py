@@ -51,10 +51,8 @@ def _blocks(parent: Any, level: int) -> Iterator[str]:
             case "bullet_list":
                 yield "\n".join(_prefixed("\n\n".join(_blocks(item, level)), "- ", "  ") for item in node)
             case "enumerated_list":
-                items = enumerate(node, node.get("start", 1))
-                yield "\n".join(
-                    _prefixed("\n\n".join(_blocks(item, level)), f"{n}. ", "   ") for n, item in items
-                )
+                items = ["\n\n".join(_blocks(item, level)) for item in node]
+                yield "\n".join(_prefixed(item, f"{n}. ", "   ") for n, item in enumerate(items, 1))
             case "literal_block":
                 language = next((name for name in node["classes"] if name != "code"), "")
                 yield f"```{language}\n{node.astext()}\n```"

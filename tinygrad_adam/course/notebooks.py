@@ -140,9 +140,9 @@ def _commented(cell: Cell) -> str:
 
 
 def _head(scaffold: str) -> tuple[str, str]:
-    """Return the head of the function in a scaffold, without and with its docstring; empty for other code."""
-    function = ast.parse(scaffold).body[0]
+    """Return the head of the only function in a scaffold, without and with its docstring, or empty texts."""
+    function, *others = ast.parse(scaffold).body
     lines = scaffold.splitlines(keepends=True)
-    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+    if others or not isinstance(function, ast.FunctionDef) or function.decorator_list:
         return "", ""
     return "".join(lines[: function.body[0].lineno - 1]), "".join(lines[: function.body[-1].lineno - 1])

@@ -1,4 +1,4 @@
-"""Where the scripts of the course are: beside the package in a clone, inside it when installed from a wheel."""
+"""The scripts of the course: beside the package in a clone, inside it in an installation."""
 
 from __future__ import annotations
 

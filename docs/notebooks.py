@@ -1,0 +1,20 @@
+"""Write the notebooks for students into notebooks/, from the scripts in examples/tutorial/.
+
+    python docs/notebooks.py
+
+tests/course/test_notebooks.py checks that they are up to date.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tinygrad_adam.course.notebooks import write_notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    shutil.rmtree(ROOT / "notebooks", ignore_errors=True)
+    for path in write_notebooks(ROOT / "notebooks"):
+        print(path.relative_to(ROOT))
