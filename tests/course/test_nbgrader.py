@@ -79,6 +79,7 @@ def test_only_the_right_answer_gets_the_point(course):
     nbgrader("autograde", "adam")
     with nbgrader_api.Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
         points = {
-            student: gradebook.find_grade("test-7-1", "07_adam", "adam", student).score for student in STUDENTS
+            student: gradebook.find_grade("test-7-1", "07_adam", "adam", student).score
+            for student in STUDENTS
         }
     assert points == dict.fromkeys(STUDENTS, 0.0) | {"right": 1.0}

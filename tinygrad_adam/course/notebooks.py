@@ -7,6 +7,7 @@ The cells of exercises carry nbgrader's metadata. In an instructor's notebook, t
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import textwrap
 from pathlib import Path
@@ -102,7 +103,7 @@ def _exercise(exercise: Exercise, question: str, solution: list[Cell] | None) ->
     answer = exercise.scaffold
     if solution is not None:
         answer = marked_answer(exercise.scaffold, solution)
-        if answer.startswith(BEGIN):  # nothing of the scaffold remains when it is released
+        if answer.startswith(BEGIN):  # nothing of the scaffold remains when nbgrader releases it
             question += f"\n\nBegin with:\n\n```python\n{exercise.scaffold.strip()}\n```"
     return [
         _cell(Cell("markdown", question), f"question-{name}"),
@@ -118,31 +119,47 @@ def _exercise(exercise: Exercise, question: str, solution: list[Cell] | None) ->
 
 
 def marked_answer(scaffold: str, solution: list[Cell]) -> str:
-    """Return the code of a solution between nbgrader's marks.
+    """Return the code of a solution between nbgrader's marks; texts become comments.
 
-    If it begins with the function of the scaffold, the first mark is inside that function: its head and
-    docstring remain when the notebook is released. Texts become comments.
+    If it begins with the functions of the scaffold, the marks are inside them: their heads and docstrings
+    remain when the notebook is released.
     """
-    comments = "\n\n".join(_commented(cell) for cell in solution)
-    head, shown = _head(scaffold)
-    first = next(cell.source for cell in solution if cell.kind == "code")
-    if head and first.startswith(head):
-        before, _, after = comments.partition(head)
-        return f"{shown}    {BEGIN}\n{textwrap.indent(before.rstrip(), '    ')}\n{after}\n{END}"
-    return f"{BEGIN}\n{comments}\n{END}"
+    text, heads = _commented(solution), _heads(scaffold)
+    functions = "(.*?)".join(re.escape(bare) for _, bare in heads)
+    found = re.fullmatch(rf"((?:#[^\n]*\n)*){functions}(.*)", text, re.DOTALL)
+    if not heads or not found:
+        return f"{BEGIN}\n{text}\n{END}"
+    comments, *bodies = found.groups()
+    bodies[0] = textwrap.indent(comments, "    ") + bodies[0]
+    regions = (
+        f"{shown}    {BEGIN}\n{body.rstrip()}\n" for (shown, _), body in zip(heads, bodies, strict=True)
+    )
+    return f"    {END}\n\n\n".join(regions) + END
 
 
-def _commented(cell: Cell) -> str:
-    if cell.kind == "code":
-        return cell.source
-    lines = (textwrap.wrap(line, 100) or [""] for line in cell.source.splitlines())
-    return "\n".join(f"# {part}".rstrip() for line in lines for part in line)
+def _commented(cells: list[Cell]) -> str:
+    """Return cells as one piece of code."""
+    code = ""
+    for cell in cells:
+        if cell.kind == "code":
+            code += f"{cell.source}\n\n\n"
+        else:
+            lines = (textwrap.wrap(line, 100) or [""] for line in cell.source.splitlines())
+            code += "".join(f"# {part}".rstrip() + "\n" for line in lines for part in line)
+    return code.rstrip()
 
 
-def _head(scaffold: str) -> tuple[str, str]:
-    """Return the head of the only function in a scaffold, without and with its docstring, or empty texts."""
-    function, *others = ast.parse(scaffold).body
-    lines = scaffold.splitlines(keepends=True)
-    if others or not isinstance(function, ast.FunctionDef) or function.decorator_list:
-        return "", ""
-    return "".join(lines[: function.body[0].lineno - 1]), "".join(lines[: function.body[-1].lineno - 1])
+def _heads(scaffold: str) -> list[tuple[str, str]]:
+    """Return the beginning of each function in a scaffold, with and without its docstring.
+
+    The list is empty if the scaffold contains anything else.
+    """
+    lines, heads = scaffold.splitlines(keepends=True), []
+    for function in ast.parse(scaffold).body:
+        if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+            return []
+        docstring, *_, last = function.body
+        first, end = function.lineno - 1, last.lineno - 1
+        bare = [*lines[first : docstring.lineno - 1], *lines[docstring.end_lineno : end]]
+        heads.append(("".join(lines[first:end]), "".join(bare)))
+    return heads
