@@ -230,27 +230,41 @@ plt.show()
 # %%
 # Solutions
 # ---------
-# **1.** The correct version, and three mistakes that are common on the web:
+# **1.** As in the paper:
 
 
-def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, slip=None):
+def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     t = state["t"] = state.get("t", 0) + 1
     m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
     v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
-    if slip == "no power of t":
-        t = 1
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-    if slip == "no bias correction":
-        m_hat, v_hat = m, v
-    if slip == "eps inside":
-        return p - lr * m_hat / np.sqrt(v_hat + eps)
     return p - lr * m_hat / (np.sqrt(v_hat) + eps)
 
 
 print(tg.testing.grade(update, reference="adam"))
 assert tg.testing.grade(update, reference="adam").passed
-for slip in ("no power of t", "no bias correction", "eps inside"):
-    answer = tg.testing.grade(update, reference="adam", settings={"slip": slip})
+
+# %%
+# Three mistakes that are common on the web, all of them in lines 9 to 11:
+
+
+def with_step(step):
+    def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+        t = state["t"] = state.get("t", 0) + 1
+        m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+        v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+        return p - lr * step(t, m, v, beta1, beta2, eps)
+
+    return update
+
+
+slips = {
+    "no power of t": lambda t, m, v, b1, b2, eps: m / (1 - b1) / (np.sqrt(v / (1 - b2)) + eps),
+    "no bias correction": lambda t, m, v, b1, b2, eps: m / (np.sqrt(v) + eps),
+    "eps inside": lambda t, m, v, b1, b2, eps: m / (1 - b1**t) / np.sqrt(v / (1 - b2**t) + eps),
+}
+for slip, step in slips.items():
+    answer = tg.testing.grade(with_step(step), reference="adam")
     print(f"\n{slip}:", *(finding.sentence for finding in answer.findings))
     assert not answer.passed
 

@@ -135,7 +135,7 @@ def test_no_part_of_an_answer_is_in_the_notebook_of_a_student_or_in_a_released_o
 def test_a_released_exercise_is_code_that_ends_with_the_grading(instructors):
     for book in instructors.values():
         for cell in graded_cells(book, "solution"):
-            assert cell.source.count(BEGIN) == cell.source.count(END) == 1
+            assert cell.source.count(BEGIN) == cell.source.count(END) >= 1
             *_, last = ast.parse(released(cell.source)).body
             assert ast.unparse(last).startswith("course.grade(")
 
