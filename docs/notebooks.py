@@ -1,4 +1,4 @@
-"""Write the notebooks for students into notebooks/, from the scripts in examples/tutorial/.
+"""Write the notebooks for students into examples/notebooks/, from the scripts in examples/tutorial/.
 
     python docs/notebooks.py
 
@@ -15,6 +15,6 @@ from tinygrad_adam.course.notebooks import write_notebooks
 ROOT = Path(__file__).resolve().parent.parent
 
 if __name__ == "__main__":
-    shutil.rmtree(ROOT / "notebooks", ignore_errors=True)
-    for path in write_notebooks(ROOT / "notebooks"):
+    shutil.rmtree(ROOT / "examples" / "notebooks", ignore_errors=True)
+    for path in write_notebooks(ROOT / "examples" / "notebooks"):
         print(path.relative_to(ROOT))

@@ -52,7 +52,7 @@ def test_the_notebooks_of_the_repository_are_up_to_date(tmp_path):
     """``python docs/notebooks.py`` writes them anew."""
     fresh = {path.name: path.read_text("utf-8") for path in write_notebooks(tmp_path)}
     assert len(fresh) == 10
-    assert {path.name: path.read_text("utf-8") for path in (ROOT / "notebooks").iterdir()} == fresh
+    assert {path.name: path.read_text("utf-8") for path in (ROOT / "examples" / "notebooks").iterdir()} == fresh
 
 
 def test_notebooks_are_valid_and_name_their_chapter(students, instructors):
@@ -180,7 +180,7 @@ def test_the_command_writes_notebooks_and_examples(call, tmp_path):
     assert answer.code == 0
     assert "holds 10 notebooks, 01_one_number.ipynb to 10_a_convolutional_network.ipynb" in answer.out
     text = (tmp_path / "new" / "course" / "07_adam.ipynb").read_text("utf-8")
-    assert text == (ROOT / "notebooks" / "07_adam.ipynb").read_text("utf-8")
+    assert text == (ROOT / "examples" / "notebooks" / "07_adam.ipynb").read_text("utf-8")
     examples = tmp_path / "new" / "course" / "examples"
     assert {path.name for path in examples.iterdir()} == {
         path.name for path in (ROOT / "examples").glob("*.py")

@@ -53,7 +53,7 @@ def write_course(folder: Path, instructor: bool = False) -> list[Path]:
     shutil.copytree(
         examples_folder(),
         folder / "examples",
-        ignore=shutil.ignore_patterns("tutorial", "__pycache__", *answers),
+        ignore=shutil.ignore_patterns("tutorial", "notebooks", "__pycache__", *answers),
     )
     return notebooks
 
