@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .submissions import TOO_LONG
+
 LONGEST = 300
 """Characters of an error's message that a sentence quotes."""
 MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$", re.MULTILINE)
@@ -86,7 +88,7 @@ def run_cell(source: str, name: str, namespace: dict[str, Any], seconds: float) 
         text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
         return Result(kind="syntax", sentence=f"line {error.lineno} is not Python ({error.msg}){text}")
     except (ValueError, RecursionError, MemoryError) as error:  # null characters; a thousand brackets
-        return Result(kind="syntax", sentence=f"this is not Python ({error or type(error).__name__})")
+        return Result(kind="syntax", sentence=f"this is not Python ({str(error) or type(error).__name__})")
     if not tree.body and re.search(r"^\s*#", source, re.MULTILINE):
         return Result(kind="commented out", sentence="all lines of the cell are comments")
     if not tree.body:
@@ -106,7 +108,7 @@ def run_cell(source: str, name: str, namespace: dict[str, Any], seconds: float) 
 
 
 def _calls_grader(statement: ast.stmt) -> bool:
-    """Tell whether a statement is ``course.grade(...)`` or ``course.require(...)``, which need not run here."""
+    """Tell whether a statement is ``course.grade(...)`` or ``course.require(...)``: the check grades anew."""
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
         return False
     function = statement.value.func
@@ -133,9 +135,10 @@ def names_in(source: str) -> set[str]:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raise `TimeIsUpError` inside a ``with`` block that takes longer, and again each second, where signals exist.
+    """Raise `TimeIsUpError` inside a ``with`` block that takes longer, and again each second.
 
-    Code that catches everything, and loops in C, go on. The process that watches this one ends those.
+    Code that catches everything goes on, and so do loops in C, and all code on Windows, which has no alarm.
+    The process that watches this one ends those.
     """
 
     def stop(number: int, frame: object) -> None:
@@ -156,7 +159,11 @@ def _python(source: str) -> str:
     """Return a cell without the lines that only IPython understands; all other lines keep their numbers."""
     first, _, rest = source.lstrip().partition("\n")
     if first.startswith("%%"):
-        return "\n" * (source[: -len(rest)].count("\n") if rest else 0) + rest if first.startswith(PYTHON_MAGICS) else ""
+        return (
+            "\n" * (source[: -len(rest)].count("\n") if rest else 0) + rest
+            if first.startswith(PYTHON_MAGICS)
+            else ""
+        )
     try:
         ast.parse(source)
     except SyntaxError:
@@ -166,10 +173,12 @@ def _python(source: str) -> str:
 
 def _described(error: BaseException, filename: str, seconds: float) -> tuple[str, str]:
     """Return the kind and the sentence of an error in a cell."""
-    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename]
+    lines = [
+        line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename
+    ]
     where = f" in line {lines[-1]}" if lines else ""
     if isinstance(error, TimeIsUpError):
-        return "too long", f"the cell runs longer than {seconds:g} seconds{where}: is there a loop that never ends?"
+        return "too long", TOO_LONG.format("the cell", seconds, where)
     if isinstance(error, SystemExit):
         return "raises", f"the cell ends Python with exit(){where}; take that out"
     if isinstance(error, EOFError) and "reading a line" in str(error):

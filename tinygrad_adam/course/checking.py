@@ -1,15 +1,15 @@
-"""Checking the submissions of a class: each notebook runs in a process of its own, and its exercises are graded."""
+"""Checking the submissions of a class: each notebook runs in a process of its own."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from ..backend.threads import get_num_threads
 from .runs import Limits, Runs
-from .submissions import Submission
+from .submissions import Submission, Verdict
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Row:
 
 def check(
     submissions: list[Submission], limits: Limits | None = None, workers: int | None = None
-) -> Iterator[list[Row]]:
+) -> Generator[list[Row]]:
     """Run notebooks, several at a time, and yield the rows of each as it is done.
 
     Parameters
@@ -75,7 +75,7 @@ def check_one(submission: Submission, limits: Limits, stop: threading.Event) -> 
         found = Runs(submission, limits, stop).verdicts()
     except OSError as error:  # no room for one more process, or on the disk
         return [row("all", False, "not checked", f"the notebook could not be run here: {error}.")]
-    found |= {number: (False, "missing", sentence) for number, sentence in submission.lost.items()}
+    found |= {number: Verdict(False, "missing", sentence) for number, sentence in submission.lost.items()}
     return [row(number, *found[number]) for number in sorted(found, key=lambda n: [*map(int, n.split("."))])]
 
 

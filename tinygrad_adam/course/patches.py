@@ -12,7 +12,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 class Originals:
-    """The functions, classes and modules in all modules that are loaded now, and the methods of this package's classes.
+    """The functions and classes in all modules that are loaded now, and the methods of this package.
 
     A cell may replace them, on purpose or not: ``np.sqrt = math.sqrt``, ``optim.Adam = MyAdam``.
     """
@@ -33,9 +33,7 @@ class Originals:
     def _contents(owner: Any) -> dict[str, Any]:
         kinds: tuple[type, ...] = (ModuleType, property, classmethod, staticmethod)
         return {
-            name: value
-            for name, value in vars(owner).items()
-            if callable(value) or isinstance(value, kinds)
+            name: value for name, value in vars(owner).items() if callable(value) or isinstance(value, kinds)
         }
 
     @contextmanager

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+WATCHED = PROC.joinpath("self", "stat").exists()
+"""Whether this system shows memory and descendants of a process as Linux does."""
 MARK = "TINYGRAD_ADAM_CHECK"
 """An environment variable that descendants inherit, also those that leave the group of processes."""
 
 
 class Found(NamedTuple):
-    """A running process: its number, when it began, its parent's number, its session, threads, and bytes of memory."""
+    """A running process; `began` tells it from a later one of the same number, `memory` is in bytes."""
 
     pid: int
     began: int
@@ -34,7 +36,7 @@ class Family:
     Parameters
     ----------
     command : list of str
-        The command of the first one. It gets a session of its own, pipes for input and output, and no terminal.
+        The command of the first one. It gets a session of its own, and pipes for input and output.
     folder : str
         Where it runs.
     environment : mapping
@@ -89,9 +91,7 @@ class Family:
 
 def _running() -> Iterator[Found]:
     """Yield the processes of the machine that have not ended."""
-    if not PROC.joinpath("self", "stat").exists():
-        return
-    for entry in os.listdir(PROC):
+    for entry in os.listdir(PROC) if WATCHED else ():
         if not entry.isdigit():
             continue
         try:

@@ -1,7 +1,7 @@
 """The process in which a student's notebook runs: ``python -m tinygrad_adam.course.runner``.
 
-It reads a job from its standard input, runs the cells, grades the exercises, and writes a message a line to the
-process that watches it. The student's code sees neither of the two.
+It reads a job from its standard input, runs the cells, grades the exercises, and writes a message a line to
+the process that watches it. The student's code sees neither of the two.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .cells import TimeIsUpError, Result, at_most, names_in, new_namespace, run_cell, short
+from .cells import Result, TimeIsUpError, at_most, names_in, new_namespace, run_cell
 from .exercise import Exercise
 from .exercises import EXERCISES
 from .patches import Originals
-
-Verdict = tuple[bool, str, str]
-"""Whether an answer is right; the kind of the mistake; the sentence."""
+from .submissions import TOO_LONG, Verdict
 
 
 class Channel:
@@ -46,7 +44,7 @@ class Notebook:
     ----------
     job : dict
         ``cells``, pairs of a name and a source; ``places``, the cells of the exercises that are to be graded;
-        ``skip``, the cells that ended this process before; ``limits``, of which the first is the seconds for a cell.
+        ``skip``, the cells that ended this process before; ``limits``, first the seconds for a cell.
     send : callable
         Takes the messages.
     """
@@ -84,7 +82,7 @@ class Notebook:
         troubles = [result for result in results if result.kind]
         stuck = next((result for result in troubles if result.kind == "too long"), None)
         if stuck is not None:
-            return False, stuck.kind, stuck.sentence
+            return Verdict(False, stuck.kind, stuck.sentence)
         defined = {name for result in results for name in result.defined}
         missing = [name for name in exercise.asks if name not in defined]
         if missing:
@@ -93,26 +91,29 @@ class Notebook:
         passed, kind, sentence = self._graded(exercise)
         if passed and troubles:
             sentence += f", but {troubles[0].sentence}"
-        return passed, kind, sentence + copies
+        return Verdict(passed, kind, sentence + copies)
 
     def _missing(self, exercise: Exercise, missing: list[str], troubles: list[Result]) -> Verdict:
         names = " and ".join(missing)
         elsewhere = next(
             (
-                name for name, source in self.cells
+                name
+                for name, source in self.cells
                 if not name.startswith("exercise") and {*missing} <= names_in(source)
             ),
             "",
         )
         if troubles and troubles[0].kind in ("syntax", "raises"):
-            return False, troubles[0].kind, troubles[0].sentence
+            return Verdict(False, troubles[0].kind, troubles[0].sentence)
         begin = f"{troubles[0].sentence}; it should define" if troubles else "the cell does not define"
         if elsewhere:
-            sentence = f"{begin} {names}. {elsewhere} does: move the answer from there into the exercise's own cell."
+            sentence = (
+                f"{begin} {names}. {elsewhere} does: move the answer from there into the exercise's own cell."
+            )
         else:
-            head = next(line for line in exercise.scaffold.splitlines() if line.strip())
-            sentence = f"{begin} {names}. As handed out it begins with: {head}"
-        return False, troubles[0].kind if troubles else "missing", sentence
+            line = next(line for line in exercise.scaffold.splitlines() if missing[0] in line)
+            sentence = f'{begin} {names}. The cell that was handed out has the line "{line}".'
+        return Verdict(False, troubles[0].kind if troubles else "missing", sentence)
 
     def _graded(self, exercise: Exercise) -> Verdict:
         """Grade the answers in the namespace, with the grader as it is installed."""
@@ -122,18 +123,19 @@ class Notebook:
                 grade = exercise.grade(*answers)
                 passed = grade.passed
         except TimeIsUpError:
-            sentence = f"a call of {exercise.asks[0]} runs longer than {self.seconds:g} seconds: is there a loop that never ends?"
-            return False, "too long", sentence
+            call = f"a call of {exercise.asks[0]}"
+            return Verdict(False, "too long", TOO_LONG.format(call, self.seconds, ""))
         except BaseException as error:
-            return False, "raises", f"your code raises {type(error).__name__} when it is graded"
+            return Verdict(False, "raises", f"your code raises {type(error).__name__} when it is graded")
         if passed:
-            return True, "", "right"
-        first, *more = grade.findings
+            return Verdict(True, "", "right")
+        first, *others = grade.findings
+        places = [first.where, *(other.where for other in others if other.sentence == first.sentence)]
         named = len(exercise.asks) > 1 or first.where not in (*exercise.asks, "answer", "update", "forward")
-        sentence = f"{first.where}: {first.sentence}" if named else first.sentence
-        if more:
-            sentence += f" ({len(more)} more)"
-        return False, first.kind, sentence
+        sentence = f"{' and '.join(places)}: {first.sentence}" if named else first.sentence
+        if more := len(others) + 1 - len(places):
+            sentence += f" ({more} more to see when the cell runs.)"
+        return Verdict(False, first.kind, sentence)
 
 
 def limit(seconds: float) -> None:
@@ -142,7 +144,11 @@ def limit(seconds: float) -> None:
         import resource
     except ImportError:  # Windows
         return
-    bounds = {resource.RLIMIT_CPU: int(seconds) + 1, resource.RLIMIT_FSIZE: 100 * 2**20, resource.RLIMIT_CORE: 0}
+    bounds = {
+        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_FSIZE: 100 * 2**20,
+        resource.RLIMIT_CORE: 0,
+    }
     for which, bound in bounds.items():
         _, hard = resource.getrlimit(which)
         bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)

@@ -11,15 +11,12 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from .processes import Family
-from .submissions import Submission
+from .submissions import TOO_LONG, Submission, Verdict
 
-Verdict = tuple[bool, str, str]
-"""Whether an answer is right, the kind of the mistake, and the sentence."""
 POLL = 0.1
 """Seconds between two looks at a process."""
 GRACE = 5.0
@@ -32,7 +29,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 class Limits(NamedTuple):
-    """The bounds of a notebook: seconds for a cell and in all, bytes of memory, processes with their threads."""
+    """The bounds of a notebook: seconds for a cell and in all, bytes of memory, threads of all processes."""
 
     cell: float = 60
     whole: float = 600
@@ -78,25 +75,26 @@ class Runs:
         while (todo := {number: places[number] for number in places if number not in self.found}) and (
             death := self._run(todo, deadly)
         ):
-            self.troubles[death.place] = death.sentence
+            if death.place >= 0:
+                self.troubles[death.place] = death.sentence
             # The cell is left out from now on. If it was left out already, there is no use in going on.
             of_all = death.place in deadly or death.place < 0
             deadly.add(death.place)
             for number, cells in todo.items():
                 if number not in self.found and (of_all or death.place in cells):
-                    self.found[number] = (False, death.kind, death.sentence)
-        return {number: self._explained(number, *verdict) for number, verdict in self.found.items()}
+                    self.found[number] = Verdict(False, death.kind, death.sentence)
+        return {number: self._explained(number, verdict) for number, verdict in self.found.items()}
 
-    def _explained(self, number: str, passed: bool, kind: str, sentence: str) -> Verdict:
+    def _explained(self, number: str, verdict: Verdict) -> Verdict:
         """Add the mistake in a cell before, if a name is missing."""
-        if not passed and "NameError" in sentence:
+        sentence = verdict.sentence
+        if not verdict.passed and "NameError" in sentence:
             first = self.submission.places[number][0]
-            for place in sorted(place for place in self.troubles if 0 <= place < first):
+            for place in sorted(place for place in self.troubles if place < first)[:1]:
                 cell = self.submission.cells[place]
-                begin = next(line.strip() for line in cell.source.splitlines() if line.strip())
-                sentence += f". Before it, {cell.name} ({begin[:40]}) fails: {self.troubles[place]}"
-                break
-        return passed, kind, sentence if sentence.endswith((".", "?")) else f"{sentence}."
+                line = next(line.strip() for line in cell.source.splitlines() if line.strip())
+                sentence += f". Before it, {cell.name} ({line[:40]}) fails: {self.troubles[place]}"
+        return verdict._replace(sentence=sentence if sentence.endswith((".", "?")) else f"{sentence}.")
 
     def _run(self, todo: dict[str, tuple[int, ...]], skip: set[int]) -> Death | None:
         """Run the notebook in a new process until all is graded or the process ends; return how it ended."""
@@ -127,6 +125,8 @@ class Runs:
             try:
                 kind, *rest = messages.get(timeout=POLL)
             except Empty:
+                if gone and place < 0:
+                    return Death(place, "not checked", "the process for it did not start here")
                 if gone:
                     return Death(place, "ended", _ending(family.first.returncode))
                 gone = family.first.poll() is not None  # once more: messages may be on their way
@@ -138,7 +138,7 @@ class Runs:
             elif kind == "trouble":
                 self.troubles[rest[0]] = rest[1]
             elif kind == "verdict":
-                self.found[rest[0]] = (rest[1], rest[2], rest[3])
+                self.found[rest[0]] = Verdict(*rest[1:])
             if time.monotonic() - looked > POLL:
                 looked = time.monotonic()
                 if death := self._crossed(family, place, looked - since):
@@ -151,26 +151,29 @@ class Runs:
         if time.monotonic() > self.deadline:
             return Death(-1, "too long", f"the notebook takes longer than {whole:g} seconds in all")
         if seconds > cell + GRACE:
-            return Death(place, "too long", TOO_LONG.format(cell))
+            return Death(place, "too long", TOO_LONG.format("the cell", cell, ""))
         members = family.members()
         if sum(found.threads for found in members) > threads:
             return Death(place, "processes", f"the cell starts more than {threads} processes and threads")
         if sum(found.memory for found in members) > memory:
-            size = f"{memory / 2**30:.3g} GiB"
-            return Death(place, "memory", f"the cell takes more than {size} of memory: does a list grow without end?")
+            size = f"more than {memory / 2**30:.3g} GiB of memory"
+            if len(members) > 1:
+                return Death(
+                    place, "processes", f"the cell starts {len(members)} processes, which take {size}"
+                )
+            return Death(place, "memory", f"the cell takes {size}: does a list or an array grow without end?")
         return None
 
 
-TOO_LONG = "the cell runs longer than {:g} seconds: is there a loop that never ends?"
-
-
 def _write(family: Family, job: bytes) -> None:
+    assert family.first.stdin is not None
     with contextlib.suppress(OSError), family.first.stdin as pipe:  # it may have ended already
         pipe.write(job)
 
 
 def _read(family: Family, secret: bytes, messages: SimpleQueue[Any]) -> None:
     """Pass the messages on; all that does not begin with the secret was written by a student's code."""
+    assert family.first.stdout is not None
     with family.first.stdout as pipe:
         while line := pipe.readline(2**16):
             if line.startswith(secret):

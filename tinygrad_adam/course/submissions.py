@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 from .exercises import EXERCISES
@@ -17,6 +17,17 @@ LARGEST = 100 * 2**20
 """Bytes of the largest notebook that is read."""
 NOT_STUDENTS = ("__MACOSX", "__pycache__")
 """Folders that unpacking and Python leave; those that begin with a dot are passed over, too."""
+
+
+TOO_LONG = "{} runs longer than {:g} seconds{}: is there a loop that never ends?"
+
+
+class Verdict(NamedTuple):
+    """Whether an answer is right, the kind of the mistake, and the sentence."""
+
+    passed: bool
+    kind: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,9 @@ def read_submissions(folder: Path) -> list[Submission]:
     ]
     if not found:
         raise DataError(
-            "course --check", "the folder holds no submissions: STUDENT/NOTEBOOK.ipynb or STUDENT.ipynb", folder=folder
+            "course --check",
+            "the folder holds no submissions: STUDENT/NOTEBOOK.ipynb or STUDENT.ipynb",
+            folder=folder,
         )
     return found
 
@@ -88,7 +101,9 @@ def _of_student(folder: Path, entry: Path) -> Iterator[Submission]:
             yield _read(entry.name, file, file.relative_to(folder).as_posix())
         if not notebooks:
             names = ", ".join(file.name for file in files[:3]) or "nothing"
-            yield Submission(entry.name, entry.name, f"there is no notebook (.ipynb) in this folder; it holds {names}.")
+            yield Submission(
+                entry.name, entry.name, f"there is no notebook (.ipynb) in this folder; it holds {names}."
+            )
     elif entry.suffix.lower() == ".ipynb":
         yield _read(entry.stem, entry, entry.name)
 
@@ -112,13 +127,14 @@ def _read(student: str, file: Path, shown: str) -> Submission:
 def _content(file: Path) -> dict[str, Any]:
     """Return the JSON of a notebook whose cells are in order.
 
-    It is stricter than a text editor and more lenient than nbformat: notebooks that other programs save without
-    ids of cells are fine.
+    It is more lenient than nbformat: other programs save notebooks without ids of cells, and these are fine.
     """
     if not file.is_file():  # a pipe would never end
         raise DataError("this is no regular file.")
     if (size := file.stat().st_size) > LARGEST:
-        raise DataError(f"the file has {size / 2**20:,.0f} MB. Clear all outputs in Jupyter, and save it again.")
+        raise DataError(
+            f"the file has {size / 2**20:,.0f} MB. Clear all outputs in Jupyter, and save it again."
+        )
     text = file.read_bytes()
     if not text.strip():
         raise DataError("the file is empty. Save the notebook in Jupyter, and submit it again.")
@@ -148,7 +164,9 @@ def _is_cell(cell: object) -> bool:
     if not isinstance(cell, dict) or not isinstance(cell.get("cell_type"), str):
         return False
     source = cell.get("source")
-    return isinstance(source, str) or (isinstance(source, list) and all(isinstance(line, str) for line in source))
+    return isinstance(source, str) or (
+        isinstance(source, list) and all(isinstance(line, str) for line in source)
+    )
 
 
 def _submission(student: str, file: str, content: dict[str, Any]) -> Submission:
@@ -172,8 +190,8 @@ def _submission(student: str, file: str, content: dict[str, Any]) -> Submission:
         cells.append(Cell(name, source))
     places = {number: tuple(marked[number] or called[number]) for number in numbers}
     lost = {
-        number: f"its cell is {'text (Markdown), no code, now' if number in texts else 'deleted'}. Copy the cell "
-        "from the notebook that was handed out, and write the answer there."
+        number: f"its cell {'is now text, and no code' if number in texts else 'is deleted'}. Copy the cell from "
+        "the notebook that was handed out, and write the answer there."
         for number in numbers
         if not places[number]
     }
@@ -189,7 +207,9 @@ def _numbers(content: dict[str, Any]) -> list[str]:
         chapters = {number.partition(".")[0] for number in map(_number_of, content["cells"]) if number}
     numbers = [number for number in EXERCISES if number.partition(".")[0] in chapters]
     if not numbers:
-        raise DataError("this is a notebook, but not one of this course with exercises: none of its cells is an exercise's.")
+        raise DataError(
+            "this is a notebook, but not one of this course: no cell is the place of an exercise."
+        )
     return numbers
 
 
