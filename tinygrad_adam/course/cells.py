@@ -10,7 +10,6 @@ import symtable
 import sys
 import traceback
 import types
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def run_cell(source: str, name: str, namespace: dict[str, Any], seconds: float) 
     namespace : dict
         The variables of the notebook.
     seconds : float
-        The time that it may take.
+        The processor's time that it may take.
     """
     filename = f"<{name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
@@ -79,11 +78,9 @@ def run_cell(source: str, name: str, namespace: dict[str, Any], seconds: float) 
     try:
         python = _python(source)
         bound = assigned(python)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(python, filename)
-            tree.body = [statement for statement in tree.body if not _calls_grader(statement)]
-            code = compile(tree, filename, "exec", dont_inherit=True)
+        tree = ast.parse(python, filename)
+        tree.body = [statement for statement in tree.body if not _calls_grader(statement)]
+        code = compile(tree, filename, "exec", dont_inherit=True)
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
         return Result(kind="syntax", sentence=f"line {error.lineno} is not Python ({error.msg}){text}")
@@ -135,10 +132,11 @@ def names_in(source: str) -> set[str]:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raise `TimeIsUpError` inside a ``with`` block that takes longer, and again each second.
+    """Raise `TimeIsUpError` inside a ``with`` block that computes longer, and again each second.
 
-    Code that catches everything goes on, and so do loops in C, and all code on Windows, which has no alarm.
-    The process that watches this one ends those.
+    The processor's time counts, so that answers do not fail because the machine is busy. Code that sleeps or
+    catches everything goes on, and so do loops in C, and all code on Windows, which has no such alarm. The
+    process that watches this one ends those.
     """
 
     def stop(number: int, frame: object) -> None:
@@ -146,13 +144,13 @@ def at_most(seconds: float) -> Iterator[None]:
 
     alarms = hasattr(signal, "setitimer")
     if alarms:
-        signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+        signal.signal(signal.SIGPROF, stop)
+        signal.setitimer(signal.ITIMER_PROF, seconds, 1)
     try:
         yield
     finally:
         if alarms:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _python(source: str) -> str:
@@ -183,7 +181,9 @@ def _described(error: BaseException, filename: str, seconds: float) -> tuple[str
         return "raises", f"the cell ends Python with exit(){where}; take that out"
     if isinstance(error, EOFError) and "reading a line" in str(error):
         return "raises", f"the cell waits for input(){where}, and no one types here; assign the value instead"
-    return "raises", f"the cell raises {type(error).__name__}{where}: {short(_text(error))}".rstrip(": ")
+    return "raises", f"the cell raises {type(error).__name__}{where}: {short(_text(error), LONGEST)}".rstrip(
+        ": "
+    )
 
 
 def _text(error: BaseException) -> str:
@@ -193,10 +193,10 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int) -> str:
     """Return the beginning of a text, on one line."""
-    text = " ".join(text[: 4 * LONGEST].split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    text = " ".join(text[: 4 * longest].split())
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _close_figures() -> None:

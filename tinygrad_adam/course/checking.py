@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..backend.threads import get_num_threads
 from .runs import Limits, Runs
@@ -80,5 +81,10 @@ def check_one(submission: Submission, limits: Limits, stop: threading.Event) -> 
 
 
 def in_order(rows: list[Row]) -> list[Row]:
-    """Return rows by student, file and exercise."""
-    return sorted(rows, key=lambda row: (row.student.casefold(), row.student, row.file))
+    """Return rows by student, file and exercise; a sentence names the file if the student has two of them."""
+    twice = Counter((row.student, row.exercise) for row in rows)
+    named = [
+        replace(row, sentence=f"{row.file}: {row.sentence}") if twice[row.student, row.exercise] > 1 else row
+        for row in rows
+    ]
+    return sorted(named, key=lambda row: (row.student.casefold(), row.student, row.file))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .cells import Result, TimeIsUpError, at_most, names_in, new_namespace, run_cell
+from .cells import Result, TimeIsUpError, at_most, names_in, new_namespace, run_cell, short
 from .exercise import Exercise
 from .exercises import EXERCISES
 from .patches import Originals
@@ -73,7 +73,8 @@ class Notebook:
             if place in last:
                 number = last[place]
                 self.send("cell", place)  # the time for the answer's calls begins
-                self.send("verdict", number, *self.verdict(EXERCISES[number], self.places[number]))
+                passed, kind, sentence = self.verdict(EXERCISES[number], self.places[number])
+                self.send("verdict", number, passed, kind, short(sentence, 1000))
         self.send("end")
 
     def verdict(self, exercise: Exercise, places: list[int]) -> Verdict:
@@ -83,7 +84,7 @@ class Notebook:
         stuck = next((result for result in troubles if result.kind == "too long"), None)
         if stuck is not None:
             return Verdict(False, stuck.kind, stuck.sentence)
-        defined = {name for result in results for name in result.defined}
+        defined = {name for result in results for name in result.defined if name in self.namespace}
         missing = [name for name in exercise.asks if name not in defined]
         if missing:
             return self._missing(exercise, missing, troubles)

@@ -19,12 +19,14 @@ from .submissions import TOO_LONG, Submission, Verdict
 
 POLL = 0.1
 """Seconds between two looks at a process."""
-GRACE = 5.0
-"""Seconds after which a cell is ended by force, if its own alarm did not end it."""
+GRACE = 60.0
+"""Seconds after which a cell is ended by force, beyond the processor's time that its own alarm allows."""
 START = 60.0
 """Seconds for the start of Python and the imports, on a busy machine."""
 THREADS = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMBA")
-ENVIRONMENT = {"MPLBACKEND": "Agg", "PYTHONHASHSEED": "0"} | {f"{name}_NUM_THREADS": "1" for name in THREADS}
+ENVIRONMENT = {"MPLBACKEND": "Agg", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"} | {
+    f"{name}_NUM_THREADS": "1" for name in THREADS
+}
 PACKAGE = __name__.partition(".")[0]
 
 

@@ -77,7 +77,10 @@ def read_submissions(folder: Path) -> list[Submission]:
         If there is no such folder, or nothing in it.
     """
     if not folder.is_dir():
-        raise DataError("course --check", "there is no such folder", folder=folder)
+        problem = (
+            "this is a file; name the folder that holds it" if folder.exists() else "there is no such folder"
+        )
+        raise DataError("course --check", problem, folder=folder)
     found = [
         submission
         for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name.casefold(), entry.name))
@@ -190,8 +193,8 @@ def _submission(student: str, file: str, content: dict[str, Any]) -> Submission:
         cells.append(Cell(name, source))
     places = {number: tuple(marked[number] or called[number]) for number in numbers}
     lost = {
-        number: f"its cell {'is now text, and no code' if number in texts else 'is deleted'}. Copy the cell from "
-        "the notebook that was handed out, and write the answer there."
+        number: f"its cell {'is text now, not code' if number in texts else 'is deleted'}. Copy the cell "
+        "from the notebook that was handed out, and write the answer there."
         for number in numbers
         if not places[number]
     }
