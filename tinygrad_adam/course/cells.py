@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import linecache
 import re
 import signal
@@ -54,6 +55,7 @@ def new_namespace() -> dict[str, Any]:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     namespace = vars(main)
+    namespace["__builtins__"] = builtins
     namespace["display"] = lambda *shown, **settings: None
     return namespace
 
@@ -82,8 +84,8 @@ def run_cell(source: str, name: str, namespace: dict[str, Any], seconds: float) 
         tree.body = [statement for statement in tree.body if not _calls_grader(statement)]
         code = compile(tree, filename, "exec", dont_inherit=True)
     except SyntaxError as error:
-        text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
-        return Result(kind="syntax", sentence=f"line {error.lineno} is not Python ({error.msg}){text}")
+        line = "".join(source.splitlines()[(error.lineno or 0) - 1 : error.lineno]).strip()
+        return Result(kind="syntax", sentence=f"line {error.lineno} is not Python ({error.msg}): {line}")
     except (ValueError, RecursionError, MemoryError) as error:  # null characters; a thousand brackets
         return Result(kind="syntax", sentence=f"this is not Python ({str(error) or type(error).__name__})")
     if not tree.body and re.search(r"^\s*#", source, re.MULTILINE):
