@@ -54,6 +54,7 @@ class Notebook:
         self.places: dict[str, list[int]] = job["places"]
         self.skip: set[int] = {*job["skip"]}
         self.seconds: float = job["limits"][0]
+        self.exercises = {number: EXERCISES[number] for number in self.places}
         self.send, self.results = send, [Result() for _ in self.cells]
         self.namespace = new_namespace()
         self.originals = Originals()
@@ -73,12 +74,13 @@ class Notebook:
             if place in last:
                 number = last[place]
                 self.send("cell", place)  # the time for the answer's calls begins
-                passed, kind, sentence = self.verdict(EXERCISES[number], self.places[number])
+                passed, kind, sentence = self.verdict(number)
                 self.send("verdict", number, passed, kind, short(sentence, 1000))
         self.send("end")
 
-    def verdict(self, exercise: Exercise, places: list[int]) -> Verdict:
+    def verdict(self, number: str) -> Verdict:
         """Return the verdict on the names that the cells of an exercise have bound."""
+        exercise, places = self.exercises[number], self.places[number]
         results = [self.results[place] for place in places]
         troubles = [result for result in results if result.kind]
         stuck = next((result for result in troubles if result.kind == "too long"), None)
@@ -88,7 +90,11 @@ class Notebook:
         missing = [name for name in exercise.asks if name not in defined]
         if missing:
             return self._missing(exercise, missing, troubles)
-        copies = f" (The cell is there {len(places)} times; delete the others.)" if len(places) > 1 else ""
+        copies = (
+            f" (There are {len(places)} copies of the cell, and the last one counts.)"
+            if len(places) > 1
+            else ""
+        )
         passed, kind, sentence = self._graded(exercise)
         if passed and troubles:
             sentence += f", but {troubles[0].sentence}"

@@ -96,7 +96,7 @@ class Runs:
                 cell = self.submission.cells[place]
                 line = next(line.strip() for line in cell.source.splitlines() if line.strip())
                 sentence += f". Before it, {cell.name} ({line[:40]}) fails: {self.troubles[place]}"
-        return verdict._replace(sentence=sentence if sentence.endswith((".", "?")) else f"{sentence}.")
+        return verdict._replace(sentence=sentence if sentence.endswith((".", "?", ".)")) else f"{sentence}.")
 
     def _run(self, todo: dict[str, tuple[int, ...]], skip: set[int]) -> Death | None:
         """Run the notebook in a new process until all is graded or the process ends; return how it ended."""
