@@ -69,7 +69,7 @@ MISTAKES = {
     "too large a file": ("open('x', 'wb').truncate(2**30)", "raises", "OSError in line 1"),
     "too large an array": ("import numpy as np\nnp.ones(10**15)", "raises", "MemoryError"),
     "an endless call": (
-        RIGHT.replace("    m =", "    while True: pass\n    m ="),
+        WRONG.replace("return", "while True: pass\n    return"),
         "too long",
         "a call of update",
     ),
@@ -198,8 +198,9 @@ def test_cells_that_fail_before_do_not_matter_to_those_that_need_nothing_of_them
 def test_a_missing_name_is_explained_by_the_cell_that_should_have_made_it(graded):
     rows = graded("update = optimizer", before=["import os\nos._exit(1)\noptimizer = 3"])
     assert rows["7.1"].sentence == (
-        "the cell raises NameError in line 1: name 'optimizer' is not defined. "
-        "Before it, code cell 3 (import os) fails: the cell ends the Python process, as os._exit does, or closes its files; take that out."
+        "the cell raises NameError in line 1: name 'optimizer' is not defined. Before it, code cell 3 "
+        "(import os) fails: the cell ends the Python process, as os._exit does, or closes its files; take "
+        "that out."
     )
 
 

@@ -9,10 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError
-from .shared import counted, say, say_table
-
-NAME = 32
-"""Characters of a student's name that a line shows; the file has all of them."""
+from .shared import console, counted, say, say_table
 
 
 def course(
@@ -75,7 +72,7 @@ def _check(folder: Path) -> None:
     rows = in_order(rows)
     write_table(rows, file)
     shown = [
-        (visible(row.student)[:NAME], row.exercise, "yes" if row.passed else "no", visible(row.sentence))
+        (_cut(visible(row.student)), row.exercise, "yes" if row.passed else "no", visible(row.sentence))
         for row in rows
     ]
     say("")
@@ -88,3 +85,9 @@ def _check(folder: Path) -> None:
     if stopped:
         say(f"Stopped; {counted(len({row.file for row in rows}), 'notebook')} of {total} are in it.")
         raise typer.Exit(130)
+
+
+def _cut(name: str) -> str:
+    """Return a name that takes at most a quarter of the line; the file has all of it."""
+    room = console.width // 4
+    return name if len(name) <= room else f"{name[: room - 1]}…"

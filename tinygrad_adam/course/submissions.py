@@ -159,7 +159,7 @@ def _why(text: bytes, error: Exception) -> str:
     if b"<<<<<<<" in text:
         return "it contains the marks of a merge in Git"
     if isinstance(error, json.JSONDecodeError):
-        return f"its JSON breaks off or is damaged in line {error.lineno} of {error.doc.count(chr(10)) + 1}"
+        return f"its JSON breaks off or is damaged in line {error.lineno} of {len(error.doc.splitlines())}"
     return "it is not JSON"
 
 
