@@ -141,6 +141,7 @@ HARMLESS = {
     "a thread that stays": "import threading\nthreading.Thread(target=threading.Event().wait).start()",
     "another output": "import sys\nsys.stdout = sys.stderr = None",
     "a process in two": "import os\nos.fork()",
+    "processes that all write": "import os\nfor _ in range(4):\n    os.fork()",
     "many pictures": "import matplotlib.pyplot as plt\nfor _ in range(30):\n    plt.figure()\nplt.show()",
 }
 

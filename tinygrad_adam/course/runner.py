@@ -26,14 +26,16 @@ class Channel:
     """
 
     def __init__(self) -> None:
-        self._file = os.dup(1)
+        self._file, self._process = os.dup(1), os.getpid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for file in (0, 1, 2):
             os.dup2(nothing, file)
         self.secret = ""
 
     def send(self, *message: object) -> None:
-        """Write a message."""
+        """Write a message; a copy of the process that a cell has made by os.fork() ends here."""
+        if os.getpid() != self._process:
+            os._exit(0)
         os.write(self._file, f"\n{self.secret}{json.dumps(message)}\n".encode())
 
 
@@ -63,12 +65,9 @@ class Notebook:
         """Run the cells up to the last exercise, and grade each exercise after its last cell."""
         last = {places[-1]: number for number, places in self.places.items()}
         for place, (name, source) in enumerate(self.cells[: max(last) + 1]):
-            process = os.getpid()
             self.send("cell", place)
             if place not in self.skip:
                 self.results[place] = result = run_cell(source, name, self.namespace, self.seconds)
-                if os.getpid() != process:  # a child that the cell left behind by os.fork()
-                    os._exit(0)
                 if result.kind in ("syntax", "raises", "too long"):
                     self.send("trouble", place, result.sentence)
             if place in last:
@@ -90,15 +89,12 @@ class Notebook:
         missing = [name for name in exercise.asks if name not in defined]
         if missing:
             return self._missing(exercise, missing, troubles)
-        copies = (
-            f" (There are {len(places)} copies of the cell, and the last one counts.)"
-            if len(places) > 1
-            else ""
-        )
         passed, kind, sentence = self._graded(exercise)
         if passed and troubles:
             sentence += f", but {troubles[0].sentence}"
-        return Verdict(passed, kind, sentence + copies)
+        if len(places) > 1:
+            sentence += f" (There are {len(places)} copies of the cell, and the last one counts.)"
+        return Verdict(passed, kind, sentence)
 
     def _missing(self, exercise: Exercise, missing: list[str], troubles: list[Result]) -> Verdict:
         names = " and ".join(missing)

@@ -94,7 +94,7 @@ class Runs:
             first = self.submission.places[number][0]
             for place in sorted(place for place in self.troubles if place < first)[:1]:
                 cell = self.submission.cells[place]
-                line = next(line.strip() for line in cell.source.splitlines() if line.strip())
+                line = next((line.strip() for line in cell.source.splitlines() if line.strip()), "empty")
                 sentence += f". Before it, {cell.name} ({line[:40]}) fails: {self.troubles[place]}"
         return verdict._replace(sentence=sentence if sentence.endswith((".", "?", ".)")) else f"{sentence}.")
 
@@ -191,6 +191,4 @@ def _ending(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    if name == "SIGXCPU":
-        return "the notebook takes more time than it may"
     return f"the cell crashes Python, or kills it ({name})"
