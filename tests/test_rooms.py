@@ -17,7 +17,7 @@ PACKAGE = Path(tinygrad_adam.__file__).parent
 TOP = "files at the top"
 ROOMS = [
     TOP, "files", "backend", "engine", "ops", "recording", "tensor", "nn", "optim", "data", "training",
-    "explain", "testing", "course", "cli",
+    "explain", "testing", "course", "notebook", "cli",
 ]  # fmt: skip
 """Lowest first. `tinygrad_adam` itself ("" here) and `__main__` stand above them all."""
 KERNELS_IMPORT = {TOP, "backend", "ops", "kernels"}

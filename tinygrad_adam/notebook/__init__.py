@@ -1,0 +1,1 @@
+"""The HTML that objects show as the last line of a notebook's cell."""
