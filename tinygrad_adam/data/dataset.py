@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.device import backend_of, get_backend, require_no_mask, to_device
+from ..engine.viewers import view
 from ..errors import DTypeError, IndexingError, OptionError, ShapeError
 from ..tensor.creation import tensor
 from ..typing import TensorLike
@@ -88,6 +89,13 @@ class TensorDataset:
 
     def __len__(self) -> int:
         return len(self.arrays[0])
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{array.dtype} {array.shape}" for array in self.arrays)
+        return f"{type(self).__name__}({len(self):,} examples: {arrays})"
+
+    def _repr_html_(self) -> str | None:
+        return view("TensorDataset._repr_html_")(self)
 
     def to(self, device: str) -> Self:
         """Return a copy whose arrays live on a device, so that batches are gathered there.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..backend.convert import check_dtype
 from ..backend.cuda.feeding import fed
 from ..backend.device import device_of, get_backend
+from ..engine.viewers import view
 from ..errors import DTypeError, OptionError, StateError, TinygradAdamError
 from ..tensor.creation import tensor
 from ..tensor.tensor import Tensor
@@ -108,6 +109,14 @@ class DataLoader:
     def __len__(self) -> int:
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
+
+    def __repr__(self) -> str:
+        order = "shuffled" if self.shuffle else "in order"
+        dataset = type(self.dataset).__name__
+        return f"DataLoader({len(self):,} batches of {self.batch_size:,}, {order}: {dataset})"
+
+    def _repr_html_(self) -> str | None:
+        return view("DataLoader._repr_html_")(self)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         count = len(self)

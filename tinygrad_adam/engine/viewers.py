@@ -1,4 +1,4 @@
-"""The one table that knows the viewers: explanations, ledgers, films, drawings, recordings, checks.
+"""The one table that knows the viewers: explanations, ledgers, films, drawings, recordings, notebooks.
 
 Tensors, modules and optimizers offer methods that show how they came about, but none of them imports the code
 that does so. They ask `view`, which imports it at the first call.
@@ -23,6 +23,34 @@ VIEWERS = {
     "tg.tracing": "explain.chain_rule.traces:tracing",
 }
 """By public name: the module within this package, and the name in it."""
+
+VIEWERS |= {
+    f"{kind}._repr_html_": f"notebook.{place}_html"
+    for kind, place in {
+        "Comparison": "training:comparison",
+        "DataLoader": "data:loader",
+        "Doctor": "findings:doctor",
+        "EntryLedger": "explaining:entry",
+        "Explanation": "explaining:explanation",
+        "Finding": "findings:finding",
+        "Grade": "findings:grade",
+        "History": "training:history",
+        "ImageData": "data:image_data",
+        "LayerLedger": "explaining:layer",
+        "Module": "modules:module",
+        "NextStep": "explaining:next_step",
+        "Optimizer": "optimizers:optimizer",
+        "Race": "races:race",
+        "Report": "findings:report",
+        "Schedule": "optimizers:schedule",
+        "Summary": "modules:summary",
+        "Sweep": "training:sweep",
+        "Tensor": "tensors:tensor",
+        "TensorDataset": "data:dataset",
+        "Trainer": "training:trainer",
+        "Trials": "training:trials",
+    }.items()
+}
 
 PACKAGE = __name__.partition(".")[0]
 

@@ -5,11 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.modes import no_grad
+from ..engine.viewers import view
 from ..tensor.tensor import Tensor
 from .module import Module
 
 
-def summarize(model: Module, inputs: tuple[Any, ...]) -> str:
+class Summary(str):
+    """The table as text, which a notebook shows as a table.
+
+    Attributes
+    ----------
+    rows : list of tuple of str
+        Headings, layers and total; each row has the name, the output shape and the number of parameters.
+    """
+
+    rows: list[tuple[str, str, str]]
+
+    def __new__(cls, rows: list[tuple[str, str, str]]) -> Summary:  # noqa: D102
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        summary = super().__new__(cls, "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        summary.rows = rows
+        return summary
+
+    __repr__ = str.__str__
+
+    def _repr_html_(self) -> str | None:
+        return view("Summary._repr_html_")(self)
+
+
+def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
     """Run `model` once on `inputs` and describe each layer; see `Module.summary`."""
     rows = [("layer", "output shape", "parameters")]
     removers = []
@@ -34,7 +60,4 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> str:
         for module, mode in modes:
             module.__dict__["training"] = mode
     rows.append(("total", "", f"{model.parameter_count():,}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    return Summary(rows)

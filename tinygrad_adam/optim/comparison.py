@@ -17,7 +17,7 @@ from .adam import Adam
 from .dialects import DIALECTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DialectComparison:
     """The paths of several dialects; printed, it tells where each pair parts.
 
@@ -50,6 +50,8 @@ class DialectComparison:
             padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=False)]
             lines.append("  ".join([first.ljust(widths[0]), *padded]))
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def compare_dialects(

@@ -86,6 +86,9 @@ class Optimizer(Saved):
         """Return the numbers of step t, from 1, that `update` takes, in its order."""
         raise NotImplementedError
 
+    def _repr_html_(self) -> str | None:
+        return view("Optimizer._repr_html_")(self)
+
     def zero_grad(self, **words: Never) -> None:
         """Forget the gradients of all parameters, before the next backward pass."""
         if words:

@@ -498,6 +498,9 @@ class Tensor(Operations["Tensor"]):
 
     __repr__ = text_of
 
+    def _repr_html_(self) -> str | None:
+        return view("Tensor._repr_html_")(self)
+
     # --- Copies and pickles ----------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from ..engine.viewers import view
 from ..errors import OptionError
 from ..files.figures import new_figure, save_figure, tidy
 from ..values import plain_number
@@ -44,6 +45,18 @@ class History:
     def to_jsonl(self) -> str:
         """Return one line of JSON an epoch."""
         return "".join(json.dumps(row, default=plain_number) + "\n" for row in self.rows)
+
+    def __repr__(self) -> str:
+        last = self.rows[-1] if self.rows else {}
+        values = ", ".join(
+            f"{name} {value:.4g}" for name, value in last.items() if isinstance(value, int | float)
+        )
+        return f"History of {len(self)} epoch{'s' * (len(self) != 1)}" + (
+            f", at last {values}" if values else ""
+        )
+
+    def _repr_html_(self) -> str | None:
+        return view("History._repr_html_")(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw every quantity over the epochs, training and validation side by side.

@@ -12,6 +12,7 @@ import numpy
 
 from ..backend.device import backend_of, to_host
 from ..data import DataLoader, TensorDataset
+from ..engine.viewers import view
 from ..errors import NonFiniteError, OptionError, StateError
 from ..nn import Module
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm_
@@ -176,6 +177,13 @@ class Trainer(Evaluator):
     def last_loss(self) -> float:
         """The loss of the last batch, NaN before any; on a GPU, reading it waits."""
         return float(numpy.asarray(to_host(self._last_loss)).item())
+
+    def __repr__(self) -> str:
+        parts = f"{type(self.model).__name__}, {type(self.optimizer).__name__}"
+        return f"{type(self).__name__}({parts}; {self.epoch} epochs, {self.step:,} steps)"
+
+    def _repr_html_(self) -> str | None:
+        return view("Trainer._repr_html_")(self)
 
     # --- Training ------------------------------------------------------------------------
 

@@ -70,6 +70,9 @@ class Metric:
         """The average over all samples so far; NaN before any."""
         return self.total / self.count if self.count else float("nan")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.value:.6g} over {self.count:,} samples)"
+
     def state_dict(self) -> dict[str, float]:
         """Return the sums, from which a resumed epoch goes on."""
         return {"total": self.total, "count": self.count}

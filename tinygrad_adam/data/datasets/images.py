@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.viewers import view
 from ...errors import unknown_name
 from ..images import Augmentation, ImageDataset, check_images
 
@@ -55,6 +56,9 @@ class ImageData:
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image, as a network takes it."""
         return (1, *self.train_images.shape[1:])[-3:]
+
+    def _repr_html_(self) -> str | None:
+        return view("ImageData._repr_html_")(self)
 
     def dataset(self, split: Literal["train", "test"], augment: Sequence[Augmentation] = ()) -> ImageDataset:
         """Return a split as a dataset that keeps the images as bytes and turns each batch to floats.

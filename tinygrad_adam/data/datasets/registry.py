@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...errors import unknown_name
 from .cifar10 import load_cifar10
@@ -34,7 +34,7 @@ class DatasetInfo:
     """
 
     name: str
-    loader: Callable[[], ImageData]
+    loader: Callable[[], ImageData] = field(repr=False)
     description: str
     shape: tuple[int, ...]
     classes: int

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...engine.graph import Variable
+from ...engine.viewers import view
 from .formulas import Formula
 from .source_lines import SourceLine
 from .traces import Constant, Kept, Measure, ModuleCall
 
 SHOWN = 60
 """How many operations the text shows; of a longer list, the beginning and the end. Also of inputs of one."""
+LEGEND = "y is an operation's output, g = dL/dy its gradient, |...| a Euclidean norm."
 
 
 @dataclass(eq=False)
@@ -71,7 +73,7 @@ class Input:
     gradient: Measure | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Step:
     """One operation of the graph.
 
@@ -122,8 +124,13 @@ class Step:
         """The memory of the arrays kept."""
         return sum(kept.nbytes for kept in self.kept)
 
+    def __str__(self) -> str:
+        return "\n".join(_step_lines(self))
 
-@dataclass(eq=False)
+    __repr__ = __str__
+
+
+@dataclass(eq=False, repr=False)
 class Explanation:
     """A graph as a list of operations, from the result back.
 
@@ -156,28 +163,49 @@ class Explanation:
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str | None:
+        return view("Explanation._repr_html_")(self)
+
 
 # --- The text ----------------------------------------------------------------------------
 
 
-def _lines(explanation: Explanation) -> Iterator[str]:
-    steps = explanation.largest() if explanation.largest_first else explanation.steps
-    count = len(steps)
-    yield f"The chain rule through {count:,} operation{'s' * (count > 1)}, " + (
+def headline(explanation: Explanation) -> str:
+    """Return the title of an explanation."""
+    count = len(explanation.steps)
+    return f"The chain rule through {count:,} operation{'s' * (count > 1)}, " + (
         "those that keep most memory first" if explanation.largest_first else "from the result L back"
     )
-    yield "y is an operation's output, g = dL/dy its gradient, |...| a Euclidean norm."
-    head = steps if count <= SHOWN else steps[: SHOWN // 2]
-    tail = steps[len(head) :][-SHOWN // 2 :]
-    helpers: dict[str, str] = {}
+
+
+def shown_steps(explanation: Explanation) -> tuple[list[Step], list[Step]]:
+    """Return the steps at the beginning and at the end that are shown; the others between are left out."""
+    steps = explanation.largest() if explanation.largest_first else explanation.steps
+    head = steps if len(steps) <= SHOWN else steps[: SHOWN // 2]
+    return head, steps[len(head) :][-SHOWN // 2 :]
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    yield headline(explanation)
+    yield LEGEND
+    head, tail = shown_steps(explanation)
     for step in head:
-        yield from _step_lines(step, helpers)
-    if len(head) + len(tail) < count:
         yield ""
-        yield f"  ... {count - len(head) - len(tail):,} operations between are not shown; .steps has them all"
+        yield from _step_lines(step)
+    if between := len(explanation.steps) - len(head) - len(tail):
+        yield ""
+        yield f"  ... {between:,} operations between are not shown; .steps has them all"
     for step in tail:
-        yield from _step_lines(step, helpers)
+        yield ""
+        yield from _step_lines(step)
     yield ""
+    yield from closing(explanation, [*head, *tail])
+
+
+def closing(explanation: Explanation, steps: list[Step]) -> Iterator[str]:
+    """Yield what follows the steps that are shown: memory, shared leaves, helpers of the formulas, notes."""
     yield f"Kept for the way back: {readable_bytes(explanation.kept_bytes)}, each array once."
     many = [leaf for leaf in explanation.leaves if leaf.uses > 1 and leaf.gradient is not None]
     for leaf in many[:SHOWN]:
@@ -185,33 +213,35 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             f"{leaf.name or 'a leaf'} {leaf.shape} is used {leaf.uses} times; what they bring it adds up to "
             f"{amount(leaf.gradient, 'sum')}"
         )
-    if any(i.summed for step in (*head, *tail) for i in step.inputs):
+    if any(i.summed for step in steps for i in step.inputs):
         yield "(sum): the input was broadcast, so its gradient is summed over the axes where it was spread."
-    for call, said in helpers.items():
+    formulas = [
+        formula for step in steps for formula in (step.first, *(i.formula for i in step.inputs[:SHOWN]))
+    ]
+    for call, said in dict(
+        pair for formula in formulas if formula is not None for pair in formula.helpers
+    ).items():
         yield f"{call}: {said}."
     yield from explanation.notes
-    if not all(step.traced for step in steps):
+    if not all(step.traced for step in explanation.steps):
         yield "For source lines, modules and data without a gradient, compute inside `with tg.tracing():`."
 
 
-def _step_lines(step: Step, helpers: dict[str, str]) -> Iterator[str]:
+def _step_lines(step: Step) -> Iterator[str]:
     place = f"   {step.call.path} {step.call.kind}".rstrip() if step.call is not None else ""
     where = f"   {step.line}" if step.line is not None else ""
     name = f"{step.name} = " if step.name else ""
-    yield ""
     yield f"{step.number:4}  {name}{step.operation} -> {step.shape}{place}{where}"
     value = "" if step.value is None else f"y = {step.value:.6g}   "
     if value or step.gradient is not None:
         yield f"      {value}{amount(step.gradient, 'g')}".rstrip()
     if step.first is not None:
         yield f"      g becomes {step.first.text}"
-        helpers.update(step.first.helpers)
     rows = []
     for i in step.inputs[:SHOWN]:
         if i.formula is None:
             rows.append((i.name, str(i.shape), "", "no gradient"))
             continue
-        helpers.update(i.formula.helpers)
         rule = f"dL/d{i.name} = {i.formula.text}{' (sum)' if i.summed else ''}"
         rows.append((rule, str(i.shape), amount(i.gradient), _origin(i.source)))
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]

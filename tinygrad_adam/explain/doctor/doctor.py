@@ -12,6 +12,7 @@ from ...engine.events import Watcher, watch
 from ...engine.graph import Node, Primitive, Variable
 from ...engine.modes import is_grad_enabled
 from ...engine.rowsparse import RowSparse
+from ...engine.viewers import view
 from ...nn import Module
 from ...optim import Optimizer
 from ...training import Callback, Trainer
@@ -200,3 +201,9 @@ class Doctor(Chart, Callback, Watcher):
             return f"{steps} and found nothing wrong"
         counts = [f"{f.kind} ({f.times}x)" if f.times > 1 else f.kind for f in self.findings]
         return f"{steps} and found: {', '.join(counts)}"
+
+    def __repr__(self) -> str:
+        return "\n\n".join([*map(str, self.findings), self.summary()])
+
+    def _repr_html_(self) -> str | None:
+        return view("Doctor._repr_html_")(self)

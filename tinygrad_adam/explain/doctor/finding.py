@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from ...engine.viewers import view
 
-@dataclass
+
+@dataclass(repr=False)
 class Finding:
     """One thing that is wrong.
 
@@ -55,3 +57,8 @@ class Finding:
 
     def __str__(self) -> str:
         return self.to_text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str | None:
+        return view("Finding._repr_html_")(self)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 import numpy
 
+from ...engine.viewers import view
 from ...errors import unknown_name
+from ...files.tables import aligned
 from ...optim.lines import Line
 from ...optim.quantity import shown
 from ...typing import Array
@@ -48,7 +49,8 @@ class _Ledger:
     step: int
     later: int
 
-    def _heading(self, subject: str) -> list[str]:
+    def heading(self, subject: str) -> list[str]:
+        """Return the title of the ledger, the source of the algorithm, and later steps."""
         source = self.algorithm
         if "Kingma" in source:
             source += "; lines are counted from m_0 = 0"
@@ -86,7 +88,7 @@ class EntryLedger(_Ledger):
 
     def __str__(self) -> str:
         width = max(len(line.source) for line in self.lines)
-        texts = self._heading(self.title)
+        texts = self.heading(self.title)
         for line in self.lines:
             texts += ["", f"{line.source:>{width}}  {line.meaning}"]
             steps = [text for text in (line.formula, line.numbers, shown(line.value)) if text]
@@ -97,19 +99,8 @@ class EntryLedger(_Ledger):
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        cell = "<td style='text-align:left'>"
-        rows = []
-        for line in self.lines:
-            steps = [text for text in (line.formula, line.numbers, shown(line.value)) if text]
-            formula = f"{line.symbol} = " + "<br>= ".join(map(html.escape, steps))
-            rows.append(
-                f"<tr><td>{html.escape(line.source)}</td>{cell}{html.escape(line.meaning)}</td>"
-                f"{cell}<code>{formula}</code></td></tr>"
-            )
-        heading = "<br>".join(map(html.escape, self._heading(self.title)))
-        names = "<tr><th>line</th><th>quantity</th><th>formula, numbers, value</th></tr>"
-        return f"<p>{heading}</p><table>{names}{''.join(rows)}</table>"
+    def _repr_html_(self) -> str | None:
+        return view("EntryLedger._repr_html_")(self)
 
 
 @dataclass(frozen=True)
@@ -172,6 +163,22 @@ class LayerLedger(_Ledger):
         """The norm of the update over the norm of the values; infinite if they are all zero."""
         return self.update_norm / self.value_norm if self.value_norm else float("inf")
 
+    @property
+    def subject(self) -> str:
+        """The parameter with its shape and the number of entries that moved."""
+        entries = f"{numpy.size(self['update']):,} entries"
+        if self.rows is not None:
+            entries += f", in {len(self.rows):,} of {self.shape[0]:,} rows"
+        return f"{self.parameter} {self.shape}, {entries}"
+
+    @property
+    def norms(self) -> str:
+        """The norms of the update and of the values, as a sentence."""
+        return (
+            f"norm of the update {self.update_norm:.4g}, of the values {self.value_norm:.4g}: "
+            f"ratio {self.norm_ratio:.3g}"
+        )
+
     def movers(self, count: int = 5) -> list[Mover]:
         """Return the entries with the largest updates, the largest first."""
         update, value = self["update"], numpy.reshape(self["value"], -1)
@@ -189,19 +196,15 @@ class LayerLedger(_Ledger):
         return found
 
     def __str__(self) -> str:
-        entries = f"{numpy.size(self['update']):,} entries"
-        if self.rows is not None:
-            entries += f", in {len(self.rows):,} of {self.shape[0]:,} rows"
-        texts = [*self._heading(f"{self.parameter} {self.shape}, {entries}"), ""]
+        texts = [*self.heading(self.subject), ""]
         table = [["", *QUANTILES]]
         for name, meaning in DISTRIBUTED.items():
             if name in self.lines:
                 table.append([meaning, *(f"{value:.3g}" for value in self.distribution(name).values())])
-        texts += _table(table)
+        texts += aligned(table)
         texts += [
             "",
-            f"norm of the update {self.update_norm:.4g}, of the values {self.value_norm:.4g}: "
-            f"ratio {self.norm_ratio:.3g}",
+            self.norms,
             "",
             "The entries that moved most:",
         ]
@@ -209,17 +212,9 @@ class LayerLedger(_Ledger):
         for mover in self.movers():
             rate = "" if mover.effective_lr is None else f"{mover.effective_lr:.4g}"
             table.append([str(list(mover.index)), f"{mover.value:.4g}", f"{mover.update:.4g}", rate])
-        return "\n".join([*texts, *_table(table)])
+        return "\n".join([*texts, *aligned(table)])
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Align columns, the first to the left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
-    ]
+    def _repr_html_(self) -> str | None:
+        return view("LayerLedger._repr_html_")(self)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy
 
+from ...engine.viewers import view
 from ...errors import CheckpointError
 from ...optim import Optimizer
 from ...training import Callback, Experiment, Run, Trainer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NextStep:
     """A step that was taken in memory, from the last checkpoint of a run.
 
@@ -56,6 +57,11 @@ class NextStep:
                 f"{self.past_lr:.4g}."
             )
         return text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str | None:
+        return view("NextStep._repr_html_")(self)
 
 
 def take_next_step(folder: str | os.PathLike[str]) -> NextStep:

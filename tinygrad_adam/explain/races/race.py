@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy
 
+from ...engine.viewers import view
+from ...files.tables import aligned
 from ...training.many.comparison import Entry, check_entries
 from ...training.many.space import optimizer_settings
 from ...values import integer
@@ -18,7 +20,7 @@ from .trajectories import TOLERANCE, Trajectory, descend, tune_lr
 STANDARD = ("sgd", "momentum", "adagrad", "rmsprop", "adam")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Race:
     """The trajectories of several optimizers on one surface.
 
@@ -92,6 +94,15 @@ class Race:
             distance = f"{self.surface.distance(t.positions[-1]):.2g}"
             rows.append((t.entry.label, t.entry.describe(), f"{t.losses[-1]:.3g}", steps, distance))
         return columns, rows
+
+    def __repr__(self) -> str:
+        head = f"Race on {self.surface.name}: {self.surface.formula}, {self.steps:,} steps"
+        columns, rows = self.table()
+        notes = [f"{t.entry.label}: {note}" for t in self.trajectories if (note := self.note(t))]
+        return "\n".join([head, *aligned([columns, *rows], left=2), *notes])
+
+    def _repr_html_(self) -> str | None:
+        return view("Race._repr_html_")(self)
 
 
 def split_names(text: str) -> list[str]:

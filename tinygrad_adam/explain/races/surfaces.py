@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -58,7 +58,7 @@ class Surface:
 
     name: str
     formula: str
-    function: Callable[[Any, Any], Any]
+    function: Callable[[Any, Any], Any] = field(repr=False)
     minima: tuple[tuple[float, float], ...]
     least: float
     start: tuple[float, float]

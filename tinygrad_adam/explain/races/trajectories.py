@@ -29,7 +29,7 @@ FIRST = ("m", "velocity")
 SECOND = ("v", "total", "s", "u")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trajectory:
     """The way of one optimizer.
 
@@ -60,6 +60,10 @@ class Trajectory:
     moments: dict[str, Array]
     steps: Array
     diverged: bool
+
+    def __repr__(self) -> str:
+        end = "diverged" if self.diverged else f"ended at a loss of {self.losses[-1]:.4g}"
+        return f"Trajectory({self.entry.label}: {self.entry.describe()}; {len(self.steps):,} steps, {end})"
 
     @property
     def first_moment(self) -> Array | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ...engine.viewers import view
 from ...errors import OptionError, StateError
 from ...files.figures import new_figure, save_figure, tidy
 from ...nn.state import require_state
@@ -182,6 +183,12 @@ class Schedule(Settled):
         if path is not None:
             save_figure(figure, path)
         return figure
+
+    def __repr__(self) -> str:
+        return f"{self._name}({self.count:,} steps, learning rates {self.last_lrs})"
+
+    def _repr_html_(self) -> str | None:
+        return view("Schedule._repr_html_")(self)
 
     # --- State ---------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...engine.viewers import view
+
 SENTENCES: dict[str, dict[str, str]] = {
     part: {kind: " ".join(text.split()) for kind, text in rows.items()}
     for part, rows in tomllib.loads(Path(__file__).with_name("sentences.toml").read_text("utf-8")).items()
@@ -41,7 +43,7 @@ class Finding:
     evidence: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grade:
     """The grader's answer; a learner reads it printed.
 
@@ -75,6 +77,16 @@ class Grade:
         """The kinds of the findings."""
         return tuple(finding.kind for finding in self.findings)
 
+    def mutants_sentence(self) -> str:
+        """Return a sentence on the broken versions that were tried; nothing if there were none."""
+        if not self.mutants:
+            return ""
+        text = f"To show that this check can fail, it was tried on {self.mutants} broken versions; "
+        text += "it noticed all"
+        if self.unnoticed:
+            text += f" but these, which do not show here: {', '.join(self.unnoticed)}"
+        return f"{text}."
+
     def __str__(self) -> str:
         lines = [f"{self.name}: {'right' if self.passed else 'not right yet'}"]
         for finding in self.findings:
@@ -86,13 +98,13 @@ class Grade:
             for text in self.checked:
                 lines += _wrapped(text, "  - ")
         if self.mutants:
-            text = f"To show that this check can fail, it was tried on {self.mutants} broken versions; "
-            text += "it noticed all"
-            if self.unnoticed:
-                text += f" but these, which do not show here: {', '.join(self.unnoticed)}"
-            text += "."
-            lines += ["", *_wrapped(text, "")]
+            lines += ["", *_wrapped(self.mutants_sentence(), "")]
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str | None:
+        return view("Grade._repr_html_")(self)
 
 
 def _wrapped(text: str, begin: str = "  ") -> list[str]:

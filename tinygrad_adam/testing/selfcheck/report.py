@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...engine.viewers import view
 from ...files.writing import finite_or_none, write_text
 
 
@@ -152,7 +153,7 @@ class Beside:
     times: dict[str, float]
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """All that was found.
 
@@ -279,6 +280,12 @@ class Report:
         if self.others:
             parts += ["## Beside other frameworks", _markdown_table(*self.others_table())]
         return "\n\n".join(parts) + "\n"
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.title(), f"{self.verdict()}.", *self.failure_lines(), *self.note_lines()])
+
+    def _repr_html_(self) -> str | None:
+        return view("Report._repr_html_")(self)
 
     def json(self) -> str:
         """Return everything as JSON; an error that is infinite is written as null."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +15,9 @@ from typing import Any
 import numpy
 
 from ..._version import __version__
+from ...engine.viewers import view
 from ...errors import OptionError, unknown_name
+from ...files.tables import aligned
 from ...files.writing import finite_or_none
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value
@@ -189,6 +191,27 @@ class Result:
         return f"{len(bad)} of {count} {' or '.join(kinds)}" if bad else ""
 
 
+class Comparison(list[Result]):
+    """The results of a comparison, the best first; a notebook shows them as a table and a picture.
+
+    Attributes
+    ----------
+    config : RunConfig
+        The configuration of every training.
+    """
+
+    def __init__(self, config: RunConfig, results: Iterable[Result]) -> None:
+        super().__init__(results)
+        self.config = config
+
+    def __repr__(self) -> str:
+        columns, rows = table(self)
+        return "\n".join(aligned([columns, *rows], left=2))
+
+    def _repr_html_(self) -> str | None:
+        return view("Comparison._repr_html_")(self)
+
+
 def check_entries(entries: Sequence[Entry], seeds: Sequence[int], where: str = "compare") -> None:
     """Refuse a comparison of nothing, and one with a label twice."""
     labels = [entry.label for entry in entries]
@@ -207,7 +230,7 @@ def compare(
     executor: Executor | None = None,
     report: Callable[[Entry, int, Outcome], None] | None = None,
     path: str | os.PathLike[str] | None = None,
-) -> list[Result]:
+) -> Comparison:
     """Train a model with several optimizers.
 
     With a seed, all of them begin with the same weights and see the same batches in the same order, and the
@@ -232,8 +255,9 @@ def compare(
 
     Returns
     -------
-    list of Result
-        The highest mean validation accuracy first; optimizers that never ended well are last.
+    Comparison
+        A list of Result: the highest mean validation accuracy first; optimizers that never ended well are
+        last.
 
     Raises
     ------
@@ -271,9 +295,10 @@ def compare(
                     append_result(Path(path), line)
                 if report is not None:
                     report(results[label].entry, seed, outcome)
-    return sorted(
+    ranked = sorted(
         results.values(), key=lambda result: -result.last("val_accuracy")[0] if result.ended else math.inf
     )
+    return Comparison(config, ranked)
 
 
 def read_comparison(path: str | os.PathLike[str]) -> tuple[RunConfig, list[Entry], list[int], int]:

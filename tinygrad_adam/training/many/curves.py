@@ -17,6 +17,7 @@ from .looks import looks
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 ERROR_TICKS = (90, 80, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05)
 
@@ -48,6 +49,26 @@ def accuracy_axis(axis: Axis) -> None:
 
 
 def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os.PathLike[str]) -> None:
+    """Save the picture of a comparison, as `draw_comparison` draws it.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The configuration of every training.
+    results : sequence of Result
+        The results of `compare`.
+    path : path
+        Where to save the picture.
+
+    Raises
+    ------
+    OptionError
+        If no training ended well.
+    """
+    save_figure(draw_comparison(config, results), path)
+
+
+def draw_comparison(config: RunConfig, results: Sequence[Result]) -> Figure:
     """Draw training loss and validation accuracy over steps and seconds: mean and range over the seeds.
 
     Parameters
@@ -56,8 +77,10 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
         The configuration of every training.
     results : sequence of Result
         The results of `compare`; those that never ended well are left out.
-    path : path
-        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -101,4 +124,4 @@ def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os
         + (f"mean of {seeds} seeds, shaded from the least to the greatest" if seeds > 1 else "one seed")
     )
     figure.legend(loc="outside right upper", frameon=False, title="best first")
-    save_figure(figure, path)
+    return figure

@@ -22,6 +22,26 @@ BAD, BEST = "#8c8c8c", "#d55e00"
 
 
 def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str]) -> None:
+    """Save the picture of a search, as `draw_search` draws it.
+
+    Parameters
+    ----------
+    search : Search
+        The search.
+    trials : list of Trial
+        Its trials.
+    path : path
+        Where to save the picture.
+
+    Raises
+    ------
+    OptionError
+        If there is no trial.
+    """
+    save_figure(draw_search(search, trials), path)
+
+
+def draw_search(search: Search, trials: list[Trial]) -> Figure:
     """Draw the validation accuracy of all trials over the first two hyper-parameters of the space.
 
     A grid gives a table of cells, each the best over the other hyper-parameters; a random search gives
@@ -33,8 +53,10 @@ def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str
         The search.
     trials : list of Trial
         Its trials.
-    path : path
-        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -60,7 +82,7 @@ def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str
     if in_cells and len(search.space) > 2:
         title += f"\neach cell is the best over {', '.join(list(search.space)[2:])}"
     figure.suptitle(title, fontsize=10)
-    save_figure(figure, path)
+    return figure
 
 
 class _Axis:

@@ -14,6 +14,7 @@ import numpy
 
 from ...data import DataLoader, TensorDataset
 from ...engine.events import unwatched
+from ...engine.viewers import view
 from ...errors import OptionError
 from ...files.figures import new_figure, save_figure, tidy
 from ...optim import clip_grad_norm_
@@ -30,7 +31,7 @@ DIVERGED = 4.0
 """The sweep ends when the smoothed loss is this many times its lowest; the factor is fastai's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The measurements of a sweep over learning rates.
 
@@ -78,6 +79,18 @@ class Sweep:
         """A tenth of the learning rate with the lowest loss; None if the loss never falls."""
         lowest = int(self.smoothed.argmin())
         return None if lowest == 0 else float(self.middles[lowest] / 10)
+
+    def __repr__(self) -> str:
+        text = f"Sweep of {len(self.lrs)} learning rates from {self.lrs[0]:.2g} to {self.lrs[-1]:.2g}: "
+        if self.steepest is None:
+            return f"{text}the loss never falls"
+        return (
+            f"{text}the loss falls fastest at {self.steepest:.2g}, and a decade below its minimum is "
+            f"{self.decade_below_minimum:.2g}"
+        )
+
+    def _repr_html_(self) -> str | None:
+        return view("Sweep._repr_html_")(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw loss against learning rate, with the two suggestions.

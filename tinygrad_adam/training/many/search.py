@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._version import __version__
+from ...engine.viewers import view
 from ...errors import OptionError
 from ...values import integer, plain
 from ..config import RunConfig
@@ -70,6 +71,23 @@ class Trial:
             return cls(number, settings, outcome.status, seconds=seconds, error=outcome.error)
         best: Any = {name: outcome.best[name] for name in ("epoch", "val_accuracy", "val_loss", "loss")}
         return cls(number, settings, "ok", seconds=seconds, **best)
+
+
+class Trials(list[Trial]):
+    """The trials of a search, in the order of their numbers; a notebook shows them as a table and a picture.
+
+    Attributes
+    ----------
+    search : Search
+        The search.
+    """
+
+    def __init__(self, search: Search, trials: Iterable[Trial]) -> None:
+        super().__init__(trials)
+        self.search = search
+
+    def _repr_html_(self) -> str | None:
+        return view("Trials._repr_html_")(self)
 
 
 class Search:
@@ -185,7 +203,7 @@ class Search:
         path: str | os.PathLike[str],
         executor: Executor | None = None,
         report: Callable[[Trial], None] | None = None,
-    ) -> list[Trial]:
+    ) -> Trials:
         """Run the trials that the file does not hold yet; those that failed are tried again.
 
         Parameters
@@ -199,8 +217,8 @@ class Search:
 
         Returns
         -------
-        list of Trial
-            All trials of the file, in the order of their numbers.
+        Trials
+            A list of Trial: all trials of the file, in the order of their numbers.
 
         Raises
         ------
@@ -225,7 +243,7 @@ class Search:
                     trials[_key(trial.settings)] = trial
                     if report is not None:
                         report(trial)
-        return sorted(trials.values(), key=lambda trial: trial.trial)
+        return Trials(self, sorted(trials.values(), key=lambda trial: trial.trial))
 
     def _finished(self, path: Path) -> list[Trial]:
         """Return the trials in the file, and make it ready for more."""
