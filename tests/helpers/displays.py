@@ -1,4 +1,4 @@
-"""One object of each class that shows itself in a notebook, by name, made as a user would make it."""
+"""One object of each class that shows itself in a notebook, by name, made as a user would."""
 
 from __future__ import annotations
 
@@ -111,6 +111,15 @@ def trials():
         return search.run(Path(folder, "trials.jsonl"), executor)
 
 
+@functools.cache
+def next_step():
+    with TemporaryDirectory() as folder:
+        config = training.RunConfig(model="mlp:8", epochs=1, batch_size=512)
+        run = training.Run.start(config, Path(folder, "run"))
+        run.fit()
+        return explain.take_next_step(run.folder)
+
+
 def report():
     made = Report("cpu", "a processor", "Kernels with references", "2026-12-01", True, {"numpy": "2.3"})
     good, bad, skipped = Check("gradients", 1e-6), Check("forward", 1e-6), Check("waits", note="needs a GPU")
@@ -163,6 +172,7 @@ DISPLAYS = {
     "Race": lambda: explain.race("ravine", ["sgd", "momentum", "adam"], steps=60),
     "Comparison": comparison,
     "Trials": trials,
+    "NextStep": next_step,
     "Report": report,
 }
-"""The functions that make them; the first word is the name in `VIEWERS` or of a class that derives from it."""
+"""The functions that make them; the first word names a class in `VIEWERS`, or one that derives from it."""

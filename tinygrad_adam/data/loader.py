@@ -111,9 +111,8 @@ class DataLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __repr__(self) -> str:
-        order = "shuffled" if self.shuffle else "in order"
-        dataset = type(self.dataset).__name__
-        return f"DataLoader({len(self):,} batches of {self.batch_size:,}, {order}: {dataset})"
+        settings = f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}"
+        return f"DataLoader({type(self.dataset).__name__}, {settings})"
 
     def _repr_html_(self) -> str | None:
         return view("DataLoader._repr_html_")(self)

@@ -131,9 +131,9 @@ def _loader(loader: DataLoader) -> Html:
     dataset = loader.dataset
     state = loader.state_dict()
     order = "shuffled anew each epoch" if loader.shuffle else "in the order of the data set"
+    left_out = ", an incomplete last one left out" if loader.drop_last else ""
     rows = {
-        "batches": f"{len(loader):,} of {loader.batch_size:,} examples"
-        + (", an incomplete last one left out" if loader.drop_last else ""),
+        "batches": f"{len(loader):,} of {loader.batch_size:,} examples{left_out}",
         "order": f"{order}, seed {loader.seed}",
         "position": f"epoch {state['epoch']}, {state['batch']} batches handed out",
     }

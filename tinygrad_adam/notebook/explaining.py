@@ -31,7 +31,7 @@ def _explanation(explanation: Explanation) -> Html:
         body.append(_row(["", note, "", "", ""], True))
     body += [row for step in last for row in _step_rows(step)]
     columns = ("", "operation", "chain rule", "gradient", "passed on")
-    head = element("thead", element("tr", *[element("th", name) for name in columns]))
+    head = element("thead", element("tr", *[element("th", name, kind="line") for name in columns]))
     return join([
         title(headline(explanation)),
         element("table", head, element("tbody", *body), kind="table"),
@@ -76,7 +76,7 @@ def _input(i: Input) -> list[object]:
     elif isinstance(i.source, Leaf):
         target = f"to leaf {i.source.name}".rstrip()
     rule = [code(f"dL/d{i.name} = {i.formula.text}"), soft(" (sum)") if i.summed else ""]
-    return [join(rule), amount(i.gradient), target]
+    return [join(rule), amount(i.gradient, f"dL/d{i.name}"), target]
 
 
 def _entry(ledger: EntryLedger) -> Html:
@@ -84,7 +84,7 @@ def _entry(ledger: EntryLedger) -> Html:
     for line in ledger.lines:
         steps = [text for text in (line.formula, line.numbers) if text]
         value = element("b", number(line.value))
-        formula = code(line.symbol, "\n".join(f" = {text}" for text in steps))
+        formula = code(line.symbol, f"\n{' ' * len(line.symbol)}".join(f" = {text}" for text in steps))
         rows.append((soft(line.source), line.meaning, formula, value))
     columns = ("line", "quantity", "formula, and the same with numbers", "value")
     first, *others = ledger.heading(ledger.title)

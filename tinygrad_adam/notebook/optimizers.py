@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule
 from .charts import Curve, chart, hue_of
 from .html import Html, code, counted, facts, heading, join, paragraphs, shown, soft, table
@@ -50,13 +52,22 @@ def _schedule(schedule: Schedule) -> Html:
         return join([head, _plateau(schedule)])
     steps = max(horizon(schedule), round(schedule.count * 1.25)) + 1
     counts = sorted({*range(0, steps, max(1, steps // POINTS)), steps - 1})
-    curves = []
-    for i, base_lr in enumerate(schedule.base_lrs):
-        values = [float(schedule.lr(base_lr, count)) for count in counts]
-        name = f"group {i}" if len(schedule.base_lrs) > 1 else ""
-        curves.append(Curve(name, list(zip(counts, values, strict=True)), hue_of(i)))
+    several = len(schedule.base_lrs) > 1
+    curves = [
+        Curve(f"group {i}" if several else "", list(_points(schedule, base_lr, counts)), hue_of(i))
+        for i, base_lr in enumerate(schedule.base_lrs)
+    ]
     curves.append(Curve("now", [(schedule.count, lr) for lr in schedule.last_lrs], "orange", mark=True))
     return join([head, chart(curves, "steps of the schedule", "learning rate", from_zero=True)])
+
+
+def _points(schedule: Schedule, base_lr: float, counts: list[int]) -> Iterator[tuple[float, float]]:
+    """Yield counts and learning rates, as far as a user's function knows them."""
+    for count in counts:
+        try:
+            yield count, float(schedule.lr(base_lr, count))
+        except Exception:
+            return
 
 
 def _plateau(schedule: ReduceLROnPlateau) -> Html:

@@ -28,7 +28,7 @@ def _picture(race: Race) -> Html:
         return Html("")
     picture.show(race.steps, moment=race.steps // 20)
     picture.label()
-    return figure_image(picture.figure, f"the paths on {race.surface.name}", dpi=64)
+    return figure_image(picture.figure, f"the paths on {race.surface.name}")
 
 
 race_html = shown(_race)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from ..backend.device import on_device_of, to_host
+from ..backend.device import backend_of, on_device_of, to_host
 from ..tensor.tensor import Tensor
 from .html import Html, code, element, heading, join, paragraphs, shown, soft, table
 
@@ -55,10 +55,11 @@ def _values(tensor: Tensor) -> Html:
         array = array[(0,) * (tensor.ndim - 2)]
     rows = _places(array.shape[0] if array.ndim == 2 else 1)
     columns = _places(array.shape[-1])
+    xp = backend_of((array,)).xp
     with on_device_of(tensor._data, "display"):
         corner = array.reshape(-1, array.shape[-1]) if array.ndim == 1 else array
         for axis, places in enumerate((rows, columns)):
-            corner = corner.take([0 if place is None else place for place in places], axis)
+            corner = corner.take(xp.asarray([place or 0 for place in places]), axis)
         corner = to_host(corner)
     texts = numpy.array(written(corner.reshape(-1)), object).reshape(corner.shape)
     return join([_grid(texts, rows, columns), _first(tensor.ndim, matrices)])
@@ -95,12 +96,12 @@ def _places(count: int) -> list[int | None]:
 
 
 def written(values: NDArray[Any]) -> list[str]:
-    """Return numbers as NumPy writes those of one array, with as many digits as they need together, up to four.
+    """Return numbers as NumPy writes those of one array, with equally many digits, up to four.
 
     Examples
     --------
     >>> written(numpy.array([0.25, 1 / 3, numpy.nan])), written(numpy.array([1e-9, 1.0]))
-    (['0.2500', '0.3333', 'nan'], ['1.0000e-09', '1.0000e+00'])
+    (['0.2500', '0.3333', 'nan'], ['1.e-09', '1.e+00'])
     """
     sizes = numpy.abs(values[numpy.isfinite(values) & (values != 0)]) if values.dtype.kind == "f" else []
     fixed = not len(sizes) or (min(sizes) >= 1e-4 and max(sizes) < 1e6)

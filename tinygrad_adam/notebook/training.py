@@ -148,7 +148,7 @@ def _trials(trials: Trials) -> Html:
 def _drawn(draw: Callable[[], Figure], text: str) -> Html:
     """Return a picture by matplotlib; nothing where that is not installed, or nothing ended well."""
     try:
-        return figure_image(draw(), text, dpi=64)
+        return figure_image(draw(), text)
     except OptionError:
         return Html("")
 
