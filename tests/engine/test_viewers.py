@@ -8,7 +8,6 @@ import pytest
 import tinygrad_adam as tg
 from tinygrad_adam.engine.viewers import VIEWERS, view
 
-
 OFFERED = [name for name in VIEWERS if not name.endswith("_repr_html_")]  # those: tests/notebook
 
 

@@ -88,7 +88,7 @@ def _entry(ledger: EntryLedger) -> Html:
         rows.append((soft(line.source), line.meaning, formula, value))
     columns = ("line", "quantity", "formula, and the same with numbers", "value")
     first, *others = ledger.heading(ledger.title)
-    return join([title(first), paragraphs(*others), table(columns, rows, numbers=(3,), line=(0,))])
+    return join([title(first), paragraphs(*others), table(columns, rows, numbers=(3,), line=(0, 2))])
 
 
 def _layer(ledger: LayerLedger) -> Html:

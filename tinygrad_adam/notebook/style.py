@@ -56,11 +56,12 @@ div.tga.tga code, div.tga.tga pre {{ background: none; color: inherit; border: 0
 {TABLE} tr.tga-first > td {{ border-top: 1px solid {faint("rule")} }}
 {TABLE} tr > .tga-number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
 {TABLE} tr > .tga-line {{ white-space: nowrap }}
+div.tga.tga .tga-line > code {{ white-space: pre }}
 {TABLE} tr > .tga-soft {{ color: {faint("soft")} }}
 div.tga figure.tga-example {{ display: inline-block; margin: 0 .8em .5em 0; text-align: center;
  vertical-align: top }}
 div.tga.tga figure.tga-example > img {{ image-rendering: pixelated; display: block; max-width: none;
- outline: 1px solid {faint("rule")} }}
+ outline: 1px solid {faint("rule")}; outline-offset: -1px }}
 div.tga svg {{ display: block; max-width: 100%; height: auto; overflow: visible }}
 div.tga svg text {{ fill: currentColor; font: 11px sans-serif }}
 {"".join(f"div.tga .tga-{hue} {{ color: {accent(hue)} }}" + chr(10) for hue in HUES)}</style>"""

@@ -12,7 +12,9 @@ from ..tensor.tensor import Tensor
 from .html import Html, code, element, heading, join, paragraphs, shown, soft, table
 
 MOST = 10
-"""Rows and columns of a table; of more, the first and the last ones are shown."""
+"""Rows and columns of a table."""
+ENDS = 3
+"""Of more, as many are shown from the beginning and from the end, as NumPy does."""
 COUNTED = 1_000_000
 """Elements up to which the range is computed."""
 
@@ -92,7 +94,7 @@ def _places(count: int) -> list[int | None]:
     """Return the indices that are shown; None stands for those between."""
     if count <= MOST:
         return list(range(count))
-    return [*range(MOST // 2), None, *range(count - MOST // 2, count)]
+    return [*range(ENDS), None, *range(count - ENDS, count)]
 
 
 def written(values: NDArray[Any]) -> list[str]:
