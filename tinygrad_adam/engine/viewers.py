@@ -11,6 +11,7 @@ from typing import Any
 
 VIEWERS = {
     "Tensor.explain": "explain.chain_rule.walk:explain_graph",
+    "Module.__repr__": "nn.summary:tree",
     "Module.summary": "nn.summary:summarize",
     "Optimizer.ledger": "explain.ledger.ledger:ledger",
     "Optimizer.explain": "explain.ledger.ledger:explain_step",

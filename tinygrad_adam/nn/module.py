@@ -381,7 +381,7 @@ class Module:
         return sum(parameter.size for parameter in self.parameters())
 
     def __repr__(self) -> str:
-        return "\n".join(_lines(self, "", self.parameter_count()))
+        return view("Module.__repr__")(self)
 
     def _repr_html_(self) -> str | None:
         return view("Module._repr_html_")(self)
@@ -400,21 +400,3 @@ class Module:
             One line a module that has no children, and the total.
         """
         return view("Module.summary")(self, inputs)
-
-
-def _lines(module: Module, label: str, count: int, around: tuple[Module, ...] = ()) -> Iterator[str]:
-    """Yield the lines of the tree, each with the number of parameters below it."""
-    head = f"{label}{type(module).__name__}({module.extra_repr()}"
-    note = "" if not count else f"  # {count:,}" if around else f"  # {count:,} parameters"
-    children = list(module.named_children())
-    if any(module is other for other in around):  # it holds itself
-        yield f"{head}...){note}"
-        return
-    if not children:
-        yield f"{head}){note}"
-        return
-    yield f"{head}{note}"
-    for name, child in children:
-        for line in _lines(child, f"({name}): ", child.parameter_count(), (*around, module)):
-            yield "  " + line
-    yield ")"

@@ -1,7 +1,8 @@
-"""A table of a model's layers, with the output shape and the number of parameters of each."""
+"""A model as text: the tree of its layers, and a table of their output shapes and numbers of parameters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..engine.modes import no_grad
@@ -61,3 +62,26 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
             module.__dict__["training"] = mode
     rows.append(("total", "", f"{model.parameter_count():,}"))
     return Summary(rows)
+
+
+def tree(module: Module) -> str:
+    """Return the representation of a module: a line for each layer; see `Module`."""
+    return "\n".join(_lines(module, "", module.parameter_count()))
+
+
+def _lines(module: Module, label: str, count: int, around: tuple[Module, ...] = ()) -> Iterator[str]:
+    """Yield the lines of the tree, each with the number of parameters below it."""
+    head = f"{label}{type(module).__name__}({module.extra_repr()}"
+    note = "" if not count else f"  # {count:,}" if around else f"  # {count:,} parameters"
+    children = list(module.named_children())
+    if any(module is other for other in around):  # it holds itself
+        yield f"{head}...){note}"
+        return
+    if not children:
+        yield f"{head}){note}"
+        return
+    yield f"{head}{note}"
+    for name, child in children:
+        for line in _lines(child, f"({name}): ", child.parameter_count(), (*around, module)):
+            yield "  " + line
+    yield ")"
