@@ -1,5 +1,7 @@
 """Objects that could break a display: huge, empty, not finite, circular, raising, on a GPU, with markup."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import strict_cupy
@@ -7,7 +9,7 @@ from balanced import Balanced, words_of
 from on_gpu import GPU
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim, training
+from tinygrad_adam import data, explain, nn, optim, training
 from tinygrad_adam.explain.doctor.finding import Finding
 from tinygrad_adam.testing.grading.report import Finding as Mistake
 from tinygrad_adam.testing.grading.report import Grade
@@ -42,7 +44,12 @@ def test_any_array_is_shown(array):
 def test_a_tensor_of_a_hundred_million_elements_is_not_copied():
     line = np.broadcast_to(np.float32(1.0), 10_000)
     huge = tg.Tensor(np.lib.stride_tricks.as_strided(line, (10_000, 10_000), (0, 0)))
-    html = huge._repr_html_()
+    tracemalloc.start()
+    try:
+        html = huge._repr_html_()
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
     assert "(10000, 10000)" in html
     assert len(html) < 20_000
 
@@ -199,6 +206,18 @@ def test_comparisons_and_searches_in_which_nothing_ended_well_are_shown():
     search = training.Search(config, {"lr": [0.1, 1.0]})
     assert "failed" in words_of(Trials(search, [Trial(0, {"lr": 0.1}, "failed", error=MARKUP)]))
     assert "0 trials" in words_of(Trials(search, []))
+
+
+@pytest.mark.slow
+def test_a_race_that_cannot_be_drawn_keeps_its_table():
+    def hill(x, y):
+        return -(x**2) * 1e200 - y**2
+
+    surface = explain.Surface(MARKUP, "", hill, ((0.0, 0.0),), 0.0, (1.0, 1.0), (-2, 2, -2, 2), "")
+    result = explain.race(surface, ["sgd:lr=1e200"], steps=3)
+    shown = words_of(result)
+    assert f"Race on {MARKUP} · 3 steps optimizer" in shown
+    assert "diverged: not finite" in shown
 
 
 # --- Markup ----------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ def title(*contents: object) -> Html:
 
 
 def heading(name: object, *facts: object) -> Html:
-    """Return a title with facts after it."""
-    return element("p", element("b", name), *[soft(" · ", fact) for fact in facts])
+    """Return a title with facts after it; empty ones are left out."""
+    return element("p", element("b", name), *[soft(" · ", fact) for fact in facts if fact])
 
 
 def paragraphs(*texts: object) -> Html:

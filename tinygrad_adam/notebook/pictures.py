@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -20,14 +22,17 @@ PIXELS = 64
 """The least height of a picture on the screen; smaller ones are enlarged by a whole number."""
 
 
-COLORS = 128
-"""Of a figure."""
+DPI, COLORS = 64, 128
+"""The dots of an inch of a figure on the screen, and its colors."""
 
 
 def image(png: bytes, text: str, width: int, height: int) -> Html:
     """Return an image that carries its data, with a text for readers who do not see it."""
     data = base64.b64encode(png).decode()
-    return Html(f'<img alt="{text}" width="{width}" height="{height}" src="data:image/png;base64,{data}">')
+    described = html.escape(text)
+    return Html(
+        f'<img alt="{described}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
+    )
 
 
 def picture(pixels: NDArray[Any], low: float, high: float) -> Html:
@@ -67,13 +72,20 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def figure_image(figure: Figure, text: str, dpi: int = 64) -> Html:
-    """Return a figure as an image on white, with twice the pixels for fine screens and few colors."""
+def figure_image(draw: Callable[[], Figure], text: str) -> Html:
+    """Return a figure as an image on white, with twice the pixels for fine screens and few colors.
+
+    There is none where matplotlib is not installed, or nothing can be drawn, since nothing ended well.
+    """
+    try:
+        figure = draw()
+    except Exception:  # the table beside it must not be lost
+        return Html("")
     from PIL import Image  # comes with matplotlib
 
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=2 * dpi, facecolor="white")
+    figure.savefig(drawn, format="png", dpi=2 * DPI, facecolor="white")
     few = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     few.save(small, "png", optimize=True)
-    width, height = (round(dpi * inches) for inches in figure.get_size_inches())
+    width, height = (round(DPI * inches) for inches in figure.get_size_inches())
     return image(small.getvalue(), text, width, height)

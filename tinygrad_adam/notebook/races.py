@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors import OptionError
+from typing import TYPE_CHECKING
+
 from ..explain.races.pictures import RacePicture
 from ..explain.races.race import Race
 from .html import Html, heading, join, paragraphs, shown, table
 from .pictures import figure_image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def _race(race: Race) -> Html:
@@ -16,19 +20,16 @@ def _race(race: Race) -> Html:
         heading(f"Race on {race.surface.name}", race.surface.formula, f"{race.steps:,} steps"),
         table(columns, rows, numbers=(2, 3, 4)),
         paragraphs(*[f"{label}: {note}" for label, note in notes if note]),
-        _picture(race),
+        figure_image(lambda: _figure(race), f"the paths on {race.surface.name}"),
     ])  # fmt: skip
 
 
-def _picture(race: Race) -> Html:
-    """Return the picture of the whole race; nothing where matplotlib is not installed."""
-    try:
-        picture = RacePicture(race)
-    except OptionError:
-        return Html("")
+def _figure(race: Race) -> Figure:
+    """Return the picture of the whole race."""
+    picture = RacePicture(race)
     picture.show(race.steps, moment=race.steps // 20)
     picture.label()
-    return figure_image(picture.figure, f"the paths on {race.surface.name}")
+    return picture.figure
 
 
 race_html = shown(_race)

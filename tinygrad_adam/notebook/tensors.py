@@ -59,10 +59,10 @@ def _values(tensor: Tensor) -> Html:
     columns = _places(array.shape[-1])
     xp = backend_of((array,)).xp
     with on_device_of(tensor._data, "display"):
-        corner = array.reshape(-1, array.shape[-1]) if array.ndim == 1 else array
-        for axis, places in enumerate((rows, columns)):
-            corner = corner.take(xp.asarray([place or 0 for place in places]), axis)
-        corner = to_host(corner)
+        # Not by `take`, which copies the whole of an array that is not contiguous.
+        down, right = (xp.asarray([place or 0 for place in places]) for places in (rows, columns))
+        matrix = array[None] if array.ndim == 1 else array
+        corner = to_host(matrix[down][:, right])
     texts = numpy.array(written(corner.reshape(-1)), object).reshape(corner.shape)
     return join([_grid(texts, rows, columns), _first(tensor.ndim, matrices)])
 

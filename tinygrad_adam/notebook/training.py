@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy
 
-from ..errors import OptionError
 from ..training.history import History
 from ..training.loop import Trainer
 from ..training.many.comparison import Comparison
@@ -21,9 +19,6 @@ from .charts import Curve, chart
 from .html import Html, counted, element, facts, heading, join, named, paragraphs, shown, soft, table
 from .pictures import figure_image
 from .tensors import written
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST = 20
 """Epochs or trials that are shown; of more epochs, the first and the last ones."""
@@ -124,7 +119,7 @@ def _comparison(comparison: Comparison) -> Html:
     return join([
         heading("Comparison", f"{config.model} on {config.data}", f"{config.epochs} epochs"),
         table(columns, rows, numbers=range(2, 6)),
-        _drawn(lambda: draw_comparison(config, comparison), "loss and accuracy over steps and seconds"),
+        figure_image(lambda: draw_comparison(config, comparison), "loss and accuracy over steps and seconds"),
     ])  # fmt: skip
 
 
@@ -141,16 +136,8 @@ def _trials(trials: Trials) -> Html:
     return join([
         heading("Search", subject, counted(len(trials), "trial")),
         table(heads, list(zip(*columns, strict=True)), numbers=range(len(heads) - 1)), paragraphs(more),
-        _drawn(lambda: draw_search(trials.search, trials), "validation accuracy over the settings"),
+        figure_image(lambda: draw_search(trials.search, trials), "validation accuracy over the settings"),
     ])  # fmt: skip
-
-
-def _drawn(draw: Callable[[], Figure], text: str) -> Html:
-    """Return a picture by matplotlib; nothing where that is not installed, or nothing ended well."""
-    try:
-        return figure_image(draw(), text)
-    except OptionError:
-        return Html("")
 
 
 history_html = shown(_history)

@@ -96,7 +96,7 @@ class Race:
         return columns, rows
 
     def __repr__(self) -> str:
-        head = f"Race on {self.surface.name}: {self.surface.formula}, {self.steps:,} steps"
+        head = f"Race on {self.surface.name}, {self.steps:,} steps"
         columns, rows = self.table()
         notes = [f"{t.entry.label}: {note}" for t in self.trajectories if (note := self.note(t))]
         return "\n".join([head, *aligned([columns, *rows], left=2), *notes])
