@@ -41,16 +41,16 @@ def test_any_array_is_shown(array):
     assert repr(tensor)
 
 
-def test_a_tensor_of_a_hundred_million_elements_is_not_copied():
-    line = np.broadcast_to(np.float32(1.0), 10_000)
-    huge = tg.Tensor(np.lib.stride_tricks.as_strided(line, (10_000, 10_000), (0, 0)))
+@pytest.mark.parametrize("shape", [(10**8,), (10**4, 10**4), (10, 10**7), (10**7, 10), (100, 10**3, 10**3)])
+def test_a_tensor_of_a_hundred_million_elements_is_not_copied(shape):
+    huge = tg.Tensor(np.lib.stride_tricks.as_strided(np.ones(1, np.float32), shape, [0] * len(shape)))
     tracemalloc.start()
     try:
         html = huge._repr_html_()
-        assert tracemalloc.get_traced_memory()[1] < 10e6
+        assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
-    assert "(10000, 10000)" in html
+    assert str(shape) in html
     assert len(html) < 20_000
 
 

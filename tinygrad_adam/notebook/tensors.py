@@ -62,7 +62,7 @@ def _values(tensor: Tensor) -> Html:
         # Not by `take`, which copies the whole of an array that is not contiguous.
         down, right = (xp.asarray([place or 0 for place in places]) for places in (rows, columns))
         matrix = array[None] if array.ndim == 1 else array
-        corner = to_host(matrix[down][:, right])
+        corner = to_host(matrix[down[:, None], right])
     texts = numpy.array(written(corner.reshape(-1)), object).reshape(corner.shape)
     return join([_grid(texts, rows, columns), _first(tensor.ndim, matrices)])
 
