@@ -78,7 +78,12 @@ def test_a_module_that_holds_itself_is_shown_once():
     model = nn.Sequential(nn.Linear(2, 2))
     model.register_module("again", model)
     assert "the module around it" in words_of(model)
-    assert "(again): Sequential(...)" in repr(model)
+    assert Balanced(model._repr_html_()).rows() == 3  # headings and two layers
+    assert repr(model).splitlines()[1:] == [
+        "  (0): Linear(2, 2)  # 6",
+        "  (again): Sequential(...)  # 6",
+        ")",
+    ]
 
 
 def test_a_module_of_many_layers_is_cut():
