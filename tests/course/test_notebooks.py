@@ -52,7 +52,9 @@ def test_the_notebooks_of_the_repository_are_up_to_date(tmp_path):
     """``python docs/notebooks.py`` writes them anew."""
     fresh = {path.name: path.read_text("utf-8") for path in write_notebooks(tmp_path)}
     assert len(fresh) == 10
-    assert {path.name: path.read_text("utf-8") for path in (ROOT / "examples" / "notebooks").iterdir()} == fresh
+    assert {
+        path.name: path.read_text("utf-8") for path in (ROOT / "examples" / "notebooks").iterdir()
+    } == fresh
 
 
 def test_notebooks_are_valid_and_name_their_chapter(students, instructors):

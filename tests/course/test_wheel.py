@@ -29,6 +29,8 @@ def test_the_chapters_and_examples_travel_in_the_wheel(tmp_path):
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")}, check=True, timeout=300,
     )  # fmt: skip
     written = {path.name: path.read_text("utf-8") for path in (tmp_path / "lessons").glob("*.ipynb")}
-    assert written == {path.name: path.read_text("utf-8") for path in (ROOT / "examples" / "notebooks").iterdir()}
+    assert written == {
+        path.name: path.read_text("utf-8") for path in (ROOT / "examples" / "notebooks").iterdir()
+    }
     examples = {path.name for path in (tmp_path / "lessons" / "examples").iterdir()}
     assert examples == {path.name for path in (ROOT / "examples").glob("*.py")}
