@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .picture import Picture
 
-def new_figure(where: str, width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches.
+
+def new_figure(where: str, width: float, height: float) -> Picture:
+    """Return an empty figure of a size in inches, which a notebook shows as a picture.
 
     Raises
     ------
@@ -23,9 +25,9 @@ def new_figure(where: str, width: float, height: float) -> Figure:
         If matplotlib is not installed; `where` names the function that needs it.
     """
     with optional(where, "cli"):
-        from matplotlib.figure import Figure
+        from .picture import Picture
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Picture(figsize=(width, height), layout="constrained")
 
 
 def tidy(panel: Axes) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from ...errors import OptionError, optional
-from ...files.figures import save_figure
+from ...errors import OptionError
+from ...files.figures import new_figure, save_figure
 from .ledgers import DISTRIBUTED, LayerLedger
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BAR, MARK = "#0072b2", "#d55e00"  # of Okabe and Ito
 SUFFIXES = (".pdf", ".png", ".svg")
 MAP = "PuOr"  # its ends differ without color vision, too
 
 
-def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
+def plot_layer(layer: LayerLedger, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw how a step moved the entries of a parameter.
 
     Histograms of effective learning rates, of signal-to-noise ratios and of the ratio of update to value,
@@ -27,22 +30,23 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
     ----------
     layer : LayerLedger
         The result of ``optimizer.explain(name)``.
-    path : path
+    path : path, optional
         Where to save the picture, as PNG, SVG or PDF by its ending.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
     OptionError
         If `path` has another ending.
     """
-    if Path(path).suffix.lower() not in SUFFIXES:
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
         raise OptionError("plot_layer", f"the picture must end in {', '.join(SUFFIXES)}", path=Path(path))
-    with optional("plot_layer", "cli"):
-        from matplotlib.figure import Figure
-
     names = [name for name in ("effective_lr", "snr", "ratio") if name in layer.lines]
     count = len(names) + 1
-    figure = Figure(figsize=(10.5, 7.2 if count > 2 else 3.9), layout="constrained")
+    figure = new_figure("plot_layer", 10.5, 7.2 if count > 2 else 3.9)
     panels = figure.subplots((count + 1) // 2, 2).flat
     for panel, name in zip(panels, names, strict=False):
         _histogram(panel, layer, name)
@@ -53,7 +57,9 @@ def plot_layer(layer: LayerLedger, path: str | os.PathLike[str]) -> None:
         f"{layer.optimizer}, step {layer.step} of {layer.parameter} {layer.shape}: the update's norm is "
         f"{layer.norm_ratio:.2g} of the weights'"
     )
-    save_figure(figure, path)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
 
 
 def _histogram(panel: Any, layer: LayerLedger, name: str) -> None:

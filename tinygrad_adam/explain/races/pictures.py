@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from ...errors import optional
+from ...files.figures import new_figure
 from ...training.many.looks import looks
 from .dials import Dial, legend_handles
 from .race import Race
@@ -41,14 +41,11 @@ class RacePicture:
     """
 
     def __init__(self, race: Race) -> None:
-        with optional("RacePicture", "cli"):
-            from matplotlib.figure import Figure
-
+        self.figure = new_figure("RacePicture", 12, 6.6)
         self.race = race
         count = len(race.trajectories)
         columns = min(count, 3 if count < 7 else 4)
         rows = -(-count // columns)
-        self.figure = Figure(figsize=(12, 6.6), layout="constrained")
         parts: Any = self.figure.subfigures(1, 2, width_ratios=(1.2, 1))
         left, right = parts
         above, below = right.subfigures(2, 1, height_ratios=(1, 0.55 + 0.6 * rows))
