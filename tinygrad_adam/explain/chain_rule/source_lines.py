@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ...files.cells import cell_of
+
 PACKAGE = str(Path(__file__).resolve().parents[2]) + os.sep
 COMMANDS = os.path.join(PACKAGE, "cli") + os.sep
 LONGEST = 90
@@ -36,14 +38,22 @@ class SourceLine(NamedTuple):
         """The line itself, or nothing if the source is not at hand."""
         return linecache.getline(self.file, self.number).strip()
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """The line's place without its text: a file and a number, or a cell of a notebook and a number."""
+        cell = cell_of(self.file)
+        if cell is not None:
+            return f"cell {cell}, line {self.number}"
         path = os.path.relpath(self.file) if os.path.isabs(self.file) else self.file
         if path.startswith(os.pardir):
             path = os.path.basename(path)
+        return f"{path}:{self.number}"
+
+    def __str__(self) -> str:
         text = self.text
         if len(text) > LONGEST:
             text = text[: LONGEST - 3] + "..."
-        return f"{path}:{self.number}" + (f": {text}" if text else "")
+        return self.place + (f": {text}" if text else "")
 
 
 def users_line() -> SourceLine | None:
