@@ -14,7 +14,8 @@ OFFERED = [name for name in VIEWERS if not name.endswith("_repr_html_")]  # thos
 @pytest.mark.parametrize("name", OFFERED)
 def test_each_view_is_there_and_has_its_public_name(name):
     kind, _, attribute = name.partition(".")
-    owner = {"tg": tg, "Tensor": tg.Tensor, "Module": tg.nn.Module, "Optimizer": tg.optim.Optimizer}[kind]
+    owners = {"tg": tg, "Tensor": tg.Tensor, "Module": tg.nn.Module, "Optimizer": tg.optim.Optimizer}
+    owner = {**owners, "Trainer": tg.training.Trainer}[kind]
     assert callable(view(name))
     assert hasattr(owner, attribute)
     if owner is tg:

@@ -15,6 +15,7 @@ VIEWERS = {
     "Module.summary": "nn.summary:summarize",
     "Optimizer.ledger": "explain.ledger.ledger:ledger",
     "Optimizer.explain": "explain.ledger.ledger:explain_step",
+    "Trainer.fit": "training.display:progress_of",
     "tg.doctor": "explain.doctor.doctor:Doctor",
     "tg.draw": "explain.drawing.drawing:draw",
     "tg.film": "explain.film.film:film",

@@ -13,7 +13,7 @@ OLD_NAME = re.compile(r"<ipython-input-(\d+)-")
 """The names of files for IPython's terminal, which hold the number of the cell."""
 
 
-def shell() -> Any | None:
+def shell() -> Any:
     """Return the IPython that runs the program, or None."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()

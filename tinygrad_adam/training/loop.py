@@ -171,6 +171,7 @@ class Trainer(Evaluator):
         self._unread: list[tuple[Array, int]] = []  # losses still on a GPU, with examples
         self._gathered = self._counted = 0  # batches since the last step, and their examples with a loss
         self._place: Any = None  # the state of the loader, but for the batch
+        self._displays: Sequence[Callback] = ()  # shown by the running fit alone
         self._loaded = False  # whether the place is from a file, so that the next fit goes on from it
 
     @property
@@ -192,6 +193,7 @@ class Trainer(Evaluator):
         loader: DataLoader | TensorDataset | tuple[Any, Any],
         epochs: int,
         validation: Iterable[Any] | TensorDataset | None = None,
+        progress: bool | None = None,
     ) -> History:
         """Train until `epochs` epochs are complete, counting those before.
 
@@ -209,6 +211,11 @@ class Trainer(Evaluator):
             The number of epochs in all.
         validation : DataLoader, pair of arrays, or iterable of batches, optional
             Evaluated after each epoch.
+        progress : bool, optional
+            Whether to show progress: a line an epoch and a bar for the one that is running. By default it is
+            shown in a terminal and in a notebook, but not in a pipe, nor beside the progress of another
+            training. Where a bar cannot be shown, True prints the lines. A display among the callbacks takes
+            its place.
 
         Returns
         -------
@@ -240,7 +247,8 @@ class Trainer(Evaluator):
         self._find_place(loader)
         self.epochs, self.batches_per_epoch = epochs, len(loader)
         self.interrupted, self.stop_reason = False, None
-        with on_interrupt(self._interrupt), modes_put_back(self.model):
+        shown = view("Trainer.fit")(self, progress)
+        with on_interrupt(self._interrupt), modes_put_back(self.model), shown as self._displays:
             self._call("on_fit_start")
             try:
                 while self.epoch < epochs and self.stop_reason is None:
@@ -401,7 +409,7 @@ class Trainer(Evaluator):
             metric.reset()
 
     def _call(self, event: str) -> None:
-        for callback in self.callbacks:
+        for callback in (*self.callbacks, *self._displays):
             getattr(callback, event)(self)
 
     # --- Stopping and going on -----------------------------------------------------------

@@ -115,12 +115,12 @@ class Experiment:
             DataLoader(validation, 512, device=config.device),
         )
 
-    def fit(self) -> None:
-        """Train to the end of the last epoch."""
+    def fit(self, progress: bool | None = None) -> None:
+        """Train to the end of the last epoch, and show progress as `Trainer.fit` does."""
         training, validation = self.loaders()
         # A loss that is not finite raises an error of its own; NumPy's warning would only come before it.
         with numpy.errstate(over="ignore", invalid="ignore"):
-            self.trainer.fit(training, self.config.epochs or 1, validation)
+            self.trainer.fit(training, self.config.epochs or 1, validation, progress)
 
     def evaluate(self) -> dict[str, float]:
         """Return loss and accuracy on the test images."""

@@ -98,7 +98,7 @@ def take_next_step(folder: str | os.PathLike[str]) -> NextStep:
     epoch = trainer.epoch
     loader = experiment.loaders()[0]
     with trainer.optimizer.ledger(), numpy.errstate(over="ignore", invalid="ignore"):
-        trainer.fit(loader, epoch + 1)
+        trainer.fit(loader, epoch + 1, progress=False)
     first = (watcher.batch - 1) * loader.batch_size
     return NextStep(
         trainer.optimizer,

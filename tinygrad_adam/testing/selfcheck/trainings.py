@@ -103,7 +103,7 @@ def train(training: Training, device: str) -> Curve:
         opt = Adam(model.named_parameters())
         trainer = Trainer(model, opt, cross_entropy, {"accuracy": Accuracy()}, callbacks=[first])
         batches = DataLoader(images, 64, shuffle=True, device=device)
-        trainer.fit(batches, training.epochs, DataLoader(validation, 512, device=device))
+        trainer.fit(batches, training.epochs, DataLoader(validation, 512, device=device), progress=False)
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     epochs = [{name: row[name] for name in names} for row in trainer.history.rows]
     weights = {f"weight {name}": to_host(p._data) for name, p in model.named_parameters()}

@@ -92,6 +92,6 @@ class _OneStep(Callback):
 
 
 def _fit(experiment: Experiment) -> None:
-    experiment.fit()
+    experiment.fit(progress=False)
     if experiment.trainer.interrupted:
         raise KeyboardInterrupt
