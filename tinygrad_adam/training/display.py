@@ -71,12 +71,12 @@ class Display(Callback):
         last = trainer.epoch == trainer.epochs or trainer.stop_reason is not None
         if last or trainer.epoch % every == 0 or now - self._last_line >= 1:
             self._last_line = now
-            self.show_line(summary_line(trainer.history.rows[-1], trainer.epochs))
+            self._show_line(summary_line(trainer.history.rows[-1], trainer.epochs))
 
     def on_fit_end(self, trainer: Trainer) -> None:  # noqa: D102
         if self._by_fit and trainer.stop_reason is not None:
-            self.show_line(_stopped(trainer))
-        self.close()
+            self._show_line(_stopped(trainer))
+        self._close()
 
     def _show_progress(self, trainer: Trainer) -> None:
         if not (self._has_screen and self._is_open) or time.monotonic() < self._next_bar:
@@ -87,13 +87,13 @@ class Display(Callback):
             self._bar(title, trainer.batch, trainer.batches_per_epoch, loss)
         self._next_bar = time.monotonic() + REFRESH
 
-    def show_line(self, text: str) -> None:
+    def _show_line(self, text: str) -> None:
         """Show a line that stays."""
         if self._is_open:
             with self._giving_up():
                 self._line(text)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Take the bar from the screen; the lines stay."""
         self._is_open = False
         if self._has_screen:
@@ -243,5 +243,5 @@ def progress_of(trainer: Trainer, progress: bool | None) -> Iterator[list[Displa
         yield own
     finally:
         for display in (*given, *own):
-            display.close()
+            display._close()
         own.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +14,62 @@ from ...files.writing import check_writable, write_text
 from .camera import Camera
 from .page import page
 
+HEIGHT = "min(46rem, 92vh)"
+"""The height of a film in a notebook; the reader can drag its lower edge."""
+FRAME = (
+    '<div style="height: {height}; resize: vertical; overflow: hidden">'
+    '<iframe title="{title}" srcdoc="{page}" sandbox="allow-scripts" '
+    'style="width: 100%; height: 100%; border: 0"></iframe></div>'
+)
+"""The page as part of another: its code cannot touch the notebook, and it needs no file."""
+
+
+class Film(Camera):
+    """A camera whose film a notebook plays: ``film`` as the last line of a cell.
+
+    Attributes
+    ----------
+    title : str
+        The heading of the page.
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title = title
+
+    def __repr__(self) -> str:
+        return f"<film {self.title!r}: {len(self.frames)} steps>"
+
+    def _repr_html_(self) -> str | None:
+        """Return the page as a frame, with all that it needs, or None before the first step."""
+        if not self.frames:
+            return None
+        return FRAME.format(
+            height=HEIGHT, title=html.escape(self.title), page=html.escape(page(self, self.title))
+        )
+
 
 @scope
-def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Camera]:
+def film(path: str | os.PathLike[str] | None = None, title: str | None = None) -> Iterator[Film]:
     """Record the training steps inside a ``with`` block as a page to look at.
 
-    The page is one file and needs no network. It plays the forward pass, the backward pass edge by edge and
+    The page is one file and needs no network; a notebook plays it where the film is the last line of a cell,
+    also without a file. It plays the forward pass, the backward pass edge by edge and
     the update of every step, and shows the numbers of any entry that is clicked. It keeps up to 200
     steps, evenly spread over a longer training, and shows some elements of large arrays.
 
     Parameters
     ----------
-    path : path
+    path : path, optional
         The file of the page, ending in ``.html``. It is written at the end, also if the training fails after
         the first step.
     title : str, optional
-        The heading of the page; by default the name of the file.
+        The heading of the page; by default the name of the file, or "film".
+
+    Yields
+    ------
+    Film
+        The film, for a notebook.
 
     Raises
     ------
@@ -51,9 +92,10 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Cam
     >>> camera.steps
     [1, 2, 3]
     """
-    target = Path(path)
-    check_path(target)
-    camera = Camera()
+    target = None if path is None else Path(path)
+    if target is not None:
+        check_path(target)
+    camera = Film(title or ("film" if target is None else target.stem))
     failed = True
     try:
         with watch(camera):
@@ -61,7 +103,9 @@ def film(path: str | os.PathLike[str], title: str | None = None) -> Iterator[Cam
         failed = False
     finally:
         if camera.frames or not failed:
-            write_text(target, page(camera, title or target.stem))
+            text = page(camera, camera.title)
+            if target is not None:
+                write_text(target, text)
 
 
 def check_path(target: Path) -> None:
