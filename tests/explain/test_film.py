@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import weakref
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -372,3 +373,53 @@ def test_no_step_is_said(tmp_path):
     with pytest.raises(errors.OptionError, match="no training step was seen"), tg.film(tmp_path / "a.html"):
         small_net()(tg.tensor(X))
     assert not list(tmp_path.iterdir())
+
+
+# --- In a notebook -----------------------------------------------------------------------
+
+
+class Frames(HTMLParser):
+    """Collects the frames of a page, with their contents as a browser reads them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "iframe":
+            self.found.append(dict(attrs))
+
+
+def test_a_film_without_a_file_is_a_frame_with_all_that_it_needs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = small_net()
+    opt = optim.Adam(net.named_parameters())
+    with tg.film() as film:
+        before = film._repr_html_()
+        step(net, opt)
+    assert before is None
+    assert list(tmp_path.iterdir()) == []
+    (frame,) = Frames(film._repr_html_()).found
+    (tmp_path / "inside.html").write_text(frame["srcdoc"], "utf-8")
+    inside, frames = described(tmp_path / "inside.html")
+    assert (inside["title"], inside["steps"], frames.shape[0]) == ("film", [1], 1)
+    assert "src" not in frame
+
+
+def test_a_film_with_a_file_plays_in_a_notebook_too_under_its_title(tmp_path):
+    net = small_net()
+    opt = optim.Adam(net.named_parameters())
+    with tg.film(tmp_path / "film.html", title='"Moons" & <b>more</b>') as film:
+        step(net, opt)
+    (frame,) = Frames(film._repr_html_()).found
+    page = (tmp_path / "film.html").read_text("utf-8")
+    start, _, _ = frame["srcdoc"].rpartition("<script>")
+    assert page.startswith(start)
+    assert frame["title"] == '"Moons" & <b>more</b>'
+    assert repr(film) == "<film '\"Moons\" & <b>more</b>': 1 step>"
+
+
+def test_a_film_without_a_file_needs_a_step_too():
+    with pytest.raises(errors.OptionError, match="no training step was seen"), tg.film():
+        pass

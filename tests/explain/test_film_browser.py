@@ -275,3 +275,14 @@ def test_it_says_why_some_steps_are_left_out(blank, deep, filmed):
     blank.goto(filmed[0].as_uri())
     assert "20 of 20 steps" in blank.inner_text("#about")
     assert "keeps at most" not in blank.inner_text("#about")
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("black", "rgb(243, 245, 248)"), ("white", "rgb(18, 23, 30)")])
+def test_in_a_notebook_it_plays_in_the_colors_of_the_notebook(blank, filmed, ink, paper):
+    blank.set_content(f"<body style='color: {ink}'>{filmed[1]._repr_html_()}</body>")
+    frame = blank.frame_locator("iframe")
+    assert frame.locator("h1").inner_text() == "Moons & <b>more</b>"
+    assert frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == paper
+    before = frame.locator("#where").inner_text()
+    frame.locator("#forth").click()
+    assert frame.locator("#where").inner_text() != before

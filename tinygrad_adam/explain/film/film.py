@@ -12,16 +12,13 @@ from ...engine.events import watch
 from ...errors import OptionError
 from ...files.writing import check_writable, write_text
 from .camera import Camera
-from .page import page
+from .page import asset, page
 
-HEIGHT = "min(46rem, 92vh)"
-"""The height of a film in a notebook; the reader can drag its lower edge."""
 FRAME = (
-    '<div style="height: {height}; resize: vertical; overflow: hidden">'
-    '<iframe title="{title}" srcdoc="{page}" sandbox="allow-scripts" '
-    'style="width: 100%; height: 100%; border: 0"></iframe></div>'
+    '<div style="height: min(46rem, 92vh); resize: vertical; overflow: hidden">'
+    '<iframe title="{title}" srcdoc="{page}" style="width: 100%; height: 100%; border: 0"></iframe></div>'
 )
-"""The page as part of another: its code cannot touch the notebook, and it needs no file."""
+"""The page as part of another, which needs no file; its lower edge can be dragged."""
 
 
 class Film(Camera):
@@ -38,15 +35,16 @@ class Film(Camera):
         self.title = title
 
     def __repr__(self) -> str:
-        return f"<film {self.title!r}: {len(self.frames)} steps>"
+        count = len(self.frames)
+        return f"<film {self.title!r}: {count} step{'s' * (count != 1)}>"
 
     def _repr_html_(self) -> str | None:
         """Return the page as a frame, with all that it needs, or None before the first step."""
         if not self.frames:
             return None
-        return FRAME.format(
-            height=HEIGHT, title=html.escape(self.title), page=html.escape(page(self, self.title))
-        )
+        text = page(self, self.title)
+        themed = text.replace("</body>", f"<script>{asset('in_notebook.js')}</script></body>")
+        return FRAME.format(title=html.escape(self.title), page=html.escape(themed))
 
 
 @scope

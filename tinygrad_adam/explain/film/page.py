@@ -32,15 +32,16 @@ def page(camera: Camera, title: str) -> str:
         "title": html.escape(title),
         "film": _json(_described(camera, title)),
         "data": base64.b64encode(numpy.stack(camera.frames).astype("<f4").tobytes()).decode(),
-        **{name: _asset(name) for name in ("style.css", "player.js")},
+        **{name: asset(name) for name in ("style.css", "player.js")},
     }
-    text = _asset("player.html")
+    text = asset("player.html")
     for name, value in words.items():
         text = text.replace("{{" + name + "}}", value)
     return text
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file beside this one."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
