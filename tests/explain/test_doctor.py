@@ -337,6 +337,30 @@ def test_a_training_that_diverges_is_not_overfitting():
     assert doctor.findings == []
 
 
+@pytest.mark.parametrize(("above", "kinds"), [(0.02, []), (0.2, ["overfitting"])])
+def test_a_loss_that_hovers_near_nothing_is_not_overfitting(above, kinds):
+    """The validation loss rises above its best, but overfitted examples would be known better."""
+    rows = [{"epoch": i + 1, "loss": 1.0 - i / 10, "val_loss": 0.9 - i / 10} for i in range(8)]
+    rows += [{"epoch": i + 1, "loss": 0.2, "val_loss": 0.2 + above} for i in range(8, 12)]
+    doctor = tg.doctor(tell=None)
+    doctor.on_epoch_end(types.SimpleNamespace(history=training.History(rows)))
+    assert [finding.kind for finding in doctor.findings] == kinds
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_single_input_before_a_normalization_has_no_gradient_by_design(inputs):
+    tg.manual_seed(0)
+    x = np.random.default_rng(1).uniform(-2, 2, (64, inputs)).astype(np.float32)
+    model = nn.Sequential(nn.Linear(inputs, 16), nn.BatchNorm1d(16, eps=1e-12), nn.GELU(), nn.Linear(16, 1))
+    opt = optim.Adam(model.named_parameters())
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(30):
+            opt.zero_grad()
+            F.mse_loss(model(tg.tensor(x)), np.sin(x[:, :1])).backward()
+            opt.step()
+    assert "vanishing-gradient" not in kinds_of(doctor)
+
+
 @pytest.mark.parametrize("count", [2, 20_000])
 def test_large_numbers_are_finite(count):
     x = tg.tensor(np.full(count, 1e35, np.float32), requires_grad=True)

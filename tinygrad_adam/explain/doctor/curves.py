@@ -36,7 +36,9 @@ Prechelt (1998), "Early stopping - but when?", calls it generalization loss; 5 t
 stopping."""
 
 OVERFIT_EPOCHS = 3
-"""Epochs in a row in which it was that far above."""
+"""Epochs in a row in which it was that far above its best, and above the training loss: a network that knows
+its examples by heart does better on them. Without the second, a validation loss that hovers near 0 would
+count."""
 
 UNDERFIT_SHARE = 0.8
 """The share of the loss of the first step that is left at the end: the network knows little more than it
@@ -120,10 +122,13 @@ class Epochs(Check):
             return
         best = min(range(len(rows)), key=lambda i: rows[i]["val_loss"])
         after = rows[best + 1 :]
-        limit = (1 + OVERFIT_RISE) * rows[best]["val_loss"]
+        above = 1 + OVERFIT_RISE
         if (
             len(after) >= OVERFIT_EPOCHS
-            and all(row["val_loss"] > limit for row in after[-OVERFIT_EPOCHS:])
+            and all(
+                row["val_loss"] > above * max(rows[best]["val_loss"], row["loss"])
+                for row in after[-OVERFIT_EPOCHS:]
+            )
             and after[-1]["loss"] < rows[best]["loss"]
         ):
             self._over(rows[best], after[-1])

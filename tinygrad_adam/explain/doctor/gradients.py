@@ -54,7 +54,9 @@ class Gradients(Check):
     def _compare(self, layers: list[Layer]) -> None:
         _, last, reference, _ = max(layers, key=lambda layer: layer[2])
         at = next(i for i, layer in enumerate(layers) if layer[1] is last)
-        least = min(layers[: at + 1], key=lambda layer: layer[2])
+        # Units of one input have no gradient by design before a BatchNorm, which takes out their scale.
+        several = [layer for layer in layers[: at + 1] if layer[1][0].size > 1]
+        least = min(several, key=lambda layer: layer[2], default=layers[at])
         if self.lasts("vanishing", least[2] < VANISHING * reference):
             self._vanishing(layers, least[1], least[2] / reference)
         _, steep, size, weight = max(layers, key=lambda layer: layer[2] / max(layer[3], 1e-30))
