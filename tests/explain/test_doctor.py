@@ -341,7 +341,7 @@ def test_a_training_that_diverges_is_not_overfitting():
 def test_a_loss_that_hovers_near_nothing_is_not_overfitting(above, kinds):
     """The validation loss rises above its best, but overfitted examples would be known better."""
     rows = [{"epoch": i + 1, "loss": 1.0 - i / 10, "val_loss": 0.9 - i / 10} for i in range(8)]
-    rows += [{"epoch": i + 1, "loss": 0.2, "val_loss": 0.2 + above} for i in range(8, 12)]
+    rows += [{"epoch": i + 1, "loss": 0.21, "val_loss": 0.21 + above} for i in range(8, 12)]
     doctor = tg.doctor(tell=None)
     doctor.on_epoch_end(types.SimpleNamespace(history=training.History(rows)))
     assert [finding.kind for finding in doctor.findings] == kinds

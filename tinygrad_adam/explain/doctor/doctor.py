@@ -17,21 +17,29 @@ from ...nn import Module
 from ...optim import Optimizer
 from ...training import Callback, Trainer
 from ...typing import Args, Array, Settings
+from .affine import NothingBetween
+from .batch_axis import BatchAxis
 from .chart import Chart
 from .check import Check
 from .curves import Curves, Epochs
+from .dropout import Dropout
 from .gradients import Gradients
 from .losses import LossInputs, Outputs
 from .memory import Memory, Refused
 from .nonfinite import NonFinite
+from .normalizers import Normalizers
+from .outputs import LastOperation
 from .parameters import Devices, LeftOut
 from .procedure import Procedure
+from .registration import Registration
+from .twins import Twins
 from .units import DeadUnits, SaturatedUnits
 from .updates import Epsilon, UpdateSizes
 
 CHECKS: tuple[type[Check], ...] = (
     NonFinite, Procedure, LeftOut, Devices, Memory, Refused, LossInputs, Outputs, DeadUnits, SaturatedUnits,
     Gradients, UpdateSizes, Epsilon, Curves, Epochs,
+    LastOperation, Dropout, Normalizers, NothingBetween, Twins, Registration, BatchAxis,
 )  # fmt: skip
 EVENTS = [name for name in vars(Watcher) if not name.startswith("_")]
 EVERY = 7

@@ -1,0 +1,139 @@
+"""Layers and weights that a model does not know as its own, made at the wrong time, or listed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...engine.graph import Node, Variable
+from ...nn import Module, ModuleList, Parameter
+from ...optim import Optimizer
+from ...typing import Array
+from ..optimizers import parameters_of
+from .chart import Chart
+from .check import PERSISTENCE, Check
+
+
+class Registration(Check):
+    """Finds weights that take part in the loss and in no optimizer, since no module registered them."""
+
+    def __init__(self, doctor: Chart) -> None:
+        super().__init__(doctor)
+        self.leaves: dict[int, tuple[Variable, Node]] = {}
+        self.strangers: dict[object, list[Variable]] = {}
+        self.seen: set[int] = set()
+
+    def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:
+        if id(module) not in self.seen:
+            self.seen.add(id(module))
+            for name, member in module.named_modules():
+                if isinstance(member, ModuleList):
+                    self._repeated(name, member)
+
+    def _repeated(self, name: str, container: ModuleList) -> None:
+        members = [member for member in container if member.parameter_count()]
+        distinct = {id(member) for member in members}
+        if len(distinct) == len(members):
+            return
+        kinds = sorted({type(member).__name__ for member in members})
+        title = f"{type(container).__name__} {name!r}" if name else type(container).__name__
+        self.find(
+            ("repeated", id(container)),
+            kind="layer-repeated",
+            what=f"{title} lists {len(members)} layers with weights ({', '.join(kinds)}), but only "
+            f"{len(distinct)} of them {'is' if len(distinct) == 1 else 'are'} different: the others are the "
+            "same object again, with the same weights, as [layer] * 3 makes them.",
+            where=self.doctor.where(),
+            remedy="make each layer anew: [nn.Linear(32, 32) for _ in range(3)].",
+            evidence=f"{len(members)} entries, {len(distinct)} objects; told at once",
+        )
+
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
+        if isinstance(parent, Variable):
+            self.leaves.setdefault(id(parent), (parent, node))
+
+    def step_begins(self, optimizer: Optimizer) -> None:
+        held = {id(p) for o in self.doctor.optimizers for p in parameters_of(o)}
+        own = {id(p) for model in self.doctor.models for p in model.parameters()}
+        for leaf, node in self.leaves.values():
+            if id(leaf) not in held and leaf._data.ndim > 0:
+                self._stranger(leaf, node, id(leaf) in own)
+        self.leaves = {}
+
+    def _stranger(self, leaf: Variable, node: Node, registered: bool) -> None:
+        place = self.doctor.place(node)
+        before = self.strangers.setdefault((place, node.primitive.name, leaf._data.shape), [])
+        if isinstance(leaf, Parameter):
+            if all(leaf is not other for other in before):
+                before.append(leaf)
+            if len(before) >= PERSISTENCE:
+                self._made_anew(leaf, place.line, self.doctor.where(place))
+                before.clear()
+                return
+        found = None if registered else self._attribute(leaf)
+        if found is not None and self.lasts(("stranger", id(leaf)), True):
+            self._unregistered(leaf, *found, self.doctor.where(place))
+
+    def _attribute(self, leaf: Variable) -> tuple[Module, str, Any] | None:
+        """Return the module that holds a leaf in a plain attribute, and the attribute."""
+        for model in self.doctor.models:
+            for module in model.modules():
+                for name, value in vars(module).items():
+                    if not name.startswith("_") and any(leaf is part for part in _within(value)):
+                        return module, name, value
+        return None
+
+    def _made_anew(self, leaf: Parameter, line: object, where: str) -> None:
+        self.find(
+            ("anew", line),
+            kind="layer-made-anew",
+            what=f"the weights {leaf.shape} are new ones in every step: the layer is made where it is used, "
+            "begins with random weights each time, and no optimizer ever changes it.",
+            where=where,
+            remedy="make the layer once, in __init__ of the module or before the loop, and only call it in "
+            "forward().",
+            evidence=f"{PERSISTENCE} different objects in {PERSISTENCE} looks; told from {PERSISTENCE} on",
+        )
+
+    def _unregistered(self, leaf: Variable, module: Module, name: str, value: Any, where: str) -> None:
+        owner = f"{type(module).__name__}.{name}"
+        if isinstance(leaf, Parameter):
+            kind, remedy = "unregistered-layer", f"write self.{name} = nn.ModuleList(...)"
+            what = (
+                f"{owner} keeps layers in a plain {type(value).__name__}, which modules do not look into: "
+                f"weights such as {leaf.shape} are missing from parameters() and state_dict()"
+            )
+        else:
+            kind, remedy = "not-a-parameter", f"write self.{name} = nn.Parameter(...)"
+            what = (
+                f"{owner} {leaf._data.shape} is a Tensor that wants a gradient, but no Parameter: it is "
+                "missing from parameters() and state_dict()"
+            )
+        self.find(
+            (kind, owner),
+            kind=kind,
+            what=f"{what}, so no optimizer changes {'them' if kind == 'unregistered-layer' else 'it'}.",
+            where=where,
+            remedy=f"{remedy}, and then make the optimizer. What is not to be trained: "
+            "requires_grad_(False).",
+            evidence=f"a gradient and no optimizer in {PERSISTENCE} looks; told from {PERSISTENCE} on",
+        )
+
+
+def _within(value: Any) -> Iterator[Variable]:
+    """Yield the Tensors in a plain attribute: itself, or within lists, dicts and modules that these hold."""
+    if isinstance(value, Variable):
+        yield value
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from _parts(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _parts(part)
+
+
+def _parts(part: Any) -> Iterator[Variable]:
+    if isinstance(part, Module):
+        yield from part.parameters()
+    else:
+        yield from _within(part)
