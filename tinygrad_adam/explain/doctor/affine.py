@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from ...engine.graph import Node, Primitive, Variable
@@ -10,13 +9,14 @@ from ...nn import Module, Parameter
 from ...typing import Args, Settings
 from .chart import Chart
 from .check import Check
+from .losses import maker
 
 AFFINE = ("linear", "matmul", "conv2d", "linear_relu", "conv2d_relu")
 """Operations with weights. What follows the last two is no longer affine."""
 
 KEEPING = (
     "reshape", "transpose", "slice", "astype", "dropout", "mean", "sum", "sum_pool2d",
-    "negative", "pad",
+    "negative", "pad", "scale_channels",
 )  # fmt: skip
 """Operations that keep an affine map of their input affine. Dropout does so for each of its masks."""
 
@@ -32,7 +32,7 @@ class _Map(NamedTuple):
     node : Node
         The operation with its weights.
     inputs, outputs : int
-        The numbers that go into one of its outputs, and its outputs or channels.
+        The sizes of the axis of features, or channels.
     kernel : tuple of int
         The size of a convolution's window.
     last : Node
@@ -106,26 +106,30 @@ class NothingBetween(Check):
         one, other = found[0]
         shapes = " and ".join(f"{m.node.primitive.name} {m.node.shape}" for m in (one, other))
         more = f", and {len(found) - 1} more pairs like it," if len(found) > 1 else ""
-        first, second = (self.doctor.where(self.doctor.place(m.node)) for m in (one, other))
+        first, second = (self.doctor.place(m.node) for m in (one, other))
+        where = self.doctor.where(second)
+        if first.line != second.line:
+            where = f"from {self.doctor.where(first)} to {where}"
+        elif first.module is not None and first.module is not second.module:
+            where = f"{self.doctor.layer(first.module)} and {where}"
         self.find(
             ("affine", self.doctor.place(other.node)),
             kind="no-activation",
             what=f"{shapes}{more} follow each other with no activation between: affine maps in a row are "
             "one affine map, so the network bends no more than a single layer.",
-            where=f"from {first} to {second}" if first != second else first,
+            where=where,
             remedy="put an activation between, such as nn.ReLU(), or use one layer.",
-            evidence=f"{one.outputs} numbers between, which limit nothing: {one.inputs} go into the first "
-            f"layer, {other.outputs} come out of the second; told at once if there are at least as many "
-            "between as at one of the ends",
+            evidence=f"{one.outputs} features or channels between, {one.inputs} before and {other.outputs} "
+            "after; told at once where there are at least as many between as at one of the ends",
         )
 
 
 def _map(node: Node, weight: Parameter, name: str) -> _Map:
     if name == "matmul":
         return _Map(node, weight.shape[-2], weight.shape[-1], (), node)
-    return _Map(node, math.prod(weight.shape[1:]), weight.shape[0], weight.shape[2:], node)
+    return _Map(node, weight.shape[1], weight.shape[0], weight.shape[2:], node)
 
 
 def _varies(x: object) -> bool:
-    """Return whether the operand was computed by a part of the network."""
-    return isinstance(x, Variable) and x.node is not None
+    """Return whether the operand was computed by a part of the network, and not only brought into shape."""
+    return isinstance(x, Variable) and maker(x) is not None

@@ -23,7 +23,7 @@ ELEMENTWISE = frozenset({
     "add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "negative", "abs", "exp",
     "expm1", "log", "log1p", "sqrt", "square", "reciprocal", "sin", "cos", "tan", "arctan", "sinh", "cosh",
     "tanh", "clip", "astype", "erf", "relu", "leaky_relu", "elu", "sigmoid", "softplus", "silu", "mish",
-    "gelu_exact", "gelu_tanh", "dropout",
+    "gelu_exact", "gelu_tanh", "dropout", "scale_channels",
 })  # fmt: skip
 MOVING = frozenset({"reshape", "transpose", "slice", "gather", "flip", "roll", "broadcast_to"})
 REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "std", "var", "logsumexp", "norm"})
@@ -121,6 +121,8 @@ class Examples:
         name = primitive.name
         self._find_inputs(name, args, settings)
         known = [self.of(arg) for arg in args]
+        if name == "gather" and known[0] is None:
+            known = [_looked_up(self.of(settings["index"]), output._data.ndim)]
         if not any(known):
             return
         crossing = next((origin.crossing for origin in known if origin and origin.crossing), None)
@@ -158,10 +160,10 @@ class Examples:
             return self._joined(name, known, output)
         if name == "matmul" and len(known) > 1 and known[1] is not None:
             return _paired(known[0], known[1], len(shape))
-        if name == "gather" and first is None:
-            return _looked_up(self.of(settings["index"]), len(shape))
         if first is None or first.owners is None:
             return None
+        if name == "gather" and self.of(args[0]) is None:
+            return first
         if name in MOVING:
             return self._moved(primitive, first, args[0], settings, output)
         if name in REDUCTIONS:

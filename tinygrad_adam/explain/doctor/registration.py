@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ...engine.graph import Node, Variable
@@ -10,7 +10,7 @@ from ...nn import Module, ModuleList, Parameter
 from ...optim import Optimizer
 from ...typing import Array
 from ..optimizers import parameters_of
-from .chart import Chart
+from .chart import Chart, Place
 from .check import PERSISTENCE, Check
 
 
@@ -20,7 +20,7 @@ class Registration(Check):
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.leaves: dict[int, tuple[Variable, Node]] = {}
-        self.strangers: dict[object, list[Variable]] = {}
+        self.passing: dict[Hashable, tuple[list[Parameter], int]] = {}
         self.seen: set[int] = set()
 
     def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:
@@ -55,24 +55,27 @@ class Registration(Check):
     def step_begins(self, optimizer: Optimizer) -> None:
         held = {id(p) for o in self.doctor.optimizers for p in parameters_of(o)}
         own = {id(p) for model in self.doctor.models for p in model.parameters()}
-        for leaf, node in self.leaves.values():
-            if id(leaf) not in held and leaf._data.ndim > 0:
-                self._stranger(leaf, node, id(leaf) in own)
+        strangers = [leaf for leaf in self.leaves.values() if id(leaf[0]) not in held]
+        self._look_for_new_ones(strangers)
+        for leaf, node in strangers:
+            found = None if id(leaf) in own else self._attribute(leaf)
+            if found is not None and self.lasts(("stranger", id(leaf)), True):
+                self._unregistered(leaf, *found, self.doctor.where(self.doctor.place(node)))
         self.leaves = {}
 
-    def _stranger(self, leaf: Variable, node: Node, registered: bool) -> None:
-        place = self.doctor.place(node)
-        before = self.strangers.setdefault((place, node.primitive.name, leaf._data.shape), [])
-        if isinstance(leaf, Parameter):
-            if all(leaf is not other for other in before):
-                before.append(leaf)
-            if len(before) >= PERSISTENCE:
-                self._made_anew(leaf, place.line, self.doctor.where(place))
-                before.clear()
-                return
-        found = None if registered else self._attribute(leaf)
-        if found is not None and self.lasts(("stranger", id(leaf)), True):
-            self._unregistered(leaf, *found, self.doctor.where(place))
+    def _look_for_new_ones(self, strangers: list[tuple[Variable, Node]]) -> None:
+        """Look whether the weights that a line uses are other ones in each step."""
+        here: dict[Hashable, list[tuple[Parameter, Place]]] = {}
+        for leaf, node in strangers:
+            if isinstance(leaf, Parameter):
+                place = self.doctor.place(node)
+                here.setdefault((place.line, node.primitive.name), []).append((leaf, place))
+        for key, used in here.items():
+            known, looks = self.passing.get(key, ([], 0))
+            new = all(p is not other for p, _ in used for other in known)
+            self.passing[key] = known + [p for p, _ in used], looks + 1 if new else 0
+            if new and looks + 1 >= PERSISTENCE:
+                self._made_anew(*max(used, key=lambda pair: pair[0].ndim))
 
     def _attribute(self, leaf: Variable) -> tuple[Module, str, Any] | None:
         """Return the module that holds a leaf in a plain attribute, and the attribute."""
@@ -83,16 +86,16 @@ class Registration(Check):
                         return module, name, value
         return None
 
-    def _made_anew(self, leaf: Parameter, line: object, where: str) -> None:
+    def _made_anew(self, leaf: Parameter, place: Place) -> None:
         self.find(
-            ("anew", line),
+            ("anew", place.line),
             kind="layer-made-anew",
             what=f"the weights {leaf.shape} are new ones in every step: the layer is made where it is used, "
             "begins with random weights each time, and no optimizer ever changes it.",
-            where=where,
+            where=self.doctor.where(place),
             remedy="make the layer once, in __init__ of the module or before the loop, and only call it in "
             "forward().",
-            evidence=f"{PERSISTENCE} different objects in {PERSISTENCE} looks; told from {PERSISTENCE} on",
+            evidence=f"others in each of {PERSISTENCE} looks; told from {PERSISTENCE} on",
         )
 
     def _unregistered(self, leaf: Variable, module: Module, name: str, value: Any, where: str) -> None:
