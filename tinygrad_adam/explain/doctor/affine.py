@@ -9,7 +9,7 @@ from ...nn import Module, Parameter
 from ...typing import Args, Settings
 from .chart import Chart
 from .check import Check
-from .losses import maker
+from .losses import maker_of
 
 AFFINE = ("linear", "matmul", "conv2d", "linear_relu", "conv2d_relu")
 """Operations with weights. What follows the last two is no longer affine."""
@@ -132,4 +132,4 @@ def _map(node: Node, weight: Parameter, name: str) -> _Map:
 
 def _varies(x: object) -> bool:
     """Return whether the operand was computed by a part of the network, and not only brought into shape."""
-    return isinstance(x, Variable) and maker(x) is not None
+    return isinstance(x, Variable) and maker_of(x) is not None

@@ -47,6 +47,13 @@ did."""
 UNDERFIT_EPOCHS = 5
 """Epochs before which it is too early to judge."""
 
+UNDERFIT_SHARE_OF_STEPS = 0.9
+"""The share that is left in a loop of one's own, whose epochs are not known: the examples may be noisy, and
+not seen often. The most that was left of fifty random trainings that learn was 0.61."""
+
+UNDERFIT_STEPS = 200
+"""Steps before which it is too early to judge such a loop."""
+
 
 class Curves(Check):
     """Follows the losses of the steps, as backward passes begin with them."""
@@ -56,15 +63,41 @@ class Curves(Check):
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
         self.losses: dict[SourceLine | None, list[float]] = {}
+        self.passes: dict[SourceLine | None, int] = {}
 
     def backward_begins(self, root: Variable) -> None:
-        if root._data.size != 1 or not self.doctor.may_read(root._data):
+        if root._data.size != 1:
             return
         place = self.doctor.place()
+        self.passes[place.line] = self.passes.get(place.line, 0) + 1
+        if not self.doctor.may_read(root._data):
+            return
         losses = self.losses.setdefault(place.line, [])
         losses.append(float(root._data.reshape(-1)[0]))
         if self.doctor.close and len(losses) > WINDOW and math.isfinite(losses[-1]):
             self._judge(losses, place)
+
+    def main(self) -> tuple[SourceLine | None, list[float]]:
+        """Return the line of ``backward()`` that ran most often, and the losses there that are known."""
+        line = max(self.losses, key=lambda line: self.passes[line], default=None)
+        return line, self.losses.get(line, [])
+
+    def complete(self) -> bool:
+        """Return whether the loss of every step is known; on a GPU it is not."""
+        return all(len(losses) == self.passes[line] for line, losses in self.losses.items())
+
+    def course(self) -> str:
+        """Return in words from where to where the loss went."""
+        _, losses = self.main()
+        if not losses:
+            return "none was seen: no scalar's backward() was called"
+        if len(losses) < 2 * WINDOW:
+            return f"from {losses[0]:.4g} to {losses[-1]:.4g}, the first and the last"
+        first, now = median(losses[:3]), median(losses[-WINDOW:])
+        verdict = "it has risen: " if now > first else ""
+        if 0 < UNDERFIT_SHARE_OF_STEPS * first < now <= first:
+            verdict = "it has hardly fallen: "
+        return f"{verdict}from {first:.4g} to {now:.4g}, medians of the first 3 and the last {WINDOW}"
 
     def _judge(self, losses: list[float], place: Place) -> None:
         first, now = median(losses[:3]), median(losses[-WINDOW:])
@@ -108,7 +141,10 @@ class Curves(Check):
 
 
 class Epochs(Check):
-    """Compares training and validation loss, epoch by epoch, as a Trainer reports them."""
+    """Compares training and validation loss, epoch by epoch, as a Trainer reports them.
+
+    It judges last: a network that learns nothing is reported only if no other fault explains that.
+    """
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
@@ -133,14 +169,35 @@ class Epochs(Check):
         ):
             self._over(rows[best], after[-1])
 
+    def validated(self) -> bool:
+        """Return whether there was a validation loss."""
+        return self.trainer is not None and any("val_loss" in row for row in self.trainer.history.rows)
+
     def end(self) -> None:
         curves = next(check for check in self.doctor.checks if isinstance(check, Curves))
-        losses = next(iter(curves.losses.values()), [])
-        if self.trainer is None or self.doctor.error is not None or not losses:
+        line, losses = curves.main()
+        # Where there is another fault, a loss that does not fall is its consequence.
+        if self.doctor.findings or self.doctor.error is not None or not losses:
             return
-        rows, first = self.trainer.history.rows, median(losses[:3])
-        if len(rows) >= UNDERFIT_EPOCHS and first > 0 and rows[-1]["loss"] > UNDERFIT_SHARE * first:
-            self._under(first, rows[-1])
+        first = median(losses[:3])
+        if self.trainer is not None:
+            rows = self.trainer.history.rows
+            if len(rows) >= UNDERFIT_EPOCHS and rows[-1]["loss"] > UNDERFIT_SHARE * first > 0:
+                epochs = f"{rows[-1]['epoch']:.0f} epochs"
+                where = f"epoch {rows[-1]['epoch']:.0f} of the Trainer"
+                limit = f"{UNDERFIT_SHARE:.0%} after {UNDERFIT_EPOCHS} epochs"
+                self._under(first, rows[-1]["loss"], epochs, where, limit)
+        elif len(self.doctor.optimizers) == 1:  # the losses of adversaries need not fall
+            self._steps(first, losses, curves.passes[line], Place(None, line))
+
+    def _steps(self, first: float, losses: list[float], steps: int, place: Place) -> None:
+        now = median(losses[-WINDOW:])
+        if (
+            steps >= UNDERFIT_STEPS
+            and now > UNDERFIT_SHARE_OF_STEPS * max(first, median(losses[:WINDOW])) > 0
+        ):
+            limit = f"{UNDERFIT_SHARE_OF_STEPS:.0%} after {UNDERFIT_STEPS} steps"
+            self._under(first, now, f"{steps:,} steps", self.doctor.where(place), limit)
 
     def _over(self, best: dict[str, float], last: dict[str, float]) -> None:
         self.find(
@@ -157,16 +214,15 @@ class Epochs(Check):
             f"above {OVERFIT_RISE:.0%} in {OVERFIT_EPOCHS} epochs in a row",
         )
 
-    def _under(self, first: float, last: dict[str, float]) -> None:
+    def _under(self, first: float, last: float, after: str, where: str, limit: str) -> None:
         self.find(
             "underfitting",
             kind="underfitting",
-            what=f"after {last['epoch']:.0f} epochs the training loss is {last['loss']:.4g}, not far "
-            f"below the {first:.4g} of the first step: the network does not even learn its own examples.",
-            where=f"epoch {last['epoch']:.0f} of the Trainer",
+            what=f"after {after} the training loss is {last:.4g}, not far below the {first:.4g} of the "
+            "first step: the network does not even learn its own examples.",
+            where=where,
             remedy="a larger network, more epochs, another learning rate, less dropout and weight decay. "
             "If a tiny part of the data cannot be learned by heart either, look at inputs and labels: do "
             "they belong together?",
-            evidence=f"{last['loss'] / first:.0%} of the first loss are left; told above "
-            f"{UNDERFIT_SHARE:.0%} after {UNDERFIT_EPOCHS} epochs or more",
+            evidence=f"{last / first:.0%} of the first loss are left; told above {limit} or more",
         )

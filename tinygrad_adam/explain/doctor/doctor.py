@@ -20,9 +20,10 @@ from ...typing import Args, Array, Settings
 from .affine import NothingBetween
 from .batch_axis import BatchAxis
 from .chart import Chart
-from .check import Check
+from .check import PERSISTENCE, Check
 from .curves import Curves, Epochs
 from .dropout import Dropout
+from .finding import part
 from .gradients import Gradients
 from .losses import LossInputs, Outputs
 from .memory import Memory, Refused
@@ -38,8 +39,9 @@ from .updates import Epsilon, UpdateSizes
 
 CHECKS: tuple[type[Check], ...] = (
     NonFinite, Procedure, LeftOut, Devices, Memory, Refused, LossInputs, Outputs, DeadUnits, SaturatedUnits,
-    Gradients, UpdateSizes, Epsilon, Curves, Epochs,
+    Gradients, UpdateSizes, Epsilon, Curves,
     LastOperation, Dropout, Normalizers, NothingBetween, Twins, Registration, BatchAxis,
+    Epochs,
 )  # fmt: skip
 EVENTS = [name for name in vars(Watcher) if not name.startswith("_")]
 EVERY = 7
@@ -54,7 +56,7 @@ class Doctor(Chart, Callback, Watcher):
     in every 7th. A symptom that may be chance is reported only after several looks in a row, and once. The
     doctor changes no number.
 
-    Over- and underfitting show in the loss of each epoch: for those, give the doctor to a `Trainer` as one of
+    Overfitting shows in the validation loss of each epoch: for that, give the doctor to a `Trainer` as one of
     its callbacks as well.
 
     Parameters
@@ -203,10 +205,10 @@ class Doctor(Chart, Callback, Watcher):
             self.tell(self.summary())
 
     def summary(self) -> str:
-        """Return one line: the steps watched, and the faults found with their counts."""
+        """Return the steps watched, and the faults found with their counts, or else what that means."""
         steps = f"doctor: watched {self.step:,} step{'s' * (self.step != 1)}"
         if not self.findings:
-            return f"{steps} and found nothing wrong"
+            return f"{steps} and found none of the faults that it knows\n{self._extent()}"
         counts = [f"{f.kind} ({f.times}x)" if f.times > 1 else f.kind for f in self.findings]
         return f"{steps} and found: {', '.join(counts)}"
 
@@ -215,3 +217,21 @@ class Doctor(Chart, Callback, Watcher):
 
     def _repr_html_(self) -> str | None:
         return view("Doctor._repr_html_")(self)
+
+    def _extent(self) -> str:
+        """Return what the doctor has seen of a training, and what it has not."""
+        curves = next(check for check in self.checks if isinstance(check, Curves))
+        epochs = next(check for check in self.checks if isinstance(check, Epochs))
+        looks = -(-self.step // EVERY)
+        in_every, in_some = (
+            ("loss, NaN and the calls", "") if curves.complete() else ("the calls", "loss, NaN, ")
+        )
+        looked = f"{in_every} in every step; {in_some}layers, gradients and updates in {looks:,}"
+        if looks < PERSISTENCE:
+            looked += f", too few for faults that must show {PERSISTENCE} times"
+        unknown = "whether the labels are right, and how well the network does on data it has not seen"
+        if epochs.validated():
+            looked += "; the validation loss of each epoch"
+            unknown = "whether the labels are right, and whether another network would do better"
+        parts = {"loss": curves.course(), "looked at": looked, "unknown": unknown}
+        return "\n".join(part(name, text) for name, text in parts.items())

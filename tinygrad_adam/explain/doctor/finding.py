@@ -46,14 +46,7 @@ class Finding:
         """Return the finding as plain text, broken at `width` characters."""
         heading = f"doctor: {self.kind} (step {self.step:,})"
         lines = [textwrap.fill(f"{heading}: {self.what}", width, subsequent_indent="  ")]
-        for name, text in self.parts().items():
-            lines.append(
-                textwrap.fill(
-                    text, width, initial_indent=f"  {name:<9} ", subsequent_indent=" " * 12,
-                    break_long_words=False, break_on_hyphens=False,
-                )
-            )  # fmt: skip
-        return "\n".join(lines)
+        return "\n".join([*lines, *(part(name, text, width) for name, text in self.parts().items())])
 
     def __str__(self) -> str:
         return self.to_text()
@@ -62,3 +55,11 @@ class Finding:
 
     def _repr_html_(self) -> str | None:
         return view("Finding._repr_html_")(self)
+
+
+def part(name: str, text: str, width: int = 88) -> str:
+    """Return a heading with its text beside it, broken at `width` characters."""
+    return textwrap.fill(
+        text, width, initial_indent=f"  {name:<9} ", subsequent_indent=" " * 12,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

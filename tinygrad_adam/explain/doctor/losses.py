@@ -54,7 +54,7 @@ class LossInputs(Check):
             self._log_probabilities(args[0], output)
 
     def _softmax_twice(self, logits: Variable, output: Variable) -> None:
-        node = maker(logits)
+        node = maker_of(logits)
         if node is not None and node.primitive.name in ("softmax", "log_softmax"):
             twice = node.primitive.name == "softmax"
             self.find(
@@ -76,7 +76,7 @@ class LossInputs(Check):
             )
 
     def _sigmoid_twice(self, x: Variable, output: Variable) -> None:
-        node = maker(x)
+        node = maker_of(x)
         if node is not None and node.primitive.name == "sigmoid":
             self.find(
                 ("sigmoid-twice", self.doctor.place(output.node)),
@@ -202,7 +202,7 @@ def _raw(value: Array) -> Array:
     return value if is_array(value) else numpy.asarray(value)
 
 
-def maker(x: Variable) -> Node | None:
+def maker_of(x: Variable) -> Node | None:
     """Return the node that made the values of `x`, looking through operations that hand them on."""
     node: Node | None = x.node
     while node is not None and node.primitive.name in CARRYING and node.parents:

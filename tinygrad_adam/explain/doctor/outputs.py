@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...engine.graph import Node, Primitive, Variable
 from ...typing import Args, Settings
 from .check import Check
-from .losses import maker
+from .losses import maker_of
 
 LOGITS = {
     "softmax_cross_entropy": "cross_entropy",
@@ -49,7 +49,7 @@ class LastOperation(Check):
         loss = primitive.name
         if output.node is None or not isinstance(args[0], Variable) or loss not in (*LOGITS, *VALUES):
             return
-        x, last = args[0], maker(args[0])
+        x, last = args[0], maker_of(args[0])
         if loss in LOGITS and last is not None and (lack := _reached(last.primitive.name, loss)):
             self._squashed(last, x, loss, lack, output)
         if loss not in ("sigmoid", "log_softmax") and last is not None and last.primitive.name == "dropout":

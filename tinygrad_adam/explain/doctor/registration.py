@@ -99,26 +99,19 @@ class Registration(Check):
         )
 
     def _unregistered(self, leaf: Variable, module: Module, name: str, value: Any, where: str) -> None:
-        owner = f"{type(module).__name__}.{name}"
-        if isinstance(leaf, Parameter):
-            kind, remedy = "unregistered-layer", f"write self.{name} = nn.ModuleList(...)"
-            what = (
-                f"{owner} keeps layers in a plain {type(value).__name__}, which modules do not look into: "
-                f"weights such as {leaf.shape} are missing from parameters() and state_dict()"
-            )
-        else:
-            kind, remedy = "not-a-parameter", f"write self.{name} = nn.Parameter(...)"
-            what = (
-                f"{owner} {leaf._data.shape} is a Tensor that wants a gradient, but no Parameter: it is "
-                "missing from parameters() and state_dict()"
-            )
+        owner, kept = f"{type(module).__name__}.{name}", isinstance(leaf, Parameter)
         self.find(
-            (kind, owner),
-            kind=kind,
-            what=f"{what}, so no optimizer changes {'them' if kind == 'unregistered-layer' else 'it'}.",
+            ("unregistered", owner),
+            kind="unregistered-layer" if kept else "not-a-parameter",
+            what=f"{owner} keeps layers in a plain {type(value).__name__}, which modules do not look into: "
+            f"weights such as {leaf._data.shape} are missing from parameters() and state_dict(), so no "
+            "optimizer changes them."
+            if kept
+            else f"{owner} {leaf._data.shape} is a Tensor that wants a gradient, but no Parameter: it is "
+            "missing from parameters() and state_dict(), so no optimizer changes it.",
             where=where,
-            remedy=f"{remedy}, and then make the optimizer. What is not to be trained: "
-            "requires_grad_(False).",
+            remedy=f"write self.{name} = nn.{'ModuleList' if kept else 'Parameter'}(...), and then make the "
+            "optimizer. What is not to be trained: requires_grad_(False).",
             evidence=f"a gradient and no optimizer in {PERSISTENCE} looks; told from {PERSISTENCE} on",
         )
 
