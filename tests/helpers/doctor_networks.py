@@ -384,3 +384,30 @@ def waves_by_a_plane(faulty):
     parts = {"first": rng.normal(0, 0.6, (3, 16)), "shift": np.zeros(16), "last": rng.normal(0, 0.3, (16, 1))}
     parts = {name: nn.Parameter(value.astype(np.float32)) for name, value in parts.items()}
     return Net(forward, **parts), *waves(), F.mse_loss
+
+
+# --- Too little network ------------------------------------------------------------------
+
+
+@mistake("underfitting", "does not even learn its own examples", "told above", "a larger network")
+def rings_by_one_layer(faulty):
+    return nn.Linear(2, 3) if faulty else dense(2, 24, 24, 3), *rings(), F.cross_entropy
+
+
+@mistake("underfitting", "does not even learn its own examples")
+def bars_by_their_brightness(faulty):
+    seen = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    return seen if faulty else pixels(), *bars(), F.cross_entropy
+
+
+@mistake("underfitting", "does not even learn its own examples")
+def order_of_words_without_their_places(faulty):
+    """Whether the first word comes before the last one in the dictionary."""
+
+    def forward(net, x):
+        return net.head(net.table(x).reshape(len(x), -1))
+
+    x, _ = words()
+    y = (x[:, 0] < x[:, -1]).astype(int)
+    flat = Net(forward, table=nn.Embedding(20, 8), head=dense(48, 16, 2))
+    return reading(width=2) if faulty else flat, x, y, F.cross_entropy
