@@ -14,6 +14,7 @@ from tinygrad_adam.nn import functional as F
 from tinygrad_adam.training import Trainer
 
 STEPS = 400
+"""Steps in which every one of them learns."""
 
 
 class Task(NamedTuple):
@@ -163,12 +164,12 @@ SCHEDULES = {
 }
 
 
-def _own_loop(doctor, task, model, opt, schedule, seed):
+def _own_loop(doctor, task, model, opt, schedule, seed, steps):
     """Train as a loop of one's own does."""
     losses = []
     rng = np.random.default_rng(seed)
     with doctor:
-        while len(losses) < STEPS:
+        while len(losses) < steps:
             for rows in np.array_split(rng.permutation(len(task.x)), len(task.x) // 32):
                 loss = task.loss(model(tg.tensor(task.x[rows])), task.y[rows])
                 opt.zero_grad()
@@ -180,7 +181,7 @@ def _own_loop(doctor, task, model, opt, schedule, seed):
     return losses
 
 
-def _trainer(doctor, task, model, opt, schedule, seed):
+def _trainer(doctor, task, model, opt, schedule, seed, steps):
     losses = []
 
     def measured(output, target):
@@ -193,12 +194,18 @@ def _trainer(doctor, task, model, opt, schedule, seed):
     loader = data.DataLoader(examples, 32, shuffle=True, seed=seed)
     trainer = Trainer(model, opt, measured, schedule=schedule, schedule_per="step", callbacks=[doctor])
     with doctor:
-        trainer.fit(loader, -(-STEPS // len(loader)), data.DataLoader(examples, 200))
+        trainer.fit(loader, -(-steps // len(loader)), data.DataLoader(examples, 200))
     return losses
 
 
-def healthy(seed: int) -> Healthy:
-    """Return the training that the seed draws."""
+def unchanged(model: nn.Sequential, task: Task) -> tuple[nn.Sequential, Task]:
+    return model, task
+
+
+def healthy(
+    seed: int, plant: Callable[[nn.Sequential, Task], tuple[nn.Module, Task]] = unchanged, steps: int = STEPS
+) -> Healthy:
+    """Return the training that the seed draws; `plant` may put a mistake into its network and its loss."""
     rng = np.random.default_rng(seed)
     images = rng.random() < 0.3
     tasks = IMAGES if images else FLAT
@@ -213,7 +220,8 @@ def healthy(seed: int) -> Healthy:
         model, network = _cnn(rng, task.outputs)
     else:
         model, network = _mlp(rng, task.x.shape[1], task.outputs)
+    model, task = plant(model, task)
     opt = OPTIMIZERS[optimizer](model.named_parameters())
     schedule = SCHEDULES[planned](opt)
     words = ", ".join([name, network, optimizer, planned or "no schedule", loop.__name__.strip("_")])
-    return Healthy(words, lambda doctor: loop(doctor, task, model, opt, schedule, seed))
+    return Healthy(words, lambda doctor: loop(doctor, task, model, opt, schedule, seed, steps))
