@@ -431,6 +431,25 @@ def test_it_changes_no_number():
         np.testing.assert_array_equal(watched, alone)
 
 
+@pytest.mark.parametrize("name", ["words_hardly_kept", "convolutions_with_a_norm_only", "layers_in_a_list"])
+def test_it_changes_no_number_of_a_network_that_it_looks_into(name):
+    def losses(context):
+        tg.manual_seed(0)
+        model, x, y, loss_of = PLANTED[name].learn(True)
+        opt = optim.Adam(model.parameters(), lr=3e-3)
+        seen = []
+        with context:
+            for _ in range(16):
+                opt.zero_grad()
+                loss = loss_of(model(tg.tensor(x[:25])), y[:25])
+                loss.backward()
+                opt.step()
+                seen.append(loss.item())
+        return seen
+
+    assert losses(tg.doctor(tell=None)) == losses(contextlib.nullcontext())
+
+
 # --- Devices, with a second one made of NumPy --------------------------------------------
 
 
