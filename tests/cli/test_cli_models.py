@@ -123,7 +123,8 @@ def test_predict_pictures(call, run, tmp_path, label, mode):
             clear[..., 3] = dark  # black ink on nothing
             picture = image_library.fromarray(clear)
         elif mode == "wide":
-            picture = picture.resize((200, 40))
+            picture = image_library.new("L", (300, 90), int(pixels[0, 0]))
+            picture.paste(image_library.fromarray(pixels), (200, 10))
         elif mode != "jpg":
             picture = picture.convert(mode)
         path = tmp_path / f"{ground}.{'jpg' if mode == 'jpg' else 'png'}"

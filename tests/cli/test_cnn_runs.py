@@ -242,7 +242,7 @@ def test_predictions_of_a_cnn_of_gray_images(call, digits_run, tmp_path):
     image_library.fromarray(255 - digit.astype(np.uint8)).save(tmp_path / "light.png")
     answer = call("predict", folder, tmp_path / "light.png")
     assert "inverted" in answer.out
-    assert answer.out.splitlines()[1].partition(": ")[2][:1] == first[:1]
+    assert answer.out.splitlines()[2].partition(": ")[2][:1] == first[:1]
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 9), (3, 8, 8, 8), (1, 1, 8, 8), (2, 1, 8, 8), (0, 8, 8)])
