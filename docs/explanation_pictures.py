@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from pictures import BLACK, BLUE, GREEN, ORANGE, RED, save
 
+from tinygrad_adam.training.many.looks import looks
+
 LINES = (
     {"color": BLUE},
     {"color": ORANGE, "linestyle": "--"},
@@ -47,10 +49,11 @@ def rare(page: dict[str, Any]) -> Figure:
     """Draw the distance that an entry moves, by the frequency of its gradients."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     panel = figure.subplots()
-    for (name, share), line, marker in zip(
-        page["shares"].items(), (LINES[3], *LINES[1::-1]), "o^s", strict=True
-    ):
-        panel.loglog(1 / page["every"], share / share[0], label=name, marker=marker, **line)
+    shares = page["shares"]
+    for (name, share), look in zip(shares.items(), looks([name.lower() for name in shares]), strict=True):
+        # Adagrad's line lies below Adam's, so that only larger markers show it.
+        size = 11 if name == "Adagrad" else 6
+        panel.loglog(1 / page["every"], share / share[0], label=name, markersize=size, **look)
     panel.set(title="Distance that an entry moves", ylabel="relative to a gradient in every step")
     panel.set(xlabel="fraction of the steps with a gradient")
     panel.legend(loc="lower right")

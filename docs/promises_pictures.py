@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from pictures import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, save
+from pictures import BLACK, BLUE, GRAY, ORANGE, RED, SKY, save
 
 from tinygrad_adam.training.many.looks import looks
 
@@ -41,9 +41,9 @@ def steps(page: dict[str, Any]) -> Figure:
         right.plot(t, wrong, color=color)
         right.text(12, wrong.max() + 0.4, f"uncorrected, β2 = {beta2}", color=color, ha="center")
     right.plot(t, np.ones_like(t), color=BLACK, linewidth=1)
-    right.text(1.1, 0.15, "corrected")
+    right.text(1.1, -0.4, "corrected", va="top")
     right.set(title="Steps along a constant gradient, β1 = 0.9", ylabel="step / lr", xlabel="step")
-    right.set(xscale="log", ylim=(0, 23))
+    right.set(xscale="log", ylim=(-2.5, 23))
     return figure
 
 
@@ -116,14 +116,11 @@ def regret(page: dict[str, Any]) -> Figure:
     left.text(marks[-1], stays[-1] * 1.2, "lr", color=ORANGE, ha="right")
     left.text(marks[-1], falls[-1] * 0.55, "lr / sqrt(t)", color=BLUE, ha="right")
     left.set(title="Average regret on |x - a_t|", xlabel="T", ylim=(8e-4, 0.4))
-    styles = {
-        "Adam": {"color": RED},
-        "AMSGrad": {"color": GREEN, "linestyle": "--"},
-        "Adam, usual betas": {"color": BLUE, "linestyle": ":"},
-    }
-    for name, style in styles.items():
+    for name, look in zip(
+        ("Adam", "AMSGrad", "Adam, usual betas"), looks(["adam", "amsgrad", "adam:usual"]), strict=True
+    ):
         x = page["reddi"][name][0][::3]  # the positions before each large gradient
-        right.plot(1 + 3 * np.arange(len(x)), x, **style, label=name)
+        right.plot(1 + 3 * np.arange(len(x)), x, color=look["color"], linestyle=look["linestyle"], label=name)
     right.axhline(-1, color=GRAY, linewidth=0.8)
     right.text(1.2, -0.93, "best point", color=GRAY)
     right.set(title="The counterexample of Reddi et al.: x", xlabel="step", xscale="log", ylim=(-1.1, 1.15))

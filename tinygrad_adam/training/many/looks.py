@@ -27,7 +27,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
     "adadelta": (BROWN, SOLID, "D"),
     "nadam": (PURPLE, DASH_DOT, "*"),
     "lion": (WINE, LONG, "h"),
-    "amsgrad": (BLUE, DOTTED, "s"),
+    "amsgrad": (GREEN, DOTTED, "s"),
     "adamax": (GREEN, SOLID, "v"),
     "radam": (SKY, SOLID, "X"),
     "adabelief": (PURPLE, SHORT, "o"),
