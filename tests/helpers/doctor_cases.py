@@ -209,7 +209,7 @@ def step_before_backward(faulty, doctor):
 # --- Units -------------------------------------------------------------------------------
 
 
-@fault("dead-relu", "of the 32 units of relu (64, 32) gave 0", "layer '1' (ReLU)", "told above 60%")
+@fault("dead-relu", "of the 32 units of relu (64, 32) gave 0", "layer '1' (ReLU)", "reported above 60%")
 def relus_off(faulty, doctor):
     model = mlp()
     if faulty:
@@ -239,7 +239,7 @@ def _learn_images(model):
         opt.step()
 
 
-@fault("saturated", "tanh (64, 32)", "layer '1' (Tanh)", "told above 70%", "xavier")
+@fault("saturated", "tanh (64, 32)", "layer '1' (Tanh)", "reported above 70%", "xavier")
 def tanh_flat(faulty, doctor):
     model = mlp(activation=nn.Tanh)
     if faulty:
@@ -293,7 +293,7 @@ def layers_in_another_order(faulty, doctor):
         learn(model, optim.Adam(reversed(list(model.named_parameters())), lr=3e-3), steps=30)
 
 
-@fault("exploding-gradient", "is huge", "clip_grad_norm_", "told above 1e+02")
+@fault("exploding-gradient", "is huge", "clip_grad_norm_", "reported above 1e+02")
 def weights_too_large(faulty, doctor):
     model = mlp(depth=4, activation=nn.ReLU)
     for layer in model:
@@ -319,7 +319,7 @@ def rate_huge(faulty, doctor):
         learn(model, optim.Adam(model.parameters(), lr=0.5 if faulty else 3e-3))
 
 
-@fault("large-updates", "Lion changes", "told above 1, or above 0.3 in 3 looks")
+@fault("large-updates", "Lion changes", "reported above 1, or above 0.3 in 3 looks")
 def decay_huge(faulty, doctor):
     """Weights that decay by half in a step are never larger than two updates."""
     model = mlp()
@@ -447,7 +447,9 @@ def output_constant(faulty, doctor):
 # --- Curves ------------------------------------------------------------------------------
 
 
-@fault("learning-rate-high", "the loss rises instead of falling", "1.1 now", "told when all 10 are above 2")
+@fault(
+    "learning-rate-high", "the loss rises instead of falling", "1.1 now", "reported when all 10 are above 2"
+)
 def loss_rises(faulty, doctor):
     """On a parabola of curvature 2, steps above 2 / 2 land higher on the other side."""
     x = np.random.default_rng(0).choice([-1.0, 1.0], (64, 4)).astype(np.float32)
@@ -461,7 +463,7 @@ def loss_rises(faulty, doctor):
             opt.step()
 
 
-@fault("learning-rate-low", "hardly moved in", "1e-06 now", "told below 5%")
+@fault("learning-rate-low", "hardly moved in", "1e-06 now", "reported below 5%")
 def loss_stays(faulty, doctor):
     model = mlp()
     with doctor:
@@ -476,7 +478,7 @@ def fit(doctor, images, labels, validation, epochs, width=64):
         trainer.fit(loader, epochs, data.DataLoader(data.TensorDataset(*validation), batch_size=200))
 
 
-@fault("overfitting", "by heart", "EarlyStopping", "validation loss", "told above 10%")
+@fault("overfitting", "by heart", "EarlyStopping", "validation loss", "reported above 10%")
 def few_examples(faulty, doctor):
     images, labels = data.load_digits().arrays("train")
     count = 100 if faulty else 600
@@ -486,7 +488,7 @@ def few_examples(faulty, doctor):
     fit(doctor, images[:count], learned, (images[600:800], labels[600:800]), 60 if faulty else 10, 256)
 
 
-@fault("underfitting", "does not even learn its own examples", "larger network", "told above 80%")
+@fault("underfitting", "does not even learn its own examples", "larger network", "reported above 80%")
 def nothing_to_learn(faulty, doctor):
     images, labels = data.load_digits().arrays("train")
     images, labels = images[:200], labels[:200]

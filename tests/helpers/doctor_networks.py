@@ -389,7 +389,7 @@ def waves_by_a_plane(faulty):
 # --- Too little network ------------------------------------------------------------------
 
 
-@mistake("underfitting", "does not even learn its own examples", "told above", "a larger network")
+@mistake("underfitting", "does not even learn its own examples", "reported above", "a larger network")
 def rings_by_one_layer(faulty):
     return nn.Linear(2, 3) if faulty else dense(2, 24, 24, 3), *rings(), F.cross_entropy
 

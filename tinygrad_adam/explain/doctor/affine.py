@@ -120,7 +120,7 @@ class NothingBetween(Check):
             where=where,
             remedy="put an activation between, such as nn.ReLU(), or use one layer.",
             evidence=f"{one.outputs} features or channels between, {one.inputs} before and {other.outputs} "
-            "after; told at once where there are at least as many between as at one of the ends",
+            "after; reported at once where there are at least as many between as at one of the ends",
         )
 
 

@@ -79,5 +79,5 @@ class BatchAxis(Check):
             else "let it run over the last axis: axis=-1 instead of axis=0 (with keepdims=True for a sum or "
             "norm).",
             evidence=f"the {count} examples were followed from the input to the loss, which has an answer "
-            "for each; told at once",
+            "for each; reported at once",
         )

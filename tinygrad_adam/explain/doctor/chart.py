@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from ...backend.device import device_of
 from ...engine.events import Watcher
-from ...engine.graph import Node
+from ...engine.graph import Node, Variable
 from ...nn import Module, Parameter
 from ...optim import Optimizer
 from ...typing import Array
 from ..chain_rule.source_lines import SourceLine, users_line
 from ..optimizers import name_of
+from .answers import Answer, Made
 from .finding import Finding
 
 
@@ -39,6 +40,14 @@ class Chart:
         The number of optimizer steps so far.
     close : bool
         Whether this step is looked at closely.
+    made : dict of int to Made
+        The operations of this step by the numbers of their nodes, if it is looked at closely.
+    answers : list of Answer
+        The predictions of the last backward pass and their targets, if this step is looked at closely.
+    epoch : int or None
+        The steps of an epoch, as soon as that is known.
+    inputs : Variable or None
+        The first thing that a model was given in this step.
     error : BaseException or None
         The error that ended the training.
     models, optimizers : list
@@ -52,6 +61,10 @@ class Chart:
         self.findings: list[Finding] = []
         self.step = 0
         self.close = True
+        self.made: dict[int, Made] = {}
+        self.answers: list[Answer] = []
+        self.epoch: int | None = None
+        self.inputs: Variable | None = None
         self.error: BaseException | None = None
         self.models: list[Module] = []
         self.optimizers: list[Optimizer] = []
@@ -86,6 +99,14 @@ class Chart:
                 if node.number in places:
                     return places[node.number]
         return Place(self._running[-1] if self._running else None, users_line())
+
+    def is_old(self, node: Node) -> bool:
+        """Return whether a node was made before the last step."""
+        return node.number not in self._places and node.number not in self._older_places
+
+    def place_of(self, number: int) -> Place:
+        """Return the place of an operation of this step by the number of its node."""
+        return self._places[number]
 
     def where(self, place: Place | None = None) -> str:
         """Describe a place in words: by default the present one."""

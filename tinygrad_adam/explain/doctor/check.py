@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy
 
@@ -12,6 +12,7 @@ from ...backend.device import backend_of, on_device_of
 from ...engine.events import Watcher
 from ...engine.graph import Variable
 from ...engine.rowsparse import RowSparse
+from ...nn import Module
 from ...typing import Array
 from .chart import Chart
 from .finding import Finding
@@ -39,6 +40,9 @@ class Check(Watcher):
     def __init__(self, doctor: Chart) -> None:
         self.doctor = doctor
         self._rows: dict[Hashable, tuple[int, int]] = {}
+
+    def evaluated(self, module: Module, args: tuple[Any, ...]) -> None:
+        """Receive a model that was called in evaluation mode, or without recording."""
 
     def end(self) -> None:
         """Report the faults that show only when all is over."""

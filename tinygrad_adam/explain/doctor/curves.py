@@ -106,7 +106,7 @@ class Curves(Check):
         if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
             return
         sizes = next(check for check in self.doctor.checks if isinstance(check, UpdateSizes))
-        if sizes.greatest() < LOW_UPDATES and not sizes.rising:
+        if 0 < sizes.greatest() < LOW_UPDATES and not sizes.rising:
             self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place)
 
     def _rate(self) -> str:
@@ -122,8 +122,8 @@ class Curves(Check):
             where=self.doctor.where(place),
             remedy=f"lower the learning rate{self._rate()} by ten, and look again. training.lr_find "
             "measures what a network bears.",
-            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; told "
-            f"when all {WINDOW} are above {DIVERGED:g}",
+            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; "
+            f"reported when all {WINDOW} are above {DIVERGED:g}",
         )
 
     def _low(self, first: float, now: float, steps: int, ratio: float, place: Place) -> None:
@@ -135,8 +135,8 @@ class Curves(Check):
             where=self.doctor.where(place),
             remedy=f"raise the learning rate{self._rate()} by ten, and look again. training.lr_find "
             "measures what a network bears.",
-            evidence=f"it fell by {1 - now / first:.1%}, told below {LOW_FALL:.0%} after {LOW_STEPS} "
-            f"steps; greatest update over weights {ratio:.1e}, told below {LOW_UPDATES:.0e}",
+            evidence=f"it fell by {1 - now / first:.1%}, reported below {LOW_FALL:.0%} after {LOW_STEPS} "
+            f"steps; greatest update over weights {ratio:.1e}, reported below {LOW_UPDATES:.0e}",
         )
 
 
@@ -210,8 +210,8 @@ class Epochs(Check):
             where=f"epochs {best['epoch']:.0f} to {last['epoch']:.0f} of the Trainer",
             remedy=f"stop at epoch {best['epoch']:.0f} (EarlyStopping, or --patience); more data, "
             "augmentation, dropout or weight decay; or a smaller network.",
-            evidence=f"validation loss {last['val_loss'] / best['val_loss'] - 1:.0%} above its best; told "
-            f"above {OVERFIT_RISE:.0%} in {OVERFIT_EPOCHS} epochs in a row",
+            evidence=f"validation loss {last['val_loss'] / best['val_loss'] - 1:.0%} above its best; "
+            f"reported above {OVERFIT_RISE:.0%} in {OVERFIT_EPOCHS} epochs in a row",
         )
 
     def _under(self, first: float, last: float, after: str, where: str, limit: str) -> None:
@@ -224,5 +224,5 @@ class Epochs(Check):
             remedy="a larger network, more epochs, another learning rate, less dropout and weight decay. "
             "If a tiny part of the data cannot be learned by heart either, look at inputs and labels: do "
             "they belong together?",
-            evidence=f"{last / first:.0%} of the first loss are left; told above {limit} or more",
+            evidence=f"{last / first:.0%} of the first loss are left; reported above {limit} or more",
         )

@@ -18,21 +18,38 @@ from ...optim import Optimizer
 from ...training import Callback, Trainer
 from ...typing import Args, Array, Settings
 from .affine import NothingBetween
+from .answers import Made, answers
 from .batch_axis import BatchAxis
+from .broadcasting import Broadcast
 from .chart import Chart
 from .check import PERSISTENCE, Check
 from .curves import Curves, Epochs
+from .decay import Decay
+from .distributions import Distributions
 from .dropout import Dropout
+from .evaluation import EvaluationMode
 from .finding import part
 from .gradients import Gradients
+from .history import History
+from .leak import Leak
 from .losses import LossInputs, Outputs
+from .majority import Majority
 from .memory import Memory, Refused
 from .nonfinite import NonFinite
 from .normalizers import Normalizers
+from .order import Order
 from .outputs import LastOperation
 from .parameters import Devices, LeftOut
 from .procedure import Procedure
+from .reach import Reach
 from .registration import Registration
+from .relations import Relations
+from .renewed import Renewed
+from .rows import Rows
+from .scales import InputScale, TargetScale
+from .schedules import Rates
+from .signs import Signs
+from .sums import Sums
 from .twins import Twins
 from .units import DeadUnits, SaturatedUnits
 from .updates import Epsilon, UpdateSizes
@@ -41,9 +58,13 @@ CHECKS: tuple[type[Check], ...] = (
     NonFinite, Procedure, LeftOut, Devices, Memory, Refused, LossInputs, Outputs, DeadUnits, SaturatedUnits,
     Gradients, UpdateSizes, Epsilon, Curves,
     LastOperation, Dropout, Normalizers, NothingBetween, Twins, Registration, BatchAxis,
-    Epochs,
+    Signs, Broadcast,
+    Reach, Distributions, Leak, TargetScale, InputScale,
+    Order, Relations, Rows, Majority,
+    Rates, Decay, Sums, Renewed, EvaluationMode, History,
+    Epochs,  # last: it reports underfitting only if nothing else explains it
 )  # fmt: skip
-EVENTS = [name for name in vars(Watcher) if not name.startswith("_")]
+EVENTS = [name for name in vars(Watcher) if not name.startswith("_")] + ["evaluated"]
 EVERY = 7
 """One step in so many is looked at closely. A prime, so that of two or more optimizers that step in turn, as
 in a GAN, each is seen."""
@@ -108,7 +129,7 @@ class Doctor(Chart, Callback, Watcher):
         return [
             getattr(check, event)
             for check in checks
-            if getattr(type(check), event) is not getattr(Watcher, event)
+            if getattr(type(check), event) is not getattr(Check, event)
         ]
 
     # --- Events ---------------------------------------------------------------------------
@@ -117,14 +138,21 @@ class Doctor(Chart, Callback, Watcher):
         """Remember the place of the operation, and hand the event on."""
         if output.node is not None:
             self._places[output.node.number] = self.place()
+            if self.close:
+                self.made[output.node.number] = Made(primitive, args, settings)
         self._hand_on("operation", output, primitive, args, settings, output)
 
     def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:
-        """Remember the model, which names layers and parameters."""
-        if not self._running and module.training and is_grad_enabled():
-            if not any(module is model for model in self.models) and module.parameter_count():
-                self.models.append(module)
-            self._hand_on("module_begins", None, module, args)
+        """Remember the model, which names layers and parameters, and its input."""
+        if not self._running:
+            if module.training and is_grad_enabled():
+                if not any(module is model for model in self.models) and module.parameter_count():
+                    self.models.append(module)
+                if self.inputs is None and args and isinstance(args[0], Variable):
+                    self.inputs = args[0]
+                self._hand_on("module_begins", None, module, args)
+            else:
+                self._hand_on("evaluated", None, module, args)
         self._running.append(module)
 
     def module_ends(self, module: Module, output: object) -> None:
@@ -138,6 +166,8 @@ class Doctor(Chart, Callback, Watcher):
         if self._passed and not self.optimizers:
             self._advance()
         self._passed = True
+        if self.close:
+            self.answers = list(answers(self.made, root))
         self._hand_on("backward_begins", root, root)
 
     def backward_ends(self, root: Variable) -> None:
@@ -178,6 +208,11 @@ class Doctor(Chart, Callback, Watcher):
         self.close = self.step % EVERY == 0
         self._hear = self._close if self.close else self._always
         self._places, self._older_places = {}, self._places
+        self.made, self.answers, self.inputs = {}, [], None
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Note the steps of an epoch."""
+        self.epoch = -(-trainer.batches_per_epoch // trainer.accumulate)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Look at the losses of the epochs so far."""

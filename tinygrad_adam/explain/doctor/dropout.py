@@ -28,5 +28,5 @@ class Dropout(Check):
             where=self.doctor.where(place),
             remedy=f"p is the share that is dropped, not the share that is kept: {1 - p:.2g} if {p:g} was to "
             "be kept. Usual are 0.1 to 0.5.",
-            evidence=f"p = {p:g}; told from {HEAVY:g} on",
+            evidence=f"p = {p:g}; reported from {HEAVY:g} on",
         )

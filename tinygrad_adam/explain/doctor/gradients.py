@@ -82,7 +82,7 @@ class Gradients(Check):
             where=self._where(p),
             remedy="use ReLU instead of sigmoid or tanh, start from Kaiming or Xavier weights (nn.init), "
             "put BatchNorm or LayerNorm between, or add skip connections.",
-            evidence=f"{self._profile(layers)}; told below {VANISHING:.0e} of a later layer's",
+            evidence=f"{self._profile(layers)}; reported below {VANISHING:.0e} of a later layer's",
         )
 
     def _exploding(self, layers: list[Layer], p: Parameter, ratio: float) -> None:
@@ -94,6 +94,6 @@ class Gradients(Check):
             where=self._where(p),
             remedy="start from smaller weights (Kaiming or Xavier, nn.init), scale inputs and targets to "
             "a size near 1, or clip: optim.clip_grad_norm_(model.parameters(), 1.0) before step().",
-            evidence=f"norm over that of the weights {ratio:.1e}, told above {EXPLODING:.0e}; "
+            evidence=f"norm over that of the weights {ratio:.1e}, reported above {EXPLODING:.0e}; "
             f"{self._profile(layers)}",
         )

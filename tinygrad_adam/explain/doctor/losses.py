@@ -72,7 +72,7 @@ class LossInputs(Check):
                 where=self._both(node, output),
                 remedy="give cross_entropy the logits, the output of the last Linear; take softmax "
                 "only to show probabilities. " + ("" if twice else "Or keep log_softmax and use nll_loss."),
-                evidence=f"{node.primitive.name} is the last operation before the loss; told at once",
+                evidence=f"{node.primitive.name} is the last operation before the loss; reported at once",
             )
 
     def _sigmoid_twice(self, x: Variable, output: Variable) -> None:
@@ -87,7 +87,7 @@ class LossInputs(Check):
                 where=self._both(node, output),
                 remedy="give it the logits, the output of the last Linear; take sigmoid only to show "
                 "probabilities.",
-                evidence="sigmoid is the last operation before the loss; told at once",
+                evidence="sigmoid is the last operation before the loss; reported at once",
             )
 
     def _both(self, node: Node, output: Variable) -> str:
@@ -107,7 +107,7 @@ class LossInputs(Check):
                 "nothing is learned.",
                 where=self.doctor.where(self.doctor.place(output.node)),
                 remedy="apply log_softmax before nll_loss, or use cross_entropy, which does both.",
-                evidence=f"values {ranges(x._data)}; told above 0 in {PERSISTENCE} looks",
+                evidence=f"values {ranges(x._data)}; reported above 0 in {PERSISTENCE} looks",
             )
 
     def _targets(self, loss: str, target: Array, low: int, high: int, output: Variable) -> None:
@@ -124,7 +124,7 @@ class LossInputs(Check):
                 remedy="write labels as 2 * y - 1 for hinge_loss."
                 if low < 0
                 else "write them as 0 and 1: (y > 0), or (y + 1) / 2 for -1 and 1.",
-                evidence=f"{int(wrong.sum())} of {target.size} targets are outside; told at once",
+                evidence=f"{int(wrong.sum())} of {target.size} targets are outside; reported at once",
             )
 
     def _labels(self, logits: Variable, labels: Array, settings: Settings, output: Variable) -> None:
@@ -151,7 +151,7 @@ class LossInputs(Check):
             where=self.doctor.where(place),
             remedy="shuffle: DataLoader(..., shuffle=True), for data are often stored class by class. If "
             "they are shuffled, look at how the labels are read.",
-            evidence=f"one class in each of {LABEL_LOOKS} batches that were looked at; told from "
+            evidence=f"one class in each of {LABEL_LOOKS} batches that were looked at; reported from "
             f"{LABEL_LOOKS} on",
         )
 
@@ -164,7 +164,7 @@ class LossInputs(Check):
             where=self.doctor.where(place),
             remedy=f"subtract 1 from the labels, and make the last layer {len(counts) - 1} wide.",
             evidence=f"of {counts.sum()} labels none is 0, and each other class came {counts[1:].min()} "
-            f"times or more; told from {LEAST_BATCH} times on",
+            f"times or more; reported from {LEAST_BATCH} times on",
         )
 
 
@@ -192,7 +192,7 @@ class Outputs(Check):
                 remedy="look at the layers before for dead or saturated units, lower the learning "
                 "rate, and look whether the inputs differ at all and are of a size near 1.",
                 evidence=f"outputs differ by {spread:.1e} within a batch, their size is {size:.1e}; "
-                f"told when that is below {CONSTANT:.0e} of the size in {PERSISTENCE} looks",
+                f"reported when that is below {CONSTANT:.0e} of the size in {PERSISTENCE} looks",
             )
 
 

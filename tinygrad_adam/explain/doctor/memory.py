@@ -45,7 +45,7 @@ class Memory(Check):
                     where=self.doctor.where(self.doctor.place(node)),
                     remedy="change a copy, or change it after backward(). A batch that is filled anew needs "
                     "memory of its own: tg.tensor(x) copies, x[...] = and x += write into the same memory.",
-                    evidence=f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now; told at once",
+                    evidence=f"its norm was {before**0.5:.6g}, and is {after**0.5:.6g} now; reported at once",
                 )
 
     def backward_ends(self, root: Variable) -> None:
@@ -84,7 +84,8 @@ class Refused(Check):
                 "forward and the backward pass, which needs the values of then and refuses.",
                 where=self.doctor.where(self.doctor.place(node)),
                 remedy="call backward() before optimizer.step() and before other changes; or change a copy.",
-                evidence=f"changes of its memory: {kept} when it was kept, {version[0]} now; told at once",
+                evidence=f"changes of its memory: {kept} when it was kept, {version[0]} now; "
+                "reported at once",
             )
 
 

@@ -63,7 +63,7 @@ class NonFinite(Check):
             what=f"{primitive.name} made the first {_kind(y)}: {_bad(y)} of its output {y.shape}.",
             where=self.doctor.where(self.doctor.place(output.node)),
             remedy=f"{HINTS.get(primitive.name, OTHERWISE)}.",
-            evidence=f"its inputs: {shown}; told at once",
+            evidence=f"its inputs: {shown}; reported at once",
         )
 
     def _came_in(self, operation: str, entry: tuple[str, Any, Any], y: Array, shown: str) -> None:
@@ -82,7 +82,7 @@ class NonFinite(Check):
             what=f"{operation} gives {_kind(y)}, but did not make it: {cause}.",
             where=self.doctor.where(),
             remedy=remedy,
-            evidence=f"its inputs: {shown}; told at once",
+            evidence=f"its inputs: {shown}; reported at once",
         )
 
     def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
@@ -100,7 +100,7 @@ class NonFinite(Check):
             f"the first {_kind(values)}: {_bad(values)} of the gradient. Forward, all was finite.",
             where=self.doctor.where(self.doctor.place(node)),
             remedy=f"{HINTS.get(operation.name, OTHERWISE)}.",
-            evidence=f"what the rule was given: {kept or 'the gradient alone'}; told at once",
+            evidence=f"what the rule was given: {kept or 'the gradient alone'}; reported at once",
         )
 
 

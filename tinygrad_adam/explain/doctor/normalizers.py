@@ -34,5 +34,5 @@ class Normalizers(Check):
             remedy="use larger batches, or LayerNorm or GroupNorm, which do not look at the batch."
             if 0 in axes
             else "normalize over more features, or leave the normalization out.",
-            evidence=f"{count} at a time in {PERSISTENCE} looks; told up to {FEW}",
+            evidence=f"{count} at a time in {PERSISTENCE} looks; reported up to {FEW}",
         )

@@ -70,7 +70,7 @@ class LastOperation(Check):
             f"numbers of either sign and any size: {lack}",
             where=self._where(last, output),
             remedy=f"remove the {activation} behind the last layer; activations belong between layers.",
-            evidence=f"{activation} is the last operation before {LOGITS[loss]}; told at once",
+            evidence=f"{activation} is the last operation before {LOGITS[loss]}; reported at once",
         )
 
     def _dropped(self, last: Node, x: Variable, loss: str, output: Variable) -> None:
@@ -83,7 +83,7 @@ class LastOperation(Check):
             where=self._where(last, output),
             remedy="remove the dropout behind the last layer; it belongs between hidden layers.",
             evidence=f"dropout with p={p:g} is the last operation before {LOGITS.get(loss, loss)}; "
-            "told at once",
+            "reported at once",
         )
 
     def _single_class(self, x: Variable, output: Variable) -> None:
@@ -95,7 +95,7 @@ class LastOperation(Check):
             where=self.doctor.where(self.doctor.place(output.node)),
             remedy="for two classes with one output use binary_cross_entropy_with_logits, with targets of "
             "the output's shape; or make the last layer 2 wide.",
-            evidence=f"1 class in outputs of shape {x._data.shape}; told at once",
+            evidence=f"1 class in outputs of shape {x._data.shape}; reported at once",
         )
 
 

@@ -135,5 +135,5 @@ class Devices(Check):
                 where=self.doctor.where(),
                 remedy=f"move all of them, model.to({wanted!r}), or the input, x.to({p.device!r}); a "
                 "DataLoader moves batches with device=.",
-                evidence=f"{p.device!r} against {wanted!r}; told at once",
+                evidence=f"{p.device!r} against {wanted!r}; reported at once",
             )

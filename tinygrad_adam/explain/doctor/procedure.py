@@ -121,7 +121,7 @@ class Procedure(Check):
                 where=self.doctor.where(place),
                 remedy="call loss.backward() on each of them before optimizer.step(). If nothing is "
                 "to be learned here, compute inside `with tg.no_grad():`.",
-                evidence=f"backward passes: 0; told from {PERSISTENCE} scalars on",
+                evidence=f"backward passes: 0; reported from {PERSISTENCE} scalars on",
             )
 
     def _not_cleared(self, optimizer: Optimizer, having: list[Parameter]) -> None:
@@ -133,7 +133,7 @@ class Procedure(Check):
             "gradients since the first, most of them of weights long changed.",
             where=self.doctor.where(self.last_backward),
             remedy="call optimizer.zero_grad() once a step, before loss.backward().",
-            evidence=f"not cleared in {PERSISTENCE} steps in a row; told from {PERSISTENCE} on",
+            evidence=f"not cleared in {PERSISTENCE} steps in a row; reported from {PERSISTENCE} on",
         )
 
     def _never(self, optimizer: Optimizer) -> None:
@@ -145,7 +145,7 @@ class Procedure(Check):
             f"{count} parameters has a gradient to follow.",
             where=self.doctor.where(),
             remedy="call loss.backward() between optimizer.zero_grad() and optimizer.step().",
-            evidence="backward passes since the start: 0; told at the first step",
+            evidence="backward passes since the start: 0; reported at the first step",
         )
 
     def _stale(self, optimizer: Optimizer, having: list[Parameter]) -> None:
@@ -157,7 +157,7 @@ class Procedure(Check):
             f"{self._some(having)} still have the old one.",
             where=self.doctor.where(),
             remedy="call optimizer.zero_grad() and loss.backward() in every step.",
-            evidence=f"{PERSISTENCE - 1} steps in a row without a backward pass between; told from "
+            evidence=f"{PERSISTENCE - 1} steps in a row without a backward pass between; reported from "
             f"{PERSISTENCE - 1} on",
         )
 

@@ -45,7 +45,7 @@ class Registration(Check):
             "same object again, with the same weights, as [layer] * 3 makes them.",
             where=self.doctor.where(),
             remedy="make each layer anew: [nn.Linear(32, 32) for _ in range(3)].",
-            evidence=f"{len(members)} entries, {len(distinct)} objects; told at once",
+            evidence=f"{len(members)} entries, {len(distinct)} objects; reported at once",
         )
 
     def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
@@ -95,7 +95,7 @@ class Registration(Check):
             where=self.doctor.where(place),
             remedy="make the layer once, in __init__ of the module or before the loop, and only call it in "
             "forward().",
-            evidence=f"others in each of {PERSISTENCE} looks; told from {PERSISTENCE} on",
+            evidence=f"others in each of {PERSISTENCE} looks; reported from {PERSISTENCE} on",
         )
 
     def _unregistered(self, leaf: Variable, module: Module, name: str, value: Any, where: str) -> None:
@@ -112,7 +112,7 @@ class Registration(Check):
             where=where,
             remedy=f"write self.{name} = nn.{'ModuleList' if kept else 'Parameter'}(...), and then make the "
             "optimizer. What is not to be trained: requires_grad_(False).",
-            evidence=f"a gradient and no optimizer in {PERSISTENCE} looks; told from {PERSISTENCE} on",
+            evidence=f"a gradient and no optimizer in {PERSISTENCE} looks; reported from {PERSISTENCE} on",
         )
 
 

@@ -65,8 +65,8 @@ class Twins(Check):
             where=self.doctor.where(),
             remedy="start from random weights: nn.init.kaiming_uniform_(layer.weight), or leave the layer's "
             "own, which are. Only biases and the last layer may begin with zeros.",
-            evidence=f"{share:.0%} of the units have a twin; told above {TWIN_SHARE:.0%} in {PERSISTENCE} "
-            f"looks, for weights and gradients within {ALIKE:.0e} of the largest",
+            evidence=f"{share:.0%} of the units have a twin; reported above {TWIN_SHARE:.0%} in "
+            f"{PERSISTENCE} looks, for weights and gradients within {ALIKE:.0e} of the largest",
         )
 
 

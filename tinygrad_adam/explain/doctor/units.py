@@ -64,8 +64,8 @@ class DeadUnits(Check):
                 where=self.doctor.where(place),
                 remedy="lower the learning rate; look whether the inputs are centered and of a size near 1; "
                 "start from Kaiming weights and zero biases (nn.init); or use LeakyReLU, ELU or GELU.",
-                evidence=f"{dead / len(alive):.0%} dead over {inputs:,} inputs in {DEAD_LOOKS} looks; told "
-                f"above {DEAD_SHARE:.0%}",
+                evidence=f"{dead / len(alive):.0%} dead over {inputs:,} inputs in {DEAD_LOOKS} looks; "
+                f"reported above {DEAD_SHARE:.0%}",
             )
 
 
@@ -120,6 +120,6 @@ class SaturatedUnits(Check):
             "is nearly 0: the layers before it get hardly any gradient.",
             where=self.doctor.where(place),
             remedy=remedy,
-            evidence=f"{flat:.0%} of the outputs beyond {FLAT} of the range; told above "
+            evidence=f"{flat:.0%} of the outputs beyond {FLAT} of the range; reported above "
             f"{FLAT_SHARE:.0%} in {PERSISTENCE} looks",
         )

@@ -107,8 +107,8 @@ class UpdateSizes(Check):
             where=self.doctor.where(),
             remedy=f"{'lower' if large else 'raise'} the learning rate, {rate:g} now, by ten; "
             "training.lr_find and `tinygrad-adam lr-find` measure what a network bears.",
-            evidence=f"norm of the update over norm of the weights {ratio:.1e}, usual is {USUAL:.0e}; told "
-            + (f"above {WHOLE:g}, or above {LARGE:g}" if large else f"below {SMALL:.0e}")
+            evidence=f"norm of the update over norm of the weights {ratio:.1e}, usual is {USUAL:.0e}; "
+            + (f"reported above {WHOLE:g}, or above {LARGE:g}" if large else f"below {SMALL:.0e}")
             + f" in {LOOKS} looks",
         )
 
@@ -155,6 +155,6 @@ class Epsilon(Check):
             where=self.doctor.where(),
             remedy=f"lower eps below {middle / 10:.0e}, or find out why the gradients are so small: a "
             "loss that is divided twice, or a gradient that vanishes.",
-            evidence=f"eps {eps:.1e}, median root of the second moment {middle:.1e}; told when more than "
+            evidence=f"eps {eps:.1e}, median root of the second moment {middle:.1e}; reported when more than "
             f"{SWAMPED_SHARE:.0%} of the entries are below eps in {PERSISTENCE} looks",
         )
