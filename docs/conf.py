@@ -40,6 +40,7 @@ html_theme = "furo"
 html_title = "tinygrad_adam"
 html_show_sourcelink = False
 html_static_path = ["_static"]
+html_extra_path = ["teach/handout.html", "teach/slides.html"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"  # rendered by browsers without a script, and therefore offline
 
