@@ -18,6 +18,7 @@ from tinygrad_adam.course.notebooks import BEGIN, END, notebook, write_notebooks
 from tinygrad_adam.course.scripts import chapter_files  # noqa: E402
 from tinygrad_adam.errors import DataError  # noqa: E402
 
+pytestmark = pytest.mark.versions
 ROOT = Path(__file__).parents[2]
 RST = re.compile(r"``(?!`)(?<!```)|^[=~-]{4,}$|:\w+:`|`_\b|^\.\. |::$", re.MULTILINE)
 """Markup of reStructuredText that means nothing in Markdown."""

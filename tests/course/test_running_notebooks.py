@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def run(request, tmp_path):
     def run(instructor):
         book = notebook(read_chapter(request.param), instructor)
-        nbclient.execute(book, cwd=tmp_path, timeout=120, allow_errors=True)
+        nbclient.execute(book, cwd=tmp_path, timeout=600, allow_errors=True)
         return book
 
     return run
