@@ -459,8 +459,8 @@ def test_color_pictures_keep_their_channels_and_their_light(tmp_path):
     shown = np.zeros((24, 20, 3), np.uint8)
     shown[:12, :, 0], shown[12:, :, 2] = 255, 51
     image_library.fromarray(shown).save(tmp_path / "rgb.png")
-    image, inverted = read_images(tmp_path / "rgb.png", (3, 12, 10), 255.0)
-    assert (image.shape, image.dtype, inverted) == ((1, 3, 12, 10), np.float32, False)
+    image, changes = read_images(tmp_path / "rgb.png", (3, 12, 10), 255.0)
+    assert (image.shape, image.dtype, changes) == ((1, 3, 12, 10), np.float32, [])
     assert (image[0, 0, :6] == 1).all()
     assert (image[0, 0, 6:] == 0).all()
     assert (image[0, 1] == 0).all()

@@ -83,7 +83,7 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence(monkeypatch):
 
 
 def test_ctrl_c_ends_a_trial(monkeypatch):
-    def fit(self):
+    def fit(self, progress):
         self.trainer.interrupted = True
 
     monkeypatch.setattr(trial.Experiment, "fit", fit)
