@@ -28,7 +28,7 @@ def trainer(epochs=0, **settings):
         model, optimizer, nn.functional.cross_entropy, {"accuracy": training.Accuracy()}, **settings
     )
     if epochs:
-        made.fit(data.DataLoader(data.TensorDataset(*MOONS), shuffle=True), epochs, MOONS)
+        made.fit(data.DataLoader(data.TensorDataset(*MOONS), shuffle=True), epochs, MOONS, progress=False)
     return made
 
 
@@ -116,7 +116,7 @@ def next_step():
     with TemporaryDirectory() as folder:
         config = training.RunConfig(model="mlp:8", epochs=1, batch_size=512)
         run = training.Run.start(config, Path(folder, "run"))
-        run.fit()
+        run.fit(progress=False)
         return explain.take_next_step(run.folder)
 
 
