@@ -115,6 +115,16 @@ def pixels_as_they_are(faulty, doctor):
         learn_in_batches(mlp(), x * (255 / x.max() if faulty else 1), y)
 
 
+@fault("input-scale", "are large: root mean square", "pixels / 255")
+def signals_as_they_are(faulty, doctor):
+    x, y = digits()
+    tg.manual_seed(0)
+    filters = nn.Conv1d(1, 4, 5, padding=2)  # its weight is seen through a view
+    model = nn.Sequential(filters, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 10))
+    with doctor:
+        learn_in_batches(model, x[:, None] * (255 / x.max() if faulty else 1), y)
+
+
 @fault("input-scale", "tiny: none is beyond 0.0039", "scaled twice")
 def pixels_scaled_twice(faulty, doctor):
     x, y = digits()

@@ -9,6 +9,7 @@ from ...engine.graph import Variable
 from ...typing import Array
 from .answers import is_constant, raw
 from .check import PERSISTENCE, Check
+from .losses import maker_of
 
 LARGE = 20.0
 """Root mean square of inputs. LeCun et al. (1998), "Efficient BackProp", section 4.3: inputs of mean 0 and of
@@ -50,17 +51,17 @@ class InputScale(Check):
     def backward_begins(self, root: Variable) -> None:
         made = self.doctor.made
         normalized = {
-            arg.node.number
+            node.number
             for operation in made.values()
-            if operation.name in ("standardize", "reshape")
-            for arg in operation.args[:1]
-            if isinstance(arg, Variable) and arg.node is not None
+            if operation.name == "standardize" and isinstance(operation.args[0], Variable)
+            if (node := maker_of(operation.args[0])) is not None
         }
         for number, operation in made.items():
             if operation.name in WEIGHTED and number not in normalized and is_constant(operation.args[0]):
                 weight = operation.args[1]
                 x = raw(operation.args[0])
-                if isinstance(weight, Variable) and weight.node is None and x.dtype.kind == "f" and x.size:
+                leaf = isinstance(weight, Variable) and maker_of(weight) is None  # or a view of one
+                if leaf and x.dtype.kind == "f" and x.size:
                     self._look(number, operation.name, x)
 
     def _look(self, number: int, name: str, x: Array) -> None:
