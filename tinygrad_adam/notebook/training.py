@@ -11,8 +11,8 @@ from ..training.history import History
 from ..training.loop import Trainer
 from ..training.many.comparison import Comparison
 from ..training.many.comparison import table as comparison_table
-from ..training.many.curves import draw_comparison
-from ..training.many.heatmap import draw_search
+from ..training.many.curves import plot_comparison
+from ..training.many.heatmap import plot_search
 from ..training.many.lr_finder import WINDOW, Sweep
 from ..training.many.search import Trials
 from .charts import Curve, chart
@@ -119,7 +119,7 @@ def _comparison(comparison: Comparison) -> Html:
     return join([
         heading("Comparison", f"{config.model} on {config.data}", f"{config.epochs} epochs"),
         table(columns, rows, numbers=range(2, 6)),
-        figure_image(lambda: draw_comparison(config, comparison), "loss and accuracy over steps and seconds"),
+        figure_image(lambda: plot_comparison(config, comparison), "loss and accuracy over steps and seconds"),
     ])  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _trials(trials: Trials) -> Html:
     return join([
         heading("Search", subject, counted(len(trials), "trial")),
         table(heads, list(zip(*columns, strict=True)), numbers=range(len(heads) - 1)), paragraphs(more),
-        figure_image(lambda: draw_search(trials.search, trials), "validation accuracy over the settings"),
+        figure_image(lambda: plot_search(trials.search, trials), "validation accuracy over the settings"),
     ])  # fmt: skip
 
 

@@ -48,27 +48,9 @@ def accuracy_axis(axis: Axis) -> None:
     axis.set_label_text("validation accuracy, %")
 
 
-def plot_comparison(config: RunConfig, results: Sequence[Result], path: str | os.PathLike[str]) -> None:
-    """Save the picture of a comparison, as `draw_comparison` draws it.
-
-    Parameters
-    ----------
-    config : RunConfig
-        The configuration of every training.
-    results : sequence of Result
-        The results of `compare`.
-    path : path
-        Where to save the picture.
-
-    Raises
-    ------
-    OptionError
-        If no training ended well.
-    """
-    save_figure(draw_comparison(config, results), path)
-
-
-def draw_comparison(config: RunConfig, results: Sequence[Result]) -> Figure:
+def plot_comparison(
+    config: RunConfig, results: Sequence[Result], path: str | os.PathLike[str] | None = None
+) -> Figure:
     """Draw training loss and validation accuracy over steps and seconds: mean and range over the seeds.
 
     Parameters
@@ -77,6 +59,8 @@ def draw_comparison(config: RunConfig, results: Sequence[Result]) -> Figure:
         The configuration of every training.
     results : sequence of Result
         The results of `compare`; those that never ended well are left out.
+    path : path, optional
+        Where to save the picture.
 
     Returns
     -------
@@ -124,4 +108,6 @@ def draw_comparison(config: RunConfig, results: Sequence[Result]) -> Figure:
         + (f"mean of {seeds} seeds, shaded from the least to the greatest" if seeds > 1 else "one seed")
     )
     figure.legend(loc="outside right upper", frameon=False, title="best first")
+    if path is not None:
+        save_figure(figure, path)
     return figure

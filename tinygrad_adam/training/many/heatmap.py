@@ -21,27 +21,7 @@ if TYPE_CHECKING:
 BAD, BEST = "#8c8c8c", "#d55e00"
 
 
-def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str]) -> None:
-    """Save the picture of a search, as `draw_search` draws it.
-
-    Parameters
-    ----------
-    search : Search
-        The search.
-    trials : list of Trial
-        Its trials.
-    path : path
-        Where to save the picture.
-
-    Raises
-    ------
-    OptionError
-        If there is no trial.
-    """
-    save_figure(draw_search(search, trials), path)
-
-
-def draw_search(search: Search, trials: list[Trial]) -> Figure:
+def plot_search(search: Search, trials: list[Trial], path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw the validation accuracy of all trials over the first two hyper-parameters of the space.
 
     A grid gives a table of cells, each the best over the other hyper-parameters; a random search gives
@@ -53,6 +33,8 @@ def draw_search(search: Search, trials: list[Trial]) -> Figure:
         The search.
     trials : list of Trial
         Its trials.
+    path : path, optional
+        Where to save the picture.
 
     Returns
     -------
@@ -82,6 +64,8 @@ def draw_search(search: Search, trials: list[Trial]) -> Figure:
     if in_cells and len(search.space) > 2:
         title += f"\neach cell is the best over {', '.join(list(search.space)[2:])}"
     figure.suptitle(title, fontsize=10)
+    if path is not None:
+        save_figure(figure, path)
     return figure
 
 
