@@ -70,6 +70,7 @@ def test_the_cells_of_the_exercises_are_found(tmp_path):
         (saved([code("print(1)")], None), "not one of this course"),
         (saved([code("x", "exercise-7-1")], 99), "not one of this course"),
         (saved([code("x", "task-1")], None), "not one of this course"),
+        (GOOD.replace('"07', '"' + "9" * 5000), "not one of this course"),  # more digits than int() takes
     ],
 )
 def test_a_file_that_is_no_notebook_of_the_course_has_a_sentence(content, words, tmp_path):

@@ -17,8 +17,6 @@ LARGEST = 100 * 2**20
 """Bytes of the largest notebook that is read."""
 NOT_STUDENTS = ("__MACOSX", "__pycache__")
 """Folders that unpacking and Python leave; those that begin with a dot are passed over, too."""
-
-
 TOO_LONG = "{} runs longer than {:g} seconds{}: is there a loop that never ends?"
 
 
@@ -204,7 +202,7 @@ def _submission(student: str, file: str, content: dict[str, Any]) -> Submission:
 def _numbers(content: dict[str, Any]) -> list[str]:
     """Return the numbers of the exercises of the notebook's chapter."""
     chapter = _inner(content, "metadata", "tinygrad_adam").get("chapter")
-    if isinstance(chapter, str) and (digits := re.match(r"\d+", chapter)):
+    if isinstance(chapter, str) and (digits := re.match(r"\d{1,9}", chapter)):
         chapters = {str(int(digits[0]))}
     else:  # some programs drop the mark
         chapters = {number.partition(".")[0] for number in map(_number_of, content["cells"]) if number}

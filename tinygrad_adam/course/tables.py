@@ -12,8 +12,6 @@ from ..files.writing import check_writable, replacing
 from .checking import Row
 
 COLUMNS = ("student", "exercise", "passed", "sentence", "kind", "file")
-BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-"""Begins the file; Excel needs it to read UTF-8."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Cells that begin with one of these are computed by spreadsheets; the last four are the full-width signs."""
 
@@ -42,7 +40,7 @@ def table_file(folder: Path) -> Path:
 
 
 def write_table(rows: list[Row], file: Path) -> None:
-    """Write a table as CSV, in UTF-8."""
+    """Write a table as CSV, in UTF-8 with a byte order mark: Excel needs it."""
     with replacing(file) as partial, partial.open("w", encoding="utf-8-sig", newline="") as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
