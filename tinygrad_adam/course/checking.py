@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
 from ..backend.threads import get_num_threads
+from .exercises import EXERCISES
 from .runs import Limits, Runs
 from .submissions import Submission, Verdict
 
@@ -77,7 +78,7 @@ def check_one(submission: Submission, limits: Limits, stop: threading.Event) -> 
     except OSError as error:  # no room for one more process, or on the disk
         return [row("all", False, "not checked", f"the notebook could not be run here: {error}.")]
     found |= {number: Verdict(False, "missing", sentence) for number, sentence in submission.lost.items()}
-    return [row(number, *found[number]) for number in sorted(found, key=lambda n: [*map(int, n.split("."))])]
+    return [row(number, *found[number]) for number in EXERCISES if number in found]
 
 
 def in_order(rows: list[Row]) -> list[Row]:
