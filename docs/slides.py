@@ -8,7 +8,6 @@ Each section of the page is a slide. Both results are one HTML file that loads n
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -110,5 +109,5 @@ def made() -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, text in made().items():
-        print(f"{FOLDER.name}/{name}", file=sys.stdout)
+        print(f"{FOLDER.name}/{name}")
         (FOLDER / name).write_text(text, "utf-8")
