@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from ..tensor.tensor import Tensor
-from ..typing import Array
+from ..typing import Array, TensorLike
 from .findings import AnswerError, untouched
 from .reading import blank, line_of
 from .showing import call, shown, signature
@@ -146,10 +146,10 @@ def _plain(value: object) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _copied(argument: Any) -> Any:
+def _copied(argument: TensorLike) -> TensorLike:
     return argument.copy() if isinstance(argument, numpy.ndarray | list) else argument
 
 
-def _same(before: Any, after: Any) -> bool:
+def _same(before: TensorLike, after: TensorLike) -> bool:
     """Tell whether an argument is as it was, up to the rounding of entries that were moved and moved back."""
     return numpy.shape(before) == numpy.shape(after) and numpy.allclose(before, after, 1e-12, 1e-12)

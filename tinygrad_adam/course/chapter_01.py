@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..testing.grading.report import Grade
+from ..typing import Array, Settings
 from .comparing import compare, number
 from .exercise import Exercise
 from .findings import Mistake
@@ -71,7 +72,7 @@ def _slope_of_g(student: object) -> Grade:
 # --- 1.2 -----------------------------------------------------------------------------------------
 
 
-def _descent(p: Any, g: Any, state: Any, lr: Any) -> Any:
+def _descent(p: Array, g: Array, state: Settings, lr: float) -> Any:
     return p - lr * g
 
 

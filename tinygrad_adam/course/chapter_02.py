@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..testing.grading.report import Grade
+from ..typing import TensorLike
 from .calling import Printed, outcome, written
 from .comparing import compare
 from .exercise import Exercise
@@ -74,7 +75,7 @@ EXPS = (
 )
 
 
-def _of_a_value(value: Any) -> Any:
+def _of_a_value(value: TensorLike) -> Any:
     """The parameters of the exercise."""
 
 

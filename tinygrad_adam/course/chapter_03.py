@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from ..testing.grading.report import Grade
+from ..typing import Array
 from .comparing import number
 from .exercise import Exercise
 from .findings import Mistake, together
@@ -15,7 +16,7 @@ from .with_grader import graded_primitive
 # --- 3.1 -----------------------------------------------------------------------------------------
 
 
-def _layer_right(x: Any, W: Any, b: Any) -> Any:
+def _layer_right(x: Array, W: Array, b: Array) -> Any:
     return x @ W.T + b
 
 
@@ -48,7 +49,7 @@ def _layer(student: object) -> Grade:
 # --- 3.2 -----------------------------------------------------------------------------------------
 
 
-def _logsumexp(x: Any) -> Any:
+def _logsumexp(x: Array) -> Any:
     return numpy.log(numpy.sum(numpy.exp(x)))
 
 

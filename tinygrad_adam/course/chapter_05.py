@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from ..testing.grading.report import Grade
+from ..typing import Array, Settings
 from .comparing import compare
 from .exercise import Exercise
 from .findings import Mistake, together
@@ -15,7 +16,7 @@ from .with_grader import graded_update
 # --- 5.1 -----------------------------------------------------------------------------------------
 
 
-def _momentum(p: Any, g: Any, state: Any, lr: Any, momentum: Any) -> Any:
+def _momentum(p: Array, g: Array, state: Settings, lr: float, momentum: float) -> Any:
     """The parameters of the exercise."""
 
 

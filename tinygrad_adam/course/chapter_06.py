@@ -10,6 +10,7 @@ from ..backend.overrides import use_kernels
 from ..nn import Parameter
 from ..optim import RMSprop
 from ..testing.grading.report import Grade
+from ..typing import Array, Settings
 from .comparing import compare
 from .exercise import Exercise
 from .findings import Mistake
@@ -18,11 +19,11 @@ from .with_grader import graded_update
 # --- 6.1 and 6.2 ---------------------------------------------------------------------------------
 
 
-def _adagrad(p: Any, g: Any, state: Any, lr: Any, eps: Any) -> Any:
+def _adagrad(p: Array, g: Array, state: Settings, lr: float, eps: float) -> Any:
     """The parameters of the exercise."""
 
 
-def _rmsprop(p: Any, g: Any, state: Any, lr: Any, alpha: Any, eps: Any) -> Any:
+def _rmsprop(p: Array, g: Array, state: Settings, lr: float, alpha: float, eps: float) -> Any:
     """The parameters of the exercise."""
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..testing.grading.report import Grade
+from ..typing import Array, Settings
 from .comparing import compare
 from .exercise import Exercise
 from .findings import Mistake, together
@@ -15,7 +16,13 @@ from .with_grader import graded_update
 
 
 def _adam(
-    p: Any, g: Any, state: Any, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    p: Array,
+    g: Array,
+    state: Settings,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
 ) -> Any:
     """The parameters of the exercise."""
 

@@ -19,7 +19,7 @@ from .with_grader import graded_primitive
 # --- 8.1 -----------------------------------------------------------------------------------------
 
 
-def _leaky_right(x: Any) -> Any:
+def _leaky_right(x: Array) -> Any:
     return numpy.where(x > 0, x, 0.1 * x)
 
 
@@ -91,12 +91,12 @@ def _leaky(student: object) -> Grade:
 # --- 8.2 -----------------------------------------------------------------------------------------
 
 
-def cubes(x: Any) -> Any:
+def cubes(x: Array) -> Any:
     """Return a function of an array, whose slopes are `_slopes`."""
     return (x**3).sum()
 
 
-def ravine(x: Any) -> Any:
+def ravine(x: Array) -> Any:
     """Return a function that bends much, so that a difference to one side only shows."""
     return (x + 1e5 * x**2).sum()
 

@@ -11,6 +11,7 @@ import numpy
 from ..nn import Parameter
 from ..optim import SGD, CosineAnnealingLR
 from ..testing.grading.report import Grade
+from ..typing import Array, Settings
 from .calling import Case
 from .comparing import compare
 from .exercise import Exercise
@@ -26,9 +27,16 @@ def _with_decay(decay: Callable[..., Any]) -> Update:
     """Return Adam whose weights and gradients pass through `decay` in one of three places."""
 
     def update(
-        p: Any, g: Any, state: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any
+        p: Array,
+        g: Array,
+        state: Settings,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
     ) -> Any:
-        def step(p: Any, g: Any) -> Any:
+        def step(p: Array, g: Array) -> Any:
             t = state["t"] = state.get("t", 0) + 1
             m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
             v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2

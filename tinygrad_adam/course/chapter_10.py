@@ -18,12 +18,12 @@ from .with_grader import graded_primitive
 # --- 10.1 ----------------------------------------------------------------------------------------
 
 
-def _blocks(x: Any) -> Any:
+def _blocks(x: Array) -> Any:
     n, height, width = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2)
 
 
-def _average_pool_right(x: Any) -> Any:
+def _average_pool_right(x: Array) -> Any:
     return _blocks(x).mean(axis=(2, 4))
 
 

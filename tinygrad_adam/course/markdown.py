@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, optional
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element
 
 SETTINGS = {"report_level": 5, "doctitle_xform": False, "file_insertion_enabled": False}
 """Docutils prints nothing (its complaints are in the tree) and leaves the first heading where it is."""
@@ -36,7 +39,7 @@ def markdown(text: str, level: int = 1) -> str:
     return "\n\n".join(_blocks(publish_doctree(text, settings_overrides=SETTINGS), level))
 
 
-def _blocks(parent: Any, level: int) -> Iterator[str]:
+def _blocks(parent: Element, level: int) -> Iterator[str]:
     """Yield the paragraphs, headings, lists and tables inside a node."""
     for node in parent.children:
         match node.tagname:
@@ -64,7 +67,7 @@ def _blocks(parent: Any, level: int) -> Iterator[str]:
                 raise _unknown(node)
 
 
-def _table(table: Any) -> str:
+def _table(table: Element) -> str:
     """Return a table; a bar inside a cell, also in code, is escaped."""
     rows = [
         [" ".join(_inline(paragraph) for paragraph in cell).replace("|", r"\|") for cell in row]
@@ -76,11 +79,11 @@ def _table(table: Any) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _all(parent: Any, tag: str) -> list[Any]:
+def _all(parent: Element, tag: str) -> list[Any]:
     return list(parent.findall(lambda node: node.tagname == tag))
 
 
-def _inline(parent: Any) -> str:
+def _inline(parent: Element) -> str:
     """Return the text of a paragraph, a heading or a cell, on one line."""
     parts = []
     for node in parent.children:
@@ -117,7 +120,7 @@ def _prefixed(text: str, first: str, others: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _unknown(node: Any) -> DataError:
+def _unknown(node: Element) -> DataError:
     return DataError(
         "course",
         "the text of a chapter has a mistake, or a construct that is not turned into Markdown",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy
 
+from ..typing import TensorLike
+
 FEW = 3
 """Entries of an array that are shown in a call; a larger one is shown by its parameter's name."""
 MANY = 8
@@ -16,7 +18,7 @@ LONGEST = 60
 """Characters of a value of any other type."""
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value in short form."""
     if inspect.isclass(value) or callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
@@ -50,7 +52,7 @@ def signature(function: Callable[..., Any]) -> str:
     return str(inspect.Signature(bare))
 
 
-def difference(saying: str, got: Any, wanted: Any) -> str:
+def difference(saying: str, got: TensorLike, wanted: TensorLike) -> str:
     """Return a result beside the right one; of large arrays the entry that differs most."""
     if got.size > MANY:
         place = numpy.unravel_index(numpy.argmax(numpy.abs(got - wanted)), got.shape)

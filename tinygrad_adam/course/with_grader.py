@@ -16,7 +16,7 @@ from ..tensor.tensor import Tensor
 from ..testing.grading.grading import grade
 from ..testing.grading.optimizers import GRADIENTS, LRS, START, alike, as_spelled, defaults_of, updates_of
 from ..testing.grading.report import Finding, Grade
-from ..typing import Array
+from ..typing import Array, Settings
 from .calling import Case, Printed, numbers, outcome, raising, written
 from .comparing import compare
 from .findings import AnswerError, Mistake, untouched
@@ -106,7 +106,7 @@ def _try(name: str, update: Update, settings: dict[str, Any]) -> None:
     p, printed = START.copy(), Printed()
     given = as_spelled(defaults_of(update), {"lr": 0.1, **settings})
 
-    def step(p: Any, g: Any, state: Any) -> Any:
+    def step(p: Array, g: Array, state: Settings) -> Array:
         try:
             return update(p, g, state, **given)
         except EXPLAINED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy
@@ -145,7 +145,7 @@ def _loader(loader: DataLoader) -> Html:
     return join([heading("DataLoader"), facts(dict(rows)), inner])
 
 
-def _unknown(dataset: Any) -> Html:
+def _unknown(dataset: Sized) -> Html:
     """Describe a data set of the user's, of which reading an example may take long or change something."""
     return heading(type(dataset).__name__, counted(len(dataset), "example"))
 

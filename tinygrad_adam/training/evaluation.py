@@ -153,7 +153,7 @@ class Evaluator:
         return bool(gradients) and not any(gradient.any() for gradient in gradients)
 
 
-def _detached(output: Any, leaves: list[Tensor]) -> object:
+def _detached(output: TensorLike, leaves: list[Tensor]) -> object:
     """Return outputs cut off from the model's graph, and add the floats among them to `leaves`."""
     if isinstance(output, dict):
         return {name: _detached(value, leaves) for name, value in output.items()}

@@ -31,6 +31,7 @@ from ..nn.functional import cross_entropy, softmax
 from ..optim import Optimizer, Schedule, build_optimizer, build_schedule
 from ..tensor import random
 from ..tensor.creation import tensor
+from ..typing import TensorLike
 from .callbacks import Checkpoints, EarlyStopping
 from .checkpoint import load_checkpoint
 from .config import RunConfig
@@ -301,7 +302,7 @@ class Run(Experiment):
         self.draw_predictions()
         return {**results, "seconds": sum(self.trainer.history["seconds"])}
 
-    def predict(self, images: Any) -> numpy.ndarray[Any, Any]:
+    def predict(self, images: TensorLike) -> numpy.ndarray[Any, Any]:
         """Return the probabilities of the classes.
 
         Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend.device import device_of, on_device_of, to_host
+from ..typing import Array
 
 
 class RunningSum:
@@ -22,7 +23,7 @@ class RunningSum:
     def __init__(self, value: float = 0.0) -> None:
         self._value: Any = value
 
-    def add(self, term: Any, times: int = 1) -> None:
+    def add(self, term: Array, times: int = 1) -> None:
         """Add a number, or an array with one element, so many times."""
         if device_of(term) == "cpu":
             self._value = self.value + float(term) * times

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
 from ...backend.device import is_array
 from ...engine.graph import Node, Primitive, Variable
-from ...typing import Args, Array, Settings
+from ...typing import Args, Array, Settings, TensorLike
 
 COMPARISONS = {
     "softmax_cross_entropy": "classes",
@@ -104,7 +104,7 @@ def is_constant(value: object) -> bool:
     return not isinstance(value, Variable) or (value.node is None and not value.requires_grad)
 
 
-def raw(value: Any) -> Array:
+def raw(value: TensorLike) -> Array:
     """Return the raw array of a Tensor, an array or a number."""
     if isinstance(value, Variable):
         return value._data

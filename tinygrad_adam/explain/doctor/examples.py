@@ -16,7 +16,7 @@ import numpy
 from ...backend.device import is_array, to_host
 from ...engine.graph import Primitive, Variable
 from ...ops.reduction import normalize_axes
-from ...typing import Args, Array, Settings
+from ...typing import Args, Array, Settings, TensorLike
 from .chart import Place
 
 ELEMENTWISE = frozenset({
@@ -98,12 +98,12 @@ class Examples:
         self.place = place
         self.origins: dict[int, tuple[weakref.ref[Any], Origin]] = {}
 
-    def of(self, value: Any) -> Origin | None:
+    def of(self, value: object) -> Origin | None:
         """Return the origin of an array, or None if it is not followed."""
         reference, origin = self.origins.get(id(value), (None, None))
         return origin if reference is not None and reference() is value else None
 
-    def begin(self, value: Any, axis: int = 0) -> Origin | None:
+    def begin(self, value: TensorLike, axis: int = 0) -> Origin | None:
         """Follow an input whose examples lie along an axis."""
         data = value._data if isinstance(value, Variable) else value
         if not is_array(data) or data.ndim == 0 or data.shape[axis] < LEAST:
@@ -112,7 +112,7 @@ class Examples:
         shape[axis] = count = data.shape[axis]
         return self._keep(value, Origin(count, numpy.arange(count).reshape(shape), source=True))
 
-    def _keep(self, value: Any, origin: Origin) -> Origin:
+    def _keep(self, value: object, origin: Origin) -> Origin:
         self.origins[id(value)] = weakref.ref(value), origin
         return origin
 
@@ -201,7 +201,7 @@ class Examples:
         return result
 
     def _moved(
-        self, primitive: Primitive, origin: Origin, x: Any, settings: Settings, output: Variable
+        self, primitive: Primitive, origin: Origin, x: TensorLike, settings: Settings, output: Variable
     ) -> Origin | None:
         shape = x._data.shape if isinstance(x, Variable) else x.shape
         if "index" in settings:
@@ -236,7 +236,7 @@ class Examples:
         return Crossing(name, output._data.shape, place, mover)
 
 
-def _is_input(x: Any) -> bool:
+def _is_input(x: TensorLike) -> bool:
     """Return whether `x` is a raw array, or a Tensor without history that wants no gradient."""
     if isinstance(x, Variable):
         return x.node is None and not x._requires_grad and x._data.ndim > 1
@@ -312,7 +312,7 @@ def _looked_up(origin: Origin | None, ndim: int) -> Origin | None:
     return Origin(origin.examples, owners, origin.moved)
 
 
-def _on_host(index: Any) -> Any:
+def _on_host(index: TensorLike) -> Any:
     if isinstance(index, tuple):
         return tuple(_on_host(part) for part in index)
     return to_host(index) if is_array(index) else index

@@ -98,7 +98,7 @@ class Registration(Check):
             evidence=f"others in each of {PERSISTENCE} looks; reported from {PERSISTENCE} on",
         )
 
-    def _unregistered(self, leaf: Variable, module: Module, name: str, value: Any, where: str) -> None:
+    def _unregistered(self, leaf: Variable, module: Module, name: str, value: object, where: str) -> None:
         owner, kept = f"{type(module).__name__}.{name}", isinstance(leaf, Parameter)
         self.find(
             ("unregistered", owner),
@@ -116,7 +116,7 @@ class Registration(Check):
         )
 
 
-def _within(value: Any) -> Iterator[Variable]:
+def _within(value: object) -> Iterator[Variable]:
     """Yield the Tensors in a plain attribute: itself, or within lists, dicts and modules that these hold."""
     if isinstance(value, Variable):
         yield value
@@ -128,7 +128,7 @@ def _within(value: Any) -> Iterator[Variable]:
             yield from _parts(part)
 
 
-def _parts(part: Any) -> Iterator[Variable]:
+def _parts(part: object) -> Iterator[Variable]:
     if isinstance(part, Module):
         yield from part.parameters()
     else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...backend.device import backend_of
 from ...engine.graph import Variable
 from ...typing import Array
 from .answers import is_constant, raw
+from .chart import Place
 from .check import PERSISTENCE, Check
 from .losses import maker_of
 
@@ -120,7 +119,7 @@ class TargetScale(Check):
             if self.lasts(("far", place), far):
                 self._words(place, *sizes)
 
-    def _words(self, place: Any, target: float, output: float) -> None:
+    def _words(self, place: Place, target: float, output: float) -> None:
         self.find(
             ("far", place),
             kind="target-scale",

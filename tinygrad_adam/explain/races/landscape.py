@@ -28,6 +28,7 @@ from ...ops import stack
 from ...tensor.creation import tensor
 from ...tensor.tensor import Tensor
 from ...training.run import Run
+from ...typing import TensorLike
 from .surfaces import Array, Surface
 
 Weights = dict[str, Array]
@@ -128,7 +129,7 @@ def plane(
         for direction in (x_direction, y_direction)
     ]
 
-    def at(x: Any, y: Any) -> Tensor:
+    def at(x: TensorLike, y: TensorLike) -> Tensor:
         weights = {}
         for name, value in w.items():
             for amount, direction in zip((x, y), along, strict=True):
@@ -138,7 +139,7 @@ def plane(
         with _replaced(model, weights):
             return loss()
 
-    def function(x: Any, y: Any) -> Any:
+    def function(x: TensorLike, y: TensorLike) -> Any:
         if isinstance(x, Tensor):
             if x.ndim == 0:
                 return at(x, y)
