@@ -177,6 +177,16 @@ def test_a_weight_may_be_changed_in_place():
     assert course.grade("1.2", update).passed
 
 
+@pytest.mark.parametrize("number", ["1.2", "7.1"])
+def test_the_step_alone_is_no_answer_and_the_sentence_says_so(number):
+    def update(p, g, state, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+        return lr * g
+
+    (finding,) = course.grade(number, update).findings
+    assert finding.kind == "no weights"
+    assert "does not depend on p" in finding.sentence
+
+
 def test_an_error_names_the_students_line():
     code = "def slope_of_g(w):\n    square = w * w\n    return square + missing\n"
     linecache.cache["cell 3"] = (len(code), None, code.splitlines(keepends=True), "cell 3")
@@ -193,6 +203,17 @@ def test_one_part_of_an_answer_is_graded_while_the_other_is_not_written():
     assert [(finding.where, finding.kind) for finding in answer.findings] == [
         ("conv_weights", "untouched"), ("linear_weights", "differs"),
     ]  # fmt: skip
+
+
+def test_a_transpose_on_the_wrong_side_is_answered_with_the_shapes():
+    @tg.primitive(x=lambda g, W: g @ W.T, W=lambda g, x: g.T @ x, b=lambda g: g)
+    def layer(xp, x, W, b):
+        return x @ W.T + b
+
+    (finding,) = course.grade("3.1", layer).findings
+    assert finding.where == "x"
+    assert "(5, 3)" in finding.sentence
+    assert "(5, 4)" in finding.sentence
 
 
 def test_a_rule_that_is_not_written_is_untouched_while_others_are():

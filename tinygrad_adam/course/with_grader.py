@@ -122,6 +122,11 @@ def _try(name: str, update: Update, settings: dict[str, Any]) -> None:
         raise AnswerError(name, "wrong shape", sentence)
     if result is not None:
         numbers(name, "the result of a step", numpy.where(numpy.isfinite(result), result, 0.0), START.shape)
+        elsewhere = outcome(name, step, step, (START + 1.0, GRADIENTS[0].copy(), {}), printed)
+        if elsewhere is not None and numpy.array_equal(result, elsewhere):
+            sentence = """its result does not depend on p: is it the step alone? Return the new weights, which
+            are p minus the step."""
+            raise AnswerError(name, "no weights", sentence)
 
 
 def _again(name: str, update: Update, settings: dict[str, Any]) -> None:
