@@ -12,13 +12,14 @@ import sys
 import types
 from pathlib import Path
 
-import doctor_lessons  # noqa: F401  its faults join the table
-import doctor_structures  # noqa: F401  its faults join the table
+import doctor_cases
+import doctor_lessons
+import doctor_networks
+import doctor_structures
 import numpy as np
 import pytest
 import strict_cupy
-from doctor_cases import CASES, digits, learn, mlp
-from doctor_networks import PLANTED
+from doctor_cases import digits, learn, mlp
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, nn, optim, training
@@ -27,6 +28,8 @@ from tinygrad_adam.engine import events as watching
 from tinygrad_adam.explain.doctor.check import Check
 from tinygrad_adam.nn import functional as F
 
+CASES = doctor_cases.CASES | doctor_lessons.CASES
+PLANTED = doctor_networks.PLANTED | doctor_structures.PLANTED
 KIND = r'kind="([a-z-]+)"(?: if \w+ else "([a-z-]+)")?'
 needs_mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_ADAM_DATA"), reason="needs a folder with MNIST in TINYGRAD_ADAM_DATA"

@@ -33,17 +33,21 @@ class Case(NamedTuple):
     run: Callable[[bool, tg.doctor], None]
 
 
-CASES: dict[str, Case] = {}
+class Cases(dict[str, Case]):
+    """A table of faults by the names of the functions that plant them."""
+
+    def fault(self, kind: str, *words: str):
+        """Enter the decorated function into the table."""
+
+        def enter(run):
+            self[run.__name__] = Case(kind, words, run)
+            return run
+
+        return enter
 
 
-def fault(kind: str, *words: str):
-    """Register a function in the table under its name."""
-
-    def enter(run):
-        CASES[run.__name__] = Case(kind, words, run)
-        return run
-
-    return enter
+CASES = Cases()
+fault = CASES.fault
 
 
 def digits(count=256):

@@ -1,13 +1,16 @@
-"""Faults of data, losses and schedules, planted as in `doctor_cases`, whose table they join."""
+"""Faults of data, losses and schedules, planted as in `doctor_cases`."""
 
 from __future__ import annotations
 
 import numpy as np
-from doctor_cases import digits, fault, learn, mlp
+from doctor_cases import Cases, digits, learn, mlp
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.nn import functional as F
+
+CASES = Cases()
+fault = CASES.fault
 
 ONE_HOT = np.eye(10, dtype=np.float32)
 

@@ -35,17 +35,21 @@ class Planted(NamedTuple):
     learn: Callable[[bool], tuple]
 
 
-PLANTED: dict[str, Planted] = {}
+class Mistakes(dict[str, Planted]):
+    """A table of mistakes by the names of the functions that make them."""
+
+    def mistake(self, kind, *words, others=()):
+        """Enter the decorated function into the table."""
+
+        def enter(learn):
+            self[learn.__name__] = Planted(kind, ("underfitting", *others), words, learn)
+            return learn
+
+        return enter
 
 
-def mistake(kind, *words, others=()):
-    """Register a function in the table under its name."""
-
-    def enter(learn):
-        PLANTED[learn.__name__] = Planted(kind, ("underfitting", *others), words, learn)
-        return learn
-
-    return enter
+PLANTED = Mistakes()
+mistake = PLANTED.mistake
 
 
 # --- The two loops -----------------------------------------------------------------------

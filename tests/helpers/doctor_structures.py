@@ -1,13 +1,28 @@
-"""More mistakes in networks: of how they are put together. Imported, it adds to `doctor_networks.PLANTED`."""
+"""Mistakes in the structure of networks, planted as in `doctor_networks`."""
 
 from __future__ import annotations
 
 import numpy as np
-from doctor_networks import Net, bars, columns, dense, logistic, mistake, pixels, reading, rings, waves, words
+from doctor_networks import (
+    Mistakes,
+    Net,
+    bars,
+    columns,
+    dense,
+    logistic,
+    pixels,
+    reading,
+    rings,
+    waves,
+    words,
+)
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
 from tinygrad_adam.nn import functional as F
+
+PLANTED = Mistakes()
+mistake = PLANTED.mistake
 
 # --- Dropout on the outputs --------------------------------------------------------------
 

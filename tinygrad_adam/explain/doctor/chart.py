@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...backend.device import device_of
 from ...engine.events import Watcher
@@ -15,6 +15,8 @@ from ..chain_rule.source_lines import SourceLine, users_line
 from ..optimizers import name_of
 from .answers import Answer, Made
 from .finding import Finding
+
+AnyCheck = TypeVar("AnyCheck", bound=Watcher)
 
 
 class Place(NamedTuple):
@@ -91,6 +93,10 @@ class Chart:
     def knows(self, kind: str) -> bool:
         """Return whether a fault of this kind was found."""
         return any(finding.kind == kind for finding in self.findings)
+
+    def check_of(self, kind: type[AnyCheck]) -> AnyCheck:
+        """Return the check of a class; some checks need the numbers of another."""
+        return next(check for check in self.checks if isinstance(check, kind))
 
     def place(self, node: Node | None = None) -> Place:
         """Return the place where `node` was made, or the present one."""

@@ -105,7 +105,7 @@ class Curves(Check):
             self._high(first, now, len(losses), place)
         if len(losses) < LOW_STEPS or not now > (1 - LOW_FALL) * median(losses[:WINDOW]) > 0:
             return
-        sizes = next(check for check in self.doctor.checks if isinstance(check, UpdateSizes))
+        sizes = self.doctor.check_of(UpdateSizes)
         if 0 < sizes.greatest() < LOW_UPDATES and not sizes.rising:
             self._low(median(losses[:WINDOW]), now, len(losses), sizes.greatest(), place)
 
@@ -174,7 +174,7 @@ class Epochs(Check):
         return self.trainer is not None and any("val_loss" in row for row in self.trainer.history.rows)
 
     def end(self) -> None:
-        curves = next(check for check in self.doctor.checks if isinstance(check, Curves))
+        curves = self.doctor.check_of(Curves)
         line, losses = curves.main()
         # Where there is another fault, a loss that does not fall is its consequence.
         if self.doctor.findings or self.doctor.error is not None or not losses:

@@ -79,7 +79,7 @@ class Decay(Check):
         if self.lasts(("stronger", key), look.decay > look.rest):
             self.won[key] = max(self.won.get(key, 0.0), math.sqrt(look.decay / max(look.rest, 1e-30)))
         left = math.sqrt(look.weights / self.first[key])
-        curves = next(check for check in self.doctor.checks if isinstance(check, Curves))
+        curves = self.doctor.check_of(Curves)
         losses = next(iter(curves.losses.values()), [])
         if key not in self.won or left > SHRUNK or len(losses) < 2 * WINDOW:
             return

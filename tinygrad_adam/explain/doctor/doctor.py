@@ -216,9 +216,7 @@ class Doctor(Chart, Callback, Watcher):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Look at the losses of the epochs so far."""
-        for check in self.checks:
-            if isinstance(check, Epochs):
-                check.epoch(trainer)
+        self.check_of(Epochs).epoch(trainer)
 
     # --- Beginning and end ---------------------------------------------------------------
 
@@ -255,8 +253,7 @@ class Doctor(Chart, Callback, Watcher):
 
     def _extent(self) -> str:
         """Return what the doctor has seen of a training, and what it has not."""
-        curves = next(check for check in self.checks if isinstance(check, Curves))
-        epochs = next(check for check in self.checks if isinstance(check, Epochs))
+        curves, epochs = self.check_of(Curves), self.check_of(Epochs)
         looks = -(-self.step // EVERY)
         in_every, in_some = (
             ("loss, NaN and the calls", "") if curves.complete() else ("the calls", "loss, NaN, ")

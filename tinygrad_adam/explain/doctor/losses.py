@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy
 
-from ...backend.device import backend_of, is_array, to_host
+from ...backend.device import backend_of, to_host
 from ...engine.graph import Node, Primitive, Variable
 from ...nn import Module
 from ...typing import Args, Array, Settings
+from .answers import raw
 from .chart import Chart, Place
 from .check import PERSISTENCE, Check, ranges
 
@@ -44,12 +45,12 @@ class LossInputs(Check):
         if name in ("softmax_cross_entropy", "soft_cross_entropy"):
             self._softmax_twice(args[0], output)
             if name == "softmax_cross_entropy":
-                self._labels(args[0], _raw(args[1]), settings, output)
+                self._labels(args[0], raw(args[1]), settings, output)
         elif name == "binary_cross_entropy":
             self._sigmoid_twice(args[0], output)
-            self._targets("binary_cross_entropy_with_logits", _raw(args[1]), 0, 1, output)
+            self._targets("binary_cross_entropy_with_logits", raw(args[1]), 0, 1, output)
         elif name == "hinge":
-            self._targets("hinge_loss", _raw(args[1]), -1, 1, output)
+            self._targets("hinge_loss", raw(args[1]), -1, 1, output)
         elif name == "nll":
             self._log_probabilities(args[0], output)
 
@@ -194,12 +195,6 @@ class Outputs(Check):
                 evidence=f"outputs differ by {spread:.1e} within a batch, their size is {size:.1e}; "
                 f"reported when that is below {CONSTANT:.0e} of the size in {PERSISTENCE} looks",
             )
-
-
-def _raw(value: Array) -> Array:
-    if isinstance(value, Variable):
-        return value._data
-    return value if is_array(value) else numpy.asarray(value)
 
 
 def maker_of(x: Variable) -> Node | None:
