@@ -64,13 +64,17 @@ def mlp(width=32, activation=nn.ReLU, depth=1, outputs=10):
 
 
 def learn(model, opt=None, loss=F.cross_entropy, steps=60, targets=None, batch=64):
-    """Run a correct training loop; its arguments may introduce a fault."""
+    """Run a correct training loop on digits; its arguments may introduce a fault."""
     images, labels = digits()
-    labels = labels if targets is None else targets
+    learn_in_batches(model, images, labels if targets is None else targets, loss, steps, batch, opt)
+
+
+def learn_in_batches(model, x, y, loss=F.cross_entropy, steps=60, batch=16, opt=None):
+    """Train with the rows in their order."""
     opt = optim.Adam(model.parameters(), lr=3e-3) if opt is None else opt
     for step in range(steps):
-        rows = np.arange(step * batch, (step + 1) * batch) % len(images)
-        value = loss(model(tg.tensor(images[rows])), labels[rows])
+        rows = np.arange(step * batch, (step + 1) * batch) % len(x)
+        value = loss(model(tg.tensor(x[rows])), y[rows])
         opt.zero_grad()
         value.backward()
         opt.step()

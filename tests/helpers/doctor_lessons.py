@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from doctor_cases import Cases, digits, learn, mlp
+from doctor_cases import Cases, digits, learn, learn_in_batches, mlp
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
@@ -80,17 +80,6 @@ def targets_shuffled(faulty, doctor):
     targets = np.random.default_rng(0).permutation(targets) if faulty else targets
     with doctor:
         learn(mlp(outputs=1), loss=F.mse_loss, targets=targets)
-
-
-def learn_in_batches(model, x, y, loss=F.cross_entropy, steps=60, batch=16, opt=None):
-    """Train with the rows in their order."""
-    opt = optim.Adam(model.parameters(), lr=3e-3) if opt is None else opt
-    for step in range(steps):
-        rows = np.arange(step * batch, (step + 1) * batch) % len(x)
-        value = loss(model(tg.tensor(x[rows])), y[rows])
-        opt.zero_grad()
-        value.backward()
-        opt.step()
 
 
 @fault("sorted-data", "come class by class", "rng.permutation", "runs of equal labels")

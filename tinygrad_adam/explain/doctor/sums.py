@@ -68,7 +68,7 @@ class Sums(Check):
             remedy=f"take the mean: loss.mean(), or reduction='mean'; or divide the learning rate, {rate:g} "
             f"now, by {count}.",
             evidence=f"{count} losses in the sum, reported from {LEAST} on, once the loss is above {GROWN:g} "
-            "times its first value or not finite in 3 steps in a row",
+            "times its first value or not finite",
         )
 
 
