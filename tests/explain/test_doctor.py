@@ -22,7 +22,7 @@ import strict_cupy
 from doctor_cases import digits, learn, mlp
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim, training
+from tinygrad_adam import data, explain, nn, optim, training
 from tinygrad_adam.backend.device import to_device
 from tinygrad_adam.engine import events as watching
 from tinygrad_adam.explain.doctor.check import Check
@@ -66,6 +66,12 @@ def test_each_kind_of_finding_has_its_planted_fault_and_its_row():
     assert kinds == planted | {"wrong-device"}  # which has a test of its own
     page = (EXAMPLES.parent / "docs" / "explain.md").read_text()
     assert kinds <= set(re.findall(r"`([a-z-]+)`", page))
+
+
+def test_the_package_lists_each_of_its_files_once():
+    listed = re.findall(r"`(\w+)`", explain.doctor.__doc__)
+    files = {file.stem for file in Path(explain.doctor.__file__).parent.glob("*.py")}
+    assert sorted(listed) == sorted(files - {"__init__"})
 
 
 def test_the_example_is_diagnosed_and_mended(monkeypatch, capsys):

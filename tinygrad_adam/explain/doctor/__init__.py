@@ -2,13 +2,14 @@
 
 Read `doctor`, `check` and `finding` first; each other file is a family of checks:
 
-- the calls of a step: `procedure`, `evaluation`, `renewed`, `history`, `memory`;
-- the loss: `losses`, `outputs`, `reach`, `distributions`, `signs`, `sums`, `broadcasting`;
-- the data: `scales`, `order`, `relations`, `leak`, `rows`, `majority`;
+- the calls of a step: `procedure`, `evaluation`, `renewed_optimizer`, `kept_graphs`, `memory`;
+- the loss: `losses`, `last_operation`, `target_range`, `several_labels`, `signs`, `summed_loss`,
+  `broadcasting`;
+- the data: `scales`, `sorted_data`, `unrelated_labels`, `leak`, `rows`, `majority`;
 - the network: `parameters`, `registration`, `units`, `twins`, `affine`, `dropout`, `normalizers`,
   `batch_axis`;
 - the numbers over time: `nonfinite`, `gradients`, `updates`, `decay`, `schedules`, `curves`.
 
-`chart` holds what they share; `answers` finds the predictions under a loss, and `examples` the example that
+The checks share `chart`; `answers` finds the predictions under a loss, and `examples` the example that
 each element belongs to.
 """

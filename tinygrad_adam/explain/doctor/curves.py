@@ -86,7 +86,7 @@ class Curves(Check):
         """Return whether the loss of every step is known; on a GPU it is not."""
         return all(len(losses) == self.passes[line] for line, losses in self.losses.items())
 
-    def course(self) -> str:
+    def words(self) -> str:
         """Return in words from where to where the loss went."""
         _, losses = self.main()
         if not losses:

@@ -25,43 +25,43 @@ from .chart import Chart
 from .check import PERSISTENCE, Check
 from .curves import Curves, Epochs
 from .decay import Decay
-from .distributions import Distributions
 from .dropout import Dropout
 from .evaluation import EvaluationMode
 from .finding import part
 from .gradients import Gradients
-from .history import History
+from .kept_graphs import KeptGraphs
+from .last_operation import LastOperation
 from .leak import Leak
-from .losses import LossInputs, Outputs
+from .losses import ConstantOutputs, LossInputs
 from .majority import Majority
 from .memory import Memory, Refused
 from .nonfinite import NonFinite
 from .normalizers import Normalizers
-from .order import Order
-from .outputs import LastOperation
 from .parameters import Devices, LeftOut
 from .procedure import Procedure
-from .reach import Reach
 from .registration import Registration
-from .relations import Relations
-from .renewed import Renewed
+from .renewed_optimizer import RenewedOptimizer
 from .rows import Rows
 from .scales import InputScale, TargetScale
 from .schedules import Rates
+from .several_labels import SeveralLabels
 from .signs import Signs
-from .sums import Sums
+from .sorted_data import SortedData
+from .summed_loss import SummedLoss
+from .target_range import TargetRange
 from .twins import Twins
 from .units import DeadUnits, SaturatedUnits
+from .unrelated_labels import UnrelatedLabels
 from .updates import Epsilon, UpdateSizes
 
 CHECKS: tuple[type[Check], ...] = (
-    NonFinite, Procedure, LeftOut, Devices, Memory, Refused, LossInputs, Outputs, DeadUnits, SaturatedUnits,
-    Gradients, UpdateSizes, Epsilon, Curves,
+    NonFinite, Procedure, LeftOut, Devices, Memory, Refused, LossInputs, ConstantOutputs, DeadUnits,
+    SaturatedUnits, Gradients, UpdateSizes, Epsilon, Curves,
     LastOperation, Dropout, Normalizers, NothingBetween, Twins, Registration, BatchAxis,
     Signs, Broadcast,
-    Reach, Distributions, Leak, TargetScale, InputScale,
-    Order, Relations, Rows, Majority,
-    Rates, Decay, Sums, Renewed, EvaluationMode, History,
+    TargetRange, SeveralLabels, Leak, TargetScale, InputScale,
+    SortedData, UnrelatedLabels, Rows, Majority,
+    Rates, Decay, SummedLoss, RenewedOptimizer, EvaluationMode, KeptGraphs,
     Epochs,  # last: it reports underfitting only if nothing else explains it
 )  # fmt: skip
 EVENTS = [name for name in vars(Watcher) if not name.startswith("_")] + ["evaluated"]
@@ -265,5 +265,5 @@ class Doctor(Chart, Callback, Watcher):
         if epochs.validated():
             looked += "; the validation loss of each epoch"
             unknown = "whether the labels are right, and whether another network would do better"
-        parts = {"loss": curves.course(), "looked at": looked, "unknown": unknown}
+        parts = {"loss": curves.words(), "looked at": looked, "unknown": unknown}
         return "\n".join(part(name, text) for name, text in parts.items())

@@ -169,7 +169,7 @@ class LossInputs(Check):
         )
 
 
-class Outputs(Check):
+class ConstantOutputs(Check):
     """Finds models that give the same output for every input."""
 
     def module_ends(self, module: Module, output: object) -> None:

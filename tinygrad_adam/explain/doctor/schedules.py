@@ -34,7 +34,7 @@ has waves of 4 to 20 epochs."""
 
 
 @dataclass
-class _Course:
+class _RateCurve:
     """The learning rates of an optimizer so far: the greatest of its groups at each step."""
 
     optimizer: Optimizer
@@ -69,76 +69,74 @@ class Rates(Check):
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.courses: dict[int, _Course] = {}
+        self.curves: dict[int, _RateCurve] = {}
 
     def step_begins(self, optimizer: Optimizer) -> None:
         rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
         if not rates:
             return
-        course = self.courses.setdefault(id(optimizer), _Course(optimizer))
-        course.add(max(rates))
+        curve = self.curves.setdefault(id(optimizer), _RateCurve(optimizer))
+        curve.add(max(rates))
         epoch = self.doctor.epoch
-        if course.greatest == 0:
-            if course.steps >= GONE_STEPS:
-                self._zero(course, "is 0 from the first step on")
-        elif epoch is not None and course.steps > epoch and not self._per_batch(course, epoch):
-            self._gone(course)
+        if curve.greatest == 0:
+            if curve.steps >= GONE_STEPS:
+                self._zero(curve, "is 0 from the first step on")
+        elif epoch is not None and curve.steps > epoch and not self._per_batch(curve, epoch):
+            self._gone(curve)
 
     def end(self) -> None:
         if self.doctor.epoch is None:
-            for course in self.courses.values():
-                self._gone(course)
+            for curve in self.curves.values():
+                self._gone(curve)
 
-    def _per_batch(self, course: _Course, epoch: int) -> bool:
+    def _per_batch(self, curve: _RateCurve, epoch: int) -> bool:
         """Report a schedule that went through its course within an epoch; return whether one may yet have."""
         early = (
-            course.early_at is not None
-            and course.early_at <= epoch
-            and course.rate <= EARLY * course.greatest
+            curve.early_at is not None and curve.early_at <= epoch and curve.rate <= EARLY * curve.greatest
         )
-        if not early and course.waves < WAVES * course.steps / epoch:
+        if not early and curve.waves < WAVES * curve.steps / epoch:
             return False
-        if course.steps >= EPOCHS * epoch:
+        if curve.steps >= EPOCHS * epoch:
             words = (
-                f"fell from {course.greatest:g} to a tenth of it in {course.early_at} batches"
+                f"fell from {curve.greatest:g} to a tenth of it in {curve.early_at} batches"
                 if early
-                else f"fell and rose again {course.waves} times in {course.steps} batches"
+                else f"fell and rose again {curve.waves} times in {curve.steps} batches"
             )
             self.find(
-                ("per batch", id(course.optimizer)),
+                ("per batch", id(curve.optimizer)),
                 kind="schedule-per-batch",
-                what=f"the learning rate of {type(course.optimizer).__name__} {words}, in the first of many "
-                f"epochs; it is {course.rate:.2g} now. The schedule counts batches where it is meant to "
+                what=f"the learning rate of {type(curve.optimizer).__name__} {words}, in the first of many "
+                f"epochs; it is {curve.rate:.2g} now. The schedule counts batches where it is meant to "
                 "count epochs.",
                 where=self.doctor.where(),
                 remedy="call schedule.step() once an epoch, after its last batch (a Trainer does, with "
                 'schedule_per="epoch"); or plan it in batches: epochs * len(loader).',
-                evidence=f"{course.changes} changes in {course.steps} steps, {epoch} steps an epoch; "
+                evidence=f"{curve.changes} changes in {curve.steps} steps, {epoch} steps an epoch; "
                 f"reported when the rate is below {EARLY:.0%} of the greatest before the first epoch ends, "
                 f"after {EPOCHS} epochs",
             )
         return True
 
-    def _gone(self, course: _Course) -> None:
+    def _gone(self, curve: _RateCurve) -> None:
         if (
-            course.gone >= GONE_STEPS
-            and course.gone > GONE_SHARE * course.steps
-            and course.rate <= GONE * course.greatest
+            curve.gone >= GONE_STEPS
+            and curve.gone > GONE_SHARE * curve.steps
+            and curve.rate <= GONE * curve.greatest
         ):
-            self._zero(course, f"has come from {course.greatest:g} to {course.rate:.2g}")
+            self._zero(curve, f"has come from {curve.greatest:g} to {curve.rate:.2g}")
 
-    def _zero(self, course: _Course, words: str) -> None:
+    def _zero(self, curve: _RateCurve, words: str) -> None:
         self.find(
-            ("gone", id(course.optimizer)),
+            ("gone", id(curve.optimizer)),
             kind="learning-rate-zero",
-            what=f"the learning rate of {type(course.optimizer).__name__} {words}: the weights stay as they "
+            what=f"the learning rate of {type(curve.optimizer).__name__} {words}: the weights stay as they "
             "are, whatever the gradients say.",
             where=self.doctor.where(),
             remedy="plan the schedule for the whole run: as many steps as step() is called, epochs if it is "
             "called once an epoch, epochs * len(loader) if once a batch."
-            if course.changes
+            if curve.changes
             else "give the optimizer a learning rate: 1e-3 for Adam, 0.1 for SGD.",
-            evidence=f"{course.gone} of {course.steps} steps with less than {GONE / 0.999:g} of the "
-            f"greatest rate, {course.changes} changes; reported from {GONE_STEPS} steps on, above "
+            evidence=f"{curve.gone} of {curve.steps} steps with less than {GONE / 0.999:g} of the "
+            f"greatest rate, {curve.changes} changes; reported from {GONE_STEPS} steps on, above "
             f"{GONE_SHARE:.0%} of all",
         )

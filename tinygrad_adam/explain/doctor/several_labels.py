@@ -12,7 +12,7 @@ SEVERAL = 0.05
 """The share of the rows that hold several ones, or none."""
 
 
-class Distributions(Check):
+class SeveralLabels(Check):
     """Finds rows of zeros and ones, given to cross_entropy, that do not hold exactly one 1."""
 
     def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:

@@ -7,7 +7,7 @@ from ...typing import Args, Settings
 from .check import PERSISTENCE, Check
 
 
-class History(Check):
+class KeptGraphs(Check):
     """Finds a sum that grows by a loss in each step, with everything that the losses were made from."""
 
     def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:

@@ -8,7 +8,7 @@ from .chart import Chart
 from .check import PERSISTENCE, Check
 
 
-class Renewed(Check):
+class RenewedOptimizer(Check):
     """Finds moments that begin at 0 in each step, because each step has an optimizer of its own."""
 
     every_step = True

@@ -18,7 +18,7 @@ GROWN = 2.0
 """How many times its first value the loss may be, as for a learning rate that is too high."""
 
 
-class Sums(Check):
+class SummedLoss(Check):
     """Finds trainings that diverge because the gradient is a sum over the batch, and so as much larger.
 
     Adam and the others that divide by the root of a second moment do not mind; plain gradient descent does.

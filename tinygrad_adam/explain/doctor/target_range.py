@@ -25,7 +25,7 @@ OUTSIDE = 0.05
 """The share of the targets that must be outside; single ones cost little."""
 
 
-class Reach(Check):
+class TargetRange(Check):
     """Compares the range of the model's last operation with the targets of a regression."""
 
     def backward_begins(self, root: Variable) -> None:

@@ -54,7 +54,7 @@ class _Sample(NamedTuple):
     chance: list[float]
 
 
-class Relations(Check):
+class UnrelatedLabels(Check):
     """Finds labels that have nothing to do with their inputs.
 
     Both must be there: the network answers no better than one that does not look at the inputs, and the data

@@ -25,7 +25,7 @@ RUNS = 4.0
 something."""
 
 
-class Order(Check):
+class SortedData(Check):
     """Finds batches whose labels come class by class, or whose inputs or targets only rise or fall.
 
     The whole data in one batch, and the same batch in each step, may be in any order. Windows of a series
