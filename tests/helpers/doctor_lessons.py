@@ -136,7 +136,9 @@ def columns_unlike(faulty, doctor):
         learn_in_batches(model, x, y, F.mse_loss)
 
 
-@fault("target-scale", "the targets are about", "standardize the targets", "prediction * std + mean")
+@fault(
+    "target-scale", "the targets have a size of about", "standardize the targets", "prediction * std + mean"
+)
 def prices(faulty, doctor):
     x = digits()[0]
     y = x[:, 20:22].sum(axis=1, keepdims=True) * 100

@@ -1,4 +1,4 @@
-"""Drawn digits, placed as those that a model learned from: MNIST's, or the optical digits."""
+"""Drawn digits, placed as the digits that a model learned from: MNIST's, or the optical digits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 INK = 0.2
 """The share of the strongest ink from which on a pixel belongs to the digit, and not to its blurred edge."""
 FAINTEST = 0.1
-"""The contrast between ink and ground, of that between black and white, below which a picture is blank."""
+"""The contrast of ink and ground, as a share of black and white's, below which a picture is blank."""
 
 
 class Framing(NamedTuple):

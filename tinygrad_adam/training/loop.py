@@ -213,8 +213,8 @@ class Trainer(Evaluator):
             Evaluated after each epoch.
         progress : bool, optional
             Whether to show progress: a line an epoch and a bar for the one that is running. By default it is
-            shown in a terminal and in a notebook, but not in a pipe, nor beside the progress of another
-            training. Where a bar cannot be shown, True prints the lines. A display among the callbacks takes
+            shown in a terminal and in a notebook, but not in a pipe, nor while another training shows
+            its own. Where a bar cannot be shown, True prints the lines. A display among the callbacks takes
             its place.
 
         Returns

@@ -51,7 +51,7 @@ def read_images(
     scale : float
         The largest value of the data set's pixels.
     dataset : str
-        Its name. A picture of a digit is placed as those of `FRAMINGS` are: a network has never seen one in a
+        Its name. A picture of a digit is placed as `FRAMINGS` says: a network has never seen one in a
         corner. Arrays are taken as they are.
 
     Returns

@@ -89,12 +89,12 @@ class NothingBetween(Check):
             self.maps.pop(output.node.number, None)  # it may be judged by another network, as in a GAN
 
     def backward_begins(self, root: Variable) -> None:
-        found = [(one, other) for one, other in self.pairs if self._in_vain(one, other)]
+        found = [(one, other) for one, other in self.pairs if self._is_one_map(one, other)]
         if found:
             self._words(found)
         self.maps, self.pairs, self.uses = {}, [], {}
 
-    def _in_vain(self, one: _Map, other: _Map) -> bool:
+    def _is_one_map(self, one: _Map, other: _Map) -> bool:
         if self.uses.get(one.node.number) != 1 or self.uses.get(one.last.number) != 1:
             return False  # another layer, or a skip connection, looks at the values between as well
         separable = any(a == 1 < b for a, b in zip(one.kernel, other.kernel, strict=False)) and any(
@@ -116,7 +116,7 @@ class NothingBetween(Check):
             ("affine", self.doctor.place(other.node)),
             kind="no-activation",
             what=f"{shapes}{more} follow each other with no activation between: affine maps in a row are "
-            "one affine map, so the network bends no more than a single layer.",
+            "one affine map, so the network can represent no more than a single layer.",
             where=where,
             remedy="put an activation between, such as nn.ReLU(), or use one layer.",
             evidence=f"{one.outputs} features or channels between, {one.inputs} before and {other.outputs} "

@@ -54,7 +54,7 @@ class Answer(NamedTuple):
     operation : str
         Its name.
     output : Variable
-        The prediction; logits for classes, if the loss takes those.
+        The prediction; logits for classes, if the loss takes them.
     target : array
         Raw; integers for classes.
     kind : str

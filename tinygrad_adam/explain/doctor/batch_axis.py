@@ -70,8 +70,8 @@ class BatchAxis(Check):
             f"{crossing.shape} adds them up: the answer to one example is made of parts of others."
             if mixed
             else f"{crossing.name} {crossing.shape} runs over the examples of the batch instead of over the "
-            "classes or features of each: the answer to one example depends on the others beside it, and one "
-            "alone always gets the same.",
+            "classes or features of each: the answer to one example depends on the other examples, and "
+            "a batch of one always gets the same answer.",
             where=self.doctor.where(crossing.place),
             remedy="keep the examples on the first axis: x.reshape(len(x), -1) or nn.Flatten(). A reshape "
             "exchanges no axes; transpose and moveaxis do."

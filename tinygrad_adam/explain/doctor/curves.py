@@ -18,7 +18,7 @@ rate the loss rises. In the examples it never rises above its first value."""
 
 WINDOW = 10
 """Steps in a row in each of which it was that high: a few bad batches are not enough. The median of as many
-stands for the loss of now."""
+stands for the present loss."""
 
 LOW_STEPS = 100
 """Steps after which a loss should have begun to fall."""

@@ -23,7 +23,7 @@ LOSS_LEFT = 0.8
 """The share of the first losses that the last ones still have."""
 
 WINDOW = 10
-"""Losses of which the median is taken."""
+"""Losses whose median is compared."""
 
 
 class _Look(NamedTuple):

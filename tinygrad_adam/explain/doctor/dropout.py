@@ -24,7 +24,7 @@ class Dropout(Check):
             ("heavy", place),
             kind="heavy-dropout",
             what=f"dropout sets {p:.0%} of {output._data.shape} to 0 and multiplies the rest by "
-            f"{1 / (1 - p):.3g}: hardly anything passes, and what does is mostly noise.",
+            f"{1 / (1 - p):.3g}: little passes, and most of it is noise.",
             where=self.doctor.where(place),
             remedy=f"p is the share that is dropped, not the share that is kept: {1 - p:.2g} if {p:g} was to "
             "be kept. Usual are 0.1 to 0.5.",

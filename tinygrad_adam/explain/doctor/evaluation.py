@@ -14,10 +14,10 @@ from .check import PERSISTENCE, Check
 
 
 class EvaluationMode(Check):
-    """Finds models of which all is trained, but in evaluation mode.
+    """Finds models that are trained as a whole in evaluation mode.
 
-    Where a part is frozen, or a submodule alone is in evaluation mode, as normalization layers are that keep
-    the averages of an earlier training, that is on purpose.
+    A frozen part, or a submodule that alone is in evaluation mode, is no mistake: normalization layers may
+    keep the averages of an earlier training.
     """
 
     every_step = True
@@ -53,7 +53,7 @@ class EvaluationMode(Check):
             ("evaluation", id(module)),
             kind="evaluation-mode",
             what=f"{type(module).__name__} is trained in evaluation mode: {name!r} "
-            f"({type(layer).__name__}){others} works otherwise in training. Dropout is off, and batch "
+            f"({type(layer).__name__}){others} behaves differently in training. Dropout is off, and batch "
             "normalization uses averages that it does not learn.",
             where=self.doctor.where(),
             remedy="call model.train() before the first batch of each epoch: model.eval() for the "
@@ -64,7 +64,7 @@ class EvaluationMode(Check):
 
 
 def _sensitive(module: Module) -> dict[str, Module]:
-    """Return the layers, by name, that work differently in training, and do not now."""
+    """Return the layers in evaluation mode, by name, that behave differently in training."""
     return {
         name: layer
         for name, layer in module.named_modules()

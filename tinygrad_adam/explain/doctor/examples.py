@@ -1,6 +1,6 @@
 """Which example each element of an array belongs to, followed through the operations of a network.
 
-Each array that is computed from the inputs has an array of *owners* beside it: the number of the example that
+Each array that is computed from the inputs has an array of *owners*: the number of the example that
 an element comes from, with size 1 along axes on which it does not change. Operations that only move elements
 move the owners in the same way, so a reshape that mixes examples shows. What cannot be followed is dropped.
 """
@@ -47,7 +47,7 @@ class Crossing(NamedTuple):
     shape : tuple of int
         Of its output.
     place : Place
-        The operation's place; of elements in disorder, that of the operation that moved them.
+        The operation's place; for elements in disorder, the place of the operation that moved them.
     mover : str
         The name of that operation, or nothing if examples are in order.
     """

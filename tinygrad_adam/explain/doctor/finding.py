@@ -58,7 +58,7 @@ class Finding:
 
 
 def part(name: str, text: str, width: int = 88) -> str:
-    """Return a heading with its text beside it, broken at `width` characters."""
+    """Return a heading and its text, broken at `width` characters."""
     return textwrap.fill(
         text, width, initial_indent=f"  {name:<9} ", subsequent_indent=" " * 12,
         break_long_words=False, break_on_hyphens=False,

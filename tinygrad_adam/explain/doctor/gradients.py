@@ -94,6 +94,6 @@ class Gradients(Check):
             where=self._where(p),
             remedy="start from smaller weights (Kaiming or Xavier, nn.init), scale inputs and targets to "
             "a size near 1, or clip: optim.clip_grad_norm_(model.parameters(), 1.0) before step().",
-            evidence=f"norm over that of the weights {ratio:.1e}, reported above {EXPLODING:.0e}; "
+            evidence=f"gradient norm over weight norm {ratio:.1e}, reported above {EXPLODING:.0e}; "
             f"{self._profile(layers)}",
         )

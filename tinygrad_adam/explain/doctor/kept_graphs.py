@@ -23,7 +23,7 @@ class KeptGraphs(Check):
                 ("kept", place),
                 kind="history-kept",
                 what="a sum of losses grows from step to step as a Tensor, and keeps the graph of every "
-                "step so far in memory: it fills up.",
+                "step so far, until memory is full.",
                 where=self.doctor.where(place),
                 remedy="add numbers: total += loss.item().",
                 evidence=f"the sum holds operations of more than two steps; reported in {PERSISTENCE} looks",

@@ -25,7 +25,7 @@ RELU = ("relu", "linear_relu", "conv2d_relu")
 
 
 def _reached(activation: str, loss: str) -> str:
-    """Return what the loss cannot get from outputs behind the activation, or nothing if it gets all."""
+    """Return what the loss cannot get from outputs after the activation, or nothing if it gets all."""
     if activation in RELU:
         if loss == "sigmoid":
             return (
@@ -69,7 +69,7 @@ class LastOperation(Check):
             what=f"{LOGITS[loss]} is given the output of {activation} {x._data.shape}, but expects logits, "
             f"numbers of either sign and any size: {lack}",
             where=self._where(last, output),
-            remedy=f"remove the {activation} behind the last layer; activations belong between layers.",
+            remedy=f"remove the {activation} after the last layer; activations belong between layers.",
             evidence=f"{activation} is the last operation before {LOGITS[loss]}; reported at once",
         )
 
@@ -81,7 +81,7 @@ class LastOperation(Check):
             what=f"dropout is applied to the outputs {x._data.shape} themselves: {p:.0%} of the answers are "
             "0 whatever was asked, and the loss counts them as errors.",
             where=self._where(last, output),
-            remedy="remove the dropout behind the last layer; it belongs between hidden layers.",
+            remedy="remove the dropout after the last layer; it belongs between hidden layers.",
             evidence=f"dropout with p={p:g} is the last operation before {LOGITS.get(loss, loss)}; "
             "reported at once",
         )

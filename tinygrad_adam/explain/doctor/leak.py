@@ -33,7 +33,7 @@ class Leak(Check):
                     ("leak", place),
                     kind="target-in-inputs",
                     what=f"column {int(same.argmax())} of the inputs {x.shape} is the target {y.shape} "
-                    "itself: the network copies it, and knows nothing where the target is not given.",
+                    "itself: the network copies it, and fails on data without a target.",
                     where=self.doctor.where(place),
                     remedy="remove that column from the inputs: numpy.delete(x, column, axis=1).",
                     evidence=f"equal in all examples of {PERSISTENCE} looks; reported from {PERSISTENCE} on",

@@ -20,7 +20,7 @@ STEPS = 100
 """Steps after which a network should name other classes, too."""
 
 OTHERS = 20
-"""Examples of other classes among those batches."""
+"""Examples of other classes in these batches."""
 
 SHARE = 0.7
 """The share of the most frequent class from which on naming it alone passes for a good accuracy."""

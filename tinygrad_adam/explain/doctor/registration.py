@@ -111,7 +111,7 @@ class Registration(Check):
             "missing from parameters() and state_dict(), so no optimizer changes it.",
             where=where,
             remedy=f"write self.{name} = nn.{'ModuleList' if kept else 'Parameter'}(...), and then make the "
-            "optimizer. What is not to be trained: requires_grad_(False).",
+            "optimizer. For a Tensor that is not trained: requires_grad_(False).",
             evidence=f"a gradient and no optimizer in {PERSISTENCE} looks; reported from {PERSISTENCE} on",
         )
 

@@ -54,7 +54,7 @@ class _Seen:
     repeated, rows : int
         Rows that came twice in their batch, of all.
     measured : dict
-        For each chain of calls that measures: the rows, and those that had been trained with.
+        For each chain of calls that measures: the rows, and the rows that had been trained with.
     """
 
     model: Module
@@ -70,7 +70,7 @@ class Rows(Check):
     """Finds test examples that the model is trained with, and counts the batches of an epoch.
 
     It looks at data on the host only: reading a GPU's would wait. A row that is measured before it is trained
-    with, as in learning from a stream, is none that overlaps.
+    with, as in learning from a stream, does not count as overlap.
     """
 
     every_step = True
@@ -114,7 +114,7 @@ class Rows(Check):
         groups = [(calls, *group) for calls, group in seen.measured.items() if len(group[0]) >= LEAST]
         for calls, rows, known in groups:
             share = len(known) / len(rows)
-            # Beside a test of its own, a part of the training examples may well be measured.
+            # With a separate test set, a part of the training examples may well be measured.
             apart = share == 1 and any(len(k) <= OVERLAP * len(r) for _, r, k in groups)
             if share > OVERLAP and len(known) < WHOLE * len(seen.trained) and not apart:
                 self._words(seen, calls, len(rows), len(known))
@@ -125,8 +125,8 @@ class Rows(Check):
             ("overlap", id(seen.model)),
             kind="test-in-training",
             what=f"of {rows} examples that {type(seen.model).__name__} is measured with, it is trained with "
-            f"{known} as well: what it knows by heart passes for what it has understood, and the measured "
-            "loss is too low.",
+            f"{known} as well: it may have learned them by heart, so the measured loss "
+            "is too low.",
             where=str(SourceLine(*calls[0], "")) if calls else "the evaluation",
             remedy="cut the data once, before training: data.split(dataset, 0.8), or rows = "
             "rng.permutation(len(x)); train, test = rows[:800], rows[800:].",

@@ -19,7 +19,7 @@ TINY = 0.05
 """The greatest size of an input. Pixels that were divided by 255 twice end at 0.004."""
 
 UNLIKE = 300.0
-"""The ratio of the standard deviations of two columns of inputs of which both are mostly not 0."""
+"""The ratio of the standard deviations of two columns of inputs that are both mostly not 0."""
 
 FILLED = 0.5
 """The share of a column that is not 0, for it to be compared; pixels at the margin are 0 but for a few."""
@@ -28,7 +28,7 @@ LEAST = 8
 """Examples from which on a batch has a standard deviation."""
 
 FAR = 4.0
-"""Root mean square of targets over that of outputs."""
+"""Ratio of the root mean squares of targets and outputs."""
 
 FAR_TARGETS = 10.0
 """Root mean square of targets from which on that is the fault of their scale."""
@@ -70,14 +70,14 @@ class InputScale(Check):
         if self.lasts(("large", place), size > LARGE):
             self._words(
                 number, f"the inputs {x.shape} of {name} are large: root mean square {size:.3g}, the "
-                f"greatest {greatest:.4g}. Gradients of the first weights are as much too large, and one "
-                "learning rate serves no longer for all layers.",
+                f"greatest {greatest:.4g}. Gradients of the first weights are as much too large, and no "
+                "single learning rate suits all layers.",
                 f"root mean square {size:.3g}, reported above {LARGE:g}",
             )  # fmt: skip
         elif self.lasts(("tiny", place), 0 < greatest < TINY):
             self._words(
                 number, f"the inputs {x.shape} of {name} are tiny: none is beyond {greatest:.2g}, as if "
-                "they had been scaled twice. The first layer hardly tells them from 0.",
+                "they had been scaled twice. For the first layer they hardly differ from 0.",
                 f"greatest input {greatest:.2g}, reported below {TINY:g}",
             )  # fmt: skip
         elif x.ndim == 2 and x.shape[1] > 1 and len(x) >= LEAST:
@@ -88,8 +88,8 @@ class InputScale(Check):
                 wide, narrow = int(spread.argmax()), int(xp.where(spread > 0, spread, xp.inf).argmin())
                 self._words(
                     number, f"the columns of the inputs {x.shape} of {name} have very different scales: "
-                    f"column {wide} varies by {largest:.2g}, column {narrow} by {smallest:.2g}, which the "
-                    "network cannot see beside it.",
+                    f"column {wide} varies by {largest:.2g}, column {narrow} by {smallest:.2g}, which "
+                    "the network hardly notices.",
                     f"standard deviations {largest / smallest:.2g} times as large, reported above {UNLIKE:g}",
                 )  # fmt: skip
 
@@ -123,8 +123,8 @@ class TargetScale(Check):
         self.find(
             ("far", place),
             kind="target-scale",
-            what=f"the targets are about {target:.3g} large, and after {self.doctor.step} steps the outputs "
-            f"still {output:.2g}: the last layer spends its steps on growing, not on learning.",
+            what=f"the targets have a size of about {target:.3g}, and after {self.doctor.step} steps the "
+            f"outputs still one of {output:.2g}: the last layer spends its steps on growing instead of learning.",
             where=self.doctor.where(place),
             remedy="standardize the targets, (y - mean) / std of the training examples, and undo it on the "
             "predictions: prediction * std + mean.",

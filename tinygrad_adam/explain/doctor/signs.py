@@ -177,9 +177,9 @@ def _is_even(operation: Made) -> bool:
 
 
 def _sign_of(factor: Array) -> int:
-    """Return the sign of a factor of which the loss is surely meant to have it, or 0.
+    """Return the sign of a factor, or 0 where a negative one may be meant.
 
-    A number may be a reward and an array may be advantages, of which a negative one turns a loss by right:
+    A number may be a reward and an array may be advantages, which are rightly negative at times:
     only 1 and -1 count, and rows of probabilities, such as one-hot labels; and positive numbers.
     """
     if factor.ndim == 0:

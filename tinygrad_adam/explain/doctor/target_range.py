@@ -43,7 +43,7 @@ class TargetRange(Check):
                 ("reach", place),
                 kind="targets-out-of-reach",
                 what=f"the model ends with {name}, which gives numbers from {low:g} to {high:g}, but the "
-                f"targets {target.shape} are {ranges(target)}: no weights can reach those outside.",
+                f"targets {target.shape} are {ranges(target)}: no weights can reach the targets outside.",
                 where=self.doctor.where(place),
                 remedy=f"end with the last Linear, without {name}; or bring the targets into its range, as "
                 "(y - min) / (max - min) does for a sigmoid.",

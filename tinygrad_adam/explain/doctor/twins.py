@@ -61,10 +61,10 @@ class Twins(Check):
             kind="equal-units",
             what=f"the units of {self.doctor.name(p)} are alike: "
             f"{'all weights are 0' if zero else 'their weights are the same'}, and so are their gradients. "
-            "They stay the same for ever, and the layer is worth a single unit.",
+            "They stay the same, so the layer does the work of a single unit.",
             where=self.doctor.where(),
-            remedy="start from random weights: nn.init.kaiming_uniform_(layer.weight), or leave the layer's "
-            "own, which are. Only biases and the last layer may begin with zeros.",
+            remedy="start from random weights: nn.init.kaiming_uniform_(layer.weight), or keep the layer's "
+            "initial weights, which are random. Only biases and the last layer may begin with zeros.",
             evidence=f"{share:.0%} of the units have a twin; reported above {TWIN_SHARE:.0%} in "
             f"{PERSISTENCE} looks, for weights and gradients within {ALIKE:.0e} of the largest",
         )
@@ -77,7 +77,7 @@ def _rows(array: Array, axis: int) -> Array:
 
 
 def _twins(weights: Array, gradients: Array) -> float:
-    """Return the share of rows of which another one has the same weights and gradients."""
+    """Return the share of rows whose weights and gradients another row has, too."""
     order = weights.sum(axis=1).argsort()  # twins become neighbors
     alike = numpy.ones(len(weights) - 1, bool)
     for rows in (weights[order], gradients[order]):

@@ -29,10 +29,10 @@ FIRST_STEPS = 14
 """Steps at the start whose answers do not count, when the network has learned nothing yet."""
 
 LAST = 300
-"""The answers that are judged: those of some time ago do not tell how good the network is now."""
+"""The latest answers, which are judged: earlier ones do not tell how good the network is now."""
 
 CHANCE = 3.0
-"""Standard deviations by which neighbors must agree more often than if their labels were drawn from a hat. Of
+"""Standard deviations by which neighbors must agree more often than if their labels were drawn at random. Of
 600 digits, moons, blobs and linear functions with as much noise as signal they agree by 10 or more."""
 
 COMPARISONS = 10
@@ -42,7 +42,7 @@ DRAWS = 20
 """Permutations of the labels from which mean and deviation of chance are estimated."""
 
 EXPLAINED = 0.1
-"""The share of the variance of the targets that a network explains which has learned something."""
+"""The share of the variance of the targets that a network explains once it has learned something."""
 
 
 class _Sample(NamedTuple):
@@ -106,7 +106,7 @@ class UnrelatedLabels(Check):
         del sample.right[:-LAST], sample.chance[:-LAST]
 
     def _compare(self, sample: _Sample, answer: Answer, place: Place) -> None:
-        """Ask neighbors and a linear function for the labels, and compare with labels drawn from a hat."""
+        """Predict labels by neighbors and by a linear function, and compare with labels drawn at random."""
         x = numpy.array(list(sample.inputs.values()), numpy.float64)
         y = numpy.array(list(sample.targets.values()), numpy.float64)
         if answer.kind != "values" and len(y) * (1 - y.mean(axis=0).max()) < LEAST_OTHERS:
@@ -124,12 +124,12 @@ class UnrelatedLabels(Check):
             ("unrelated", place),
             kind="labels-unrelated",
             what=f"the {name} do not seem to belong to the inputs: of {count} examples neither the nearest "
-            f"neighbor nor a linear function of the inputs tells the {name[:-1]} better than chance, and "
+            f"neighbor nor a linear function of the inputs predicts the {name[:-1]} better than chance, and "
             f"neither does the network after {self.doctor.step} steps.",
             where=self.doctor.where(place),
             remedy="look at some pairs with your own eyes. Were inputs or labels shuffled, sorted or "
             "filtered alone? Shuffle both with the same rows: x[rows], y[rows].",
-            evidence=f"{deviation:.1f} standard deviations better than {name} drawn from a hat, "
+            evidence=f"{deviation:.1f} standard deviations better than {name} drawn at random, "
             f"reported below {CHANCE:g} from {LEAST} examples on",
         )
 
@@ -150,7 +150,7 @@ def _as_columns(answer: Answer, target: Array) -> Array:
 
 
 def _ignorant(sample: _Sample) -> bool:
-    """Return whether the answers are no better than those of a network that ignores the inputs."""
+    """Return whether the answers are no better than if the network ignored the inputs."""
     gain = numpy.subtract(sample.right, sample.chance)
     return bool(gain.mean() < 2 * gain.std() / len(gain) ** 0.5)
 

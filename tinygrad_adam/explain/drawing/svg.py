@@ -57,7 +57,7 @@ def size_boxes(sections: Sections) -> None:
 
 
 def _turned(level: Level, first: float, second: float) -> tuple[float, float]:
-    """Exchange two sizes or coordinates where data flows to the right: from or to those of the layout."""
+    """Exchange two sizes or coordinates where data flows to the right: the layout always flows down."""
     return (second, first) if level.right else (first, second)
 
 

@@ -40,7 +40,7 @@ class Race:
 
     @property
     def least(self) -> float:
-        """The loss that heights are measured from: that of the goal, or the lowest that a path found."""
+        """The loss that heights are measured from: the loss at the goal, or the lowest that a path found."""
         paths = self.trajectories
         return self.surface.floor(
             numpy.concatenate([t.positions for t in paths]), numpy.concatenate([t.losses for t in paths])

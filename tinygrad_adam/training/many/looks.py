@@ -64,7 +64,7 @@ def looks(labels: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for label in labels:
         name = label.partition(":")[0]
-        name = name if name in LOOKS else ""  # those of one's own are told apart by line and marker
+        name = name if name in LOOKS else ""  # a user's own differ by line and marker
         color, dashes, marker = LOOKS.get(name, OTHER)
         line, sign = DASHES.index(dashes) + seen[name], MARKERS.index(marker) + seen[name]
         found.append(
