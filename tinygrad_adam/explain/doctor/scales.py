@@ -124,7 +124,8 @@ class TargetScale(Check):
             ("far", place),
             kind="target-scale",
             what=f"the targets have a size of about {target:.3g}, and after {self.doctor.step} steps the "
-            f"outputs still one of {output:.2g}: the last layer spends its steps on growing instead of learning.",
+            f"outputs still one of {output:.2g}: the last layer spends its steps on growing instead of "
+            "learning.",
             where=self.doctor.where(place),
             remedy="standardize the targets, (y - mean) / std of the training examples, and undo it on the "
             "predictions: prediction * std + mean.",
