@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its page would load scripts from the network
     "abort_on_example_error": True,
     "matplotlib_animations": False,
     "remove_config_comments": True,
