@@ -31,18 +31,18 @@ th, td { text-align: left; vertical-align: top; border-bottom: 1px solid var(--l
 """
 HANDOUT = """
 @page { margin: 9mm 16mm; }
-body { max-width: 184mm; margin: 0 auto; font-size: 8pt; line-height: 1.22; }
+body { max-width: 184mm; margin: 0 auto; font-size: 8.6pt; line-height: 1.22; }
 h1 { font-size: 14pt; margin: 0; }
-h2 { font-size: 9.6pt; margin: 1.6mm 0 0.5mm; break-after: avoid; }
+h2 { font-size: 10.2pt; margin: 1.6mm 0 0.5mm; break-after: avoid; }
 p { margin: 0.8mm 0; }
-pre { margin: 0.8mm 0; font-size: 7.2pt; line-height: 1.2; }
+pre { margin: 0.8mm 0; font-size: 7.6pt; line-height: 1.2; }
 th, td { padding: 0.15mm 4mm 0.15mm 0; }
 table { width: 100%; margin: 0.8mm 0; }
 @media print { :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --accent: #0b4f86; } }
 """
 SLIDES = """
 .live section:not(.shown) { display: none; }
-body { margin: 0; font-size: min(2.25vw, 3.3vh); line-height: 1.35; }
+body { margin: 0; font-size: max(12px, min(2.25vw, 3.3vh)); line-height: 1.35; }
 section { box-sizing: border-box; min-height: 100vh; padding: 4vh 6vw; display: flex;
   flex-direction: column; justify-content: center; }
 h1 { font-size: 2.4em; margin: 0; }
@@ -52,6 +52,8 @@ pre { font-size: 0.82em; line-height: 1.3; margin: 0.5em 0; overflow-x: auto; }
 table { margin: 0.4em 0; align-self: flex-start; }
 th, td { padding: 0.22em 1.6em 0.22em 0; }
 footer { position: fixed; right: 2vw; bottom: 1.5vh; font-size: 0.6em; color: var(--faint); }
+@media (min-width: 640px) { code { white-space: nowrap; } pre code { white-space: pre; } }
+@media (max-width: 640px) { th, td { padding-right: 0.8em; } }
 @media print { .live section { display: flex !important; break-after: page; } footer { display: none; } }
 """
 HINT = "Arrow keys, space or a click: the next slide."
@@ -99,7 +101,8 @@ def made() -> dict[str, str]:
     """Return the text of each file by its name."""
     title, parts = sections(SOURCE.read_text("utf-8"))
     slides = "".join(
-        f"<section>\n{part}</section>\n" for part in [f"<h1>{title}</h1>\n<p>{HINT}</p>\n", *parts]
+        f"<section>\n{part}</section>\n"
+        for part in [f"<h1>{title.removesuffix(' on one page')}</h1>\n<p>{HINT}</p>\n", *parts]
     )
     return {
         "handout.html": page(title, HANDOUT, f"<h1>{title}</h1>\n{''.join(parts)}"),
