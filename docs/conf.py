@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "matplotlib_animations": False,
     "remove_config_comments": True,
+    "notebook_extensions": set(),  # pages offer the course's own notebooks, by _offer_notebook
 }
 
 _OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+)([^)#]*)(#[^)]*)?\)")
@@ -82,6 +83,12 @@ def _name_files(app: Any, docname: str, source: list[str]) -> None:
         return f"`{path}`" if text.rstrip("/") in path else f"{match[1]} (`{path}`)"
 
     source[0] = _OUTSIDE.sub(named, source[0])
+
+
+def _offer_notebook(app: Any, docname: str, source: list[str]) -> None:
+    """Offer the course's notebook of a chapter, in place of an archive with nothing but the script."""
+    notebook = r":download:`Download Jupyter notebook: \1.ipynb <../../examples/notebooks/\1.ipynb>`"
+    source[0] = re.sub(r":download:`Download zipped: (\S+)\.zip <.*>`", notebook, source[0])
 
 
 def _shorten_navigation(
@@ -133,4 +140,5 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("build-finished", _record_film)
     app.connect("source-read", _name_files)
+    app.connect("source-read", _offer_notebook)
     app.connect("html-page-context", _shorten_navigation, priority=100)  # before the theme's handler

@@ -128,8 +128,8 @@ class Procedure(Check):
         self.find(
             ("not-cleared", id(optimizer)),
             kind="gradients-not-cleared",
-            what="backward() adds to gradients that the step before has used already: those of "
-            f"{self._some(having)}. So each step follows the sum of all "
+            what=f"backward() adds to the gradients of {self._some(having)}, which the step before "
+            "has used already. So each step follows the sum of all "
             "gradients since the first, most of them of weights long changed.",
             where=self.doctor.where(self.last_backward),
             remedy="call optimizer.zero_grad() once a step, before loss.backward().",
