@@ -99,6 +99,11 @@ def answers(made: Mapping[int, Made], root: Variable) -> Iterator[Answer]:
                 yield Answer(node.number, name, args[0], labels, "classes")
 
 
+def first_array(args: Args) -> Array | None:
+    """Return the raw array that a model was given first, if that is a Tensor or an array."""
+    return raw(args[0]) if args and (isinstance(args[0], Variable) or is_array(args[0])) else None
+
+
 def is_constant(value: object) -> bool:
     """Return whether a value has no history and wants no gradient, as data have."""
     return not isinstance(value, Variable) or (value.node is None and not value.requires_grad)

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from ...backend.device import device_of
 from ...engine.events import Watcher
-from ...engine.graph import Node, Variable
+from ...engine.graph import Node
 from ...nn import Module, Parameter
 from ...optim import Optimizer
 from ...typing import Array
@@ -48,8 +48,8 @@ class Chart:
         The predictions of the last backward pass and their targets, if this step is looked at closely.
     epoch : int or None
         The steps of an epoch, as soon as that is known.
-    inputs : Variable or None
-        The first thing that a model was given in this step.
+    inputs : array or None
+        The raw array that a model was given first in this step.
     error : BaseException or None
         The error that ended the training.
     models, optimizers : list
@@ -66,7 +66,7 @@ class Chart:
         self.made: dict[int, Made] = {}
         self.answers: list[Answer] = []
         self.epoch: int | None = None
-        self.inputs: Variable | None = None
+        self.inputs: Array | None = None
         self.error: BaseException | None = None
         self.models: list[Module] = []
         self.optimizers: list[Optimizer] = []

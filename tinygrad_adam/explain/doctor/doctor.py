@@ -18,7 +18,7 @@ from ...optim import Optimizer
 from ...training import Callback, Trainer
 from ...typing import Args, Array, Settings
 from .affine import NothingBetween
-from .answers import Made, answers
+from .answers import Made, answers, first_array
 from .batch_axis import BatchAxis
 from .broadcasting import Broadcast
 from .chart import Chart
@@ -148,8 +148,8 @@ class Doctor(Chart, Callback, Watcher):
             if module.training and is_grad_enabled():
                 if not any(module is model for model in self.models) and module.parameter_count():
                     self.models.append(module)
-                if self.inputs is None and args and isinstance(args[0], Variable):
-                    self.inputs = args[0]
+                if self.inputs is None:
+                    self.inputs = first_array(args)
                 self._hand_on("module_begins", None, module, args)
             else:
                 self._hand_on("evaluated", None, module, args)

@@ -20,10 +20,10 @@ class Leak(Check):
 
     def backward_begins(self, root: Variable) -> None:
         inputs = self.doctor.inputs
-        if inputs is None or inputs._data.ndim != 2 or inputs._data.shape[1] < COLUMNS:
+        if inputs is None or inputs.ndim != 2 or inputs.shape[1] < COLUMNS:
             return
         for answer in self.doctor.answers:
-            x, y = to_host(inputs._data), to_host(answer.target)
+            x, y = to_host(inputs), to_host(answer.target)
             if y.size != len(x) or len(x) < LEAST or len(numpy.unique(y)) < 2:
                 continue
             same = (x == y.reshape(-1, 1)).all(axis=0)

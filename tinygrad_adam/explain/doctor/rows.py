@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...backend.device import device_of
-from ...engine.graph import Variable
 from ...nn import Module
-from ...typing import Array
 from ..chain_rule.source_lines import PACKAGE, SourceLine
+from .answers import first_array
 from .chart import Chart
 from .check import Check
 
@@ -136,11 +135,9 @@ class Rows(Check):
 
 
 def _hashes(args: tuple[Any, ...]) -> list[int] | None:
-    """Return a number for each row of the first Tensor that a model was given, or None without one."""
-    if not args or not isinstance(args[0], Variable):
-        return None
-    x: Array = args[0]._data
-    if x.ndim < 2 or device_of(x) != "cpu":
+    """Return a number for each row of the first array that a model was given, or None without one."""
+    x = first_array(args)
+    if x is None or x.ndim < 2 or device_of(x) != "cpu":
         return None
     flat = x.reshape(len(x), -1)
     return [hash(row.tobytes()) for row in flat[:, :: -(-flat.shape[1] // COLUMNS) or 1]]

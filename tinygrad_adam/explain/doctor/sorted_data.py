@@ -73,11 +73,11 @@ class SortedData(Check):
     def _values(self, answer: Answer, target: Array) -> None:
         place = self.doctor.place_of(answer.number)
         inputs = self.doctor.inputs
-        if inputs is not None and _windows(to_host(inputs._data)):
+        if inputs is not None and _windows(to_host(inputs)):
             return
         columns = {"targets": target.reshape(len(target), -1)}
-        if inputs is not None and inputs._data.ndim == 2 and inputs._data.dtype.kind == "f":
-            columns["inputs"] = to_host(inputs._data)
+        if inputs is not None and inputs.ndim == 2 and inputs.dtype.kind == "f":
+            columns["inputs"] = to_host(inputs)
         for name, column in columns.items():
             if column.shape[1] != 1 or len(column) < LEAST_BATCH:
                 continue

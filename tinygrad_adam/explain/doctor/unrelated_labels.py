@@ -69,10 +69,10 @@ class UnrelatedLabels(Check):
 
     def backward_begins(self, root: Variable) -> None:
         inputs = self.doctor.inputs
-        if len(self.doctor.answers) != 1 or inputs is None or inputs._data.dtype.kind != "f":
+        if len(self.doctor.answers) != 1 or inputs is None or inputs.dtype.kind != "f":
             return
         answer = self.doctor.answers[0]
-        x, output, target = (to_host(a) for a in (inputs._data, answer.output._data, answer.target))
+        x, output, target = (to_host(a) for a in (inputs, answer.output._data, answer.target))
         if len(x) < 2 or len(x) != len(target) or len(output) != len(target) or x.ndim < 2:
             return
         place = self.doctor.place_of(answer.number)
