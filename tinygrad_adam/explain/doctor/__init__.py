@@ -10,6 +10,6 @@ Read `doctor`, `check` and `finding` first; each other file is a family of check
   `batch_axis`;
 - the numbers over time: `nonfinite`, `gradients`, `updates`, `decay`, `schedules`, `curves`.
 
-The checks share `chart`; `answers` finds the predictions under a loss, and `examples` the example that
-each element belongs to.
+The checks share `chart`; `answers` finds the predictions under a loss, `grad_passes` the loss behind
+a `tg.grad`, and `examples` the example that each element belongs to.
 """

@@ -68,7 +68,7 @@ class NothingBetween(Check):
             if isinstance(arg, Variable) and arg.node is not None:
                 self.uses[arg.node.number] = self.uses.get(arg.node.number, 0) + 1
         before = self._map_of(args[0])
-        if name in AFFINE and isinstance(args[0], Variable) and isinstance(args[1], Parameter):
+        if name in AFFINE and isinstance(args[1], Parameter):
             here = _map(node, args[1], name)
             if before is not None and settings.get("groups", 1) == 1:
                 self.pairs.append((before, here))
@@ -89,7 +89,9 @@ class NothingBetween(Check):
             self.maps.pop(output.node.number, None)  # it may be judged by another network, as in a GAN
 
     def backward_begins(self, root: Variable) -> None:
-        found = [(one, other) for one, other in self.pairs if self._is_one_map(one, other)]
+        # In the first step of a loop that accumulates gradients, pairs may be left of an earlier pass.
+        pairs = [(one, other) for one, other in self.pairs if not self.doctor.is_old(other.node)]
+        found = [(one, other) for one, other in pairs if self._is_one_map(one, other)]
         if found:
             self._words(found)
         self.maps, self.pairs, self.uses = {}, [], {}

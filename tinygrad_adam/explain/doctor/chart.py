@@ -50,6 +50,8 @@ class Chart:
         The steps of an epoch, as soon as that is known.
     inputs : array or None
         The raw array that a model was given first in this step.
+    accumulates : bool
+        Whether the latest pass adds to ``.grad``: ``backward()`` does, ``tg.grad`` does not.
     error : BaseException or None
         The error that ended the training.
     models, optimizers : list
@@ -67,6 +69,7 @@ class Chart:
         self.answers: list[Answer] = []
         self.epoch: int | None = None
         self.inputs: Array | None = None
+        self.accumulates = True
         self.error: BaseException | None = None
         self.models: list[Module] = []
         self.optimizers: list[Optimizer] = []

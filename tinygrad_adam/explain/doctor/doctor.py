@@ -28,6 +28,7 @@ from .decay import Decay
 from .dropout import Dropout
 from .evaluation import EvaluationMode
 from .finding import part
+from .grad_passes import GradPasses
 from .gradients import Gradients
 from .kept_graphs import KeptGraphs
 from .last_operation import LastOperation
@@ -116,7 +117,8 @@ class Doctor(Chart, Callback, Watcher):
 
     def __init__(self, tell: Callable[[str], object] | None = print) -> None:
         super().__init__(tell)
-        self._passed = False
+        self._passed = self._running_back = False
+        self._grad_passes = GradPasses()
         self._watching: AbstractContextManager[None] | None = None
         self.checks: list[Check] = [check(self) for check in CHECKS]
         self._close = {event: self._listeners(event, self.checks) for event in EVENTS}
@@ -138,6 +140,7 @@ class Doctor(Chart, Callback, Watcher):
         """Remember the place of the operation, and hand the event on."""
         if output.node is not None:
             self._places[output.node.number] = self.place()
+            self._grad_passes.operation(output)
             if self.close:
                 self.made[output.node.number] = Made(primitive, args, settings)
         self._hand_on("operation", output, primitive, args, settings, output)
@@ -162,6 +165,10 @@ class Doctor(Chart, Callback, Watcher):
             self._hand_on("module_ends", output, module, output)
 
     def backward_begins(self, root: Variable) -> None:
+        self._running_back = self.accumulates = True
+        self._begin(root)
+
+    def _begin(self, root: Variable) -> None:
         """Hand the event on; without an optimizer, a step begins with each backward pass but the first."""
         if self._passed and not self.optimizers:
             self._advance()
@@ -171,12 +178,18 @@ class Doctor(Chart, Callback, Watcher):
         self._hand_on("backward_begins", root, root)
 
     def backward_ends(self, root: Variable) -> None:
+        self._running_back = False
         self._hand_on("backward_ends", root, root)
 
     def gradient(self, node: Node, g: Array) -> None:
+        if not self._running_back:
+            self._grad_passes.gradient(node)
         self._hand_on("gradient", g, node, g)
 
     def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
+        if not self._running_back and (root := self._grad_passes.begins(parent, share)) is not None:
+            self.accumulates = False
+            self._begin(root)
         self._hand_on("share", share, node, position, parent, share)
 
     def assigned(self, leaf: Variable) -> None:
@@ -186,6 +199,8 @@ class Doctor(Chart, Callback, Watcher):
         """Remember the optimizer, and hand the event on."""
         if not any(optimizer is other for other in self.optimizers):
             self.optimizers.append(optimizer)
+        if (root := self._grad_passes.end()) is not None:
+            self._hand_on("backward_ends", root, root)
         self._hand_on("step_begins", optimizer.param_groups[0]["params"][0], optimizer)
 
     def step_ends(self, optimizer: Optimizer) -> None:
@@ -209,6 +224,7 @@ class Doctor(Chart, Callback, Watcher):
         self._hear = self._close if self.close else self._always
         self._places, self._older_places = {}, self._places
         self.made, self.answers, self.inputs = {}, [], None
+        self._grad_passes.forget()
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Note the steps of an epoch."""

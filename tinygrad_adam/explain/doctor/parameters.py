@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...engine.graph import Primitive, Variable
+from ...engine.graph import Node, Primitive, Variable
 from ...nn import Module, Parameter
 from ...optim import Optimizer
-from ...typing import Args, Settings
+from ...typing import Args, Array, Settings
 from ..optimizers import parameters_of
 from .chart import Chart
 from .check import Check
@@ -34,6 +34,10 @@ class LeftOut(Check):
     def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         if not self.decided:
             self.called.update(id(arg) for arg in args if isinstance(arg, Variable) and arg.node is None)
+
+    def share(self, node: Node, position: int, parent: Node | Variable, share: Array) -> None:
+        if not self.decided and isinstance(parent, Variable):
+            self.reached.add(id(parent))  # by tg.grad, which leaves .grad as it is
 
     def backward_ends(self, root: Variable) -> None:
         self._look()

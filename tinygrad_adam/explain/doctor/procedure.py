@@ -67,6 +67,8 @@ class Procedure(Check):
 
     def backward_begins(self, root: Variable) -> None:
         self.differentiated = True
+        if not self.doctor.accumulates:
+            return
         self.last_backward = self.doctor.place()
         for course in self.courses.values():
             course.passes += 1

@@ -22,6 +22,13 @@ EARLY = 0.1
 """The share of its greatest value to which the rate falls in the first epoch if a schedule meant for epochs
 counts batches. Schedules that are planned in batches fall that far in the second half of a run."""
 
+EARLY_STEPS = 0.9
+"""The share of the first epoch in which it falls that far: a schedule that counts epochs moves when the first
+is over, and where gradients are accumulated the doctor counts an epoch a step too long."""
+
+EARLY_EPOCHS = 1.5
+"""Epochs in which a rate that changes in most steps falls that far, as 0.9 to the power of the batch."""
+
 EPOCHS = 3
 """The number of epochs after which the first one is early."""
 
@@ -44,6 +51,7 @@ class _RateCurve:
     gone: int = 0
     changes: int = 0
     early_at: int | None = None
+    where: str = ""
     waves: int = 0
     low: bool = False
 
@@ -77,6 +85,8 @@ class Rates(Check):
             return
         curve = self.curves.setdefault(id(optimizer), _RateCurve(optimizer))
         curve.add(max(rates))
+        if curve.gone == GONE_STEPS:
+            curve.where = self.doctor.where()
         epoch = self.doctor.epoch
         if curve.greatest == 0:
             if curve.steps >= GONE_STEPS:
@@ -91,8 +101,10 @@ class Rates(Check):
 
     def _per_batch(self, curve: _RateCurve, epoch: int) -> bool:
         """Report a schedule that went through its course within an epoch; return whether one may yet have."""
+        steadily = curve.changes > curve.steps / 2
+        latest = (EARLY_EPOCHS if steadily else EARLY_STEPS) * epoch
         early = (
-            curve.early_at is not None and curve.early_at <= epoch and curve.rate <= EARLY * curve.greatest
+            curve.early_at is not None and curve.early_at <= latest and curve.rate <= EARLY * curve.greatest
         )
         if not early and curve.waves < WAVES * curve.steps / epoch:
             return False
@@ -112,8 +124,8 @@ class Rates(Check):
                 remedy="call schedule.step() once an epoch, after its last batch (a Trainer does, with "
                 'schedule_per="epoch"); or plan it in batches: epochs * len(loader).',
                 evidence=f"{curve.changes} changes in {curve.steps} steps, {epoch} steps an epoch; "
-                f"reported when the rate is below {EARLY:.0%} of the greatest before the first epoch ends, "
-                f"after {EPOCHS} epochs",
+                f"reported after {EPOCHS} epochs when the rate has fallen below {EARLY:.0%} of the greatest "
+                f"within {latest / epoch:g}",
             )
         return True
 
@@ -131,7 +143,7 @@ class Rates(Check):
             kind="learning-rate-zero",
             what=f"the learning rate of {type(curve.optimizer).__name__} {words}: the weights stay as they "
             "are, whatever the gradients say.",
-            where=self.doctor.where(),
+            where=curve.where or self.doctor.where(),
             remedy="plan the schedule for the whole run: as many steps as step() is called, epochs if it is "
             "called once an epoch, epochs * len(loader) if once a batch."
             if curve.changes

@@ -23,6 +23,11 @@ TWIN_SHARE = 0.5
 UNITS = {"linear": 0, "linear_relu": 0, "conv2d": 0, "conv2d_relu": 0, "matmul": -1}
 """Operations with weights, and the axis of the weights that counts the units."""
 
+REMEDY = (
+    "start from random weights: nn.init.kaiming_uniform_(layer.weight), or keep the layer's initial weights, "
+    "which are random. Only biases and the last layer may begin with zeros."
+)
+
 
 class Twins(Check):
     """Finds hidden layers whose units are alike, as from weights that are all zero or all the same."""
@@ -51,9 +56,26 @@ class Twins(Check):
     def _look(self, p: Parameter, axis: int) -> None:
         with on_device_of(p._data, "doctor"):
             weights, gradients = (_rows(to_host(a), axis) for a in (p._data, numbers(p._grad)))
-        share = _twins(weights, gradients) if len(weights) > 1 else 0.0
+        if len(weights) == 1:
+            return
+        constant = weights.shape[1] > 1 and bool((weights == weights[0, 0]).all())
+        share = _twins(weights, gradients)
         if self.lasts(id(p), share > TWIN_SHARE):
             self._words(p, share, bool((weights == 0).all()))
+        elif constant and weights[0, 0] != 0 and self.looks == 1 and share <= TWIN_SHARE:
+            self._same(p, float(weights[0, 0]))
+
+    def _same(self, p: Parameter, value: float) -> None:
+        """Report weights that begin with one number, whose units only differ by their biases."""
+        self.find(
+            ("twins", id(p)),
+            kind="equal-units",
+            what=f"all weights of {self.doctor.name(p)} begin with the same number, {value:.3g}: its units "
+            "compute nearly the same from every input, and learn nearly the same.",
+            where=self.doctor.where(),
+            remedy=REMEDY,
+            evidence=f"{p.size} equal weights before the first step; reported at once",
+        )
 
     def _words(self, p: Parameter, share: float, zero: bool) -> None:
         self.find(
@@ -63,8 +85,7 @@ class Twins(Check):
             f"{'all weights are 0' if zero else 'their weights are the same'}, and so are their gradients. "
             "They stay the same, so the layer does the work of a single unit.",
             where=self.doctor.where(),
-            remedy="start from random weights: nn.init.kaiming_uniform_(layer.weight), or keep the layer's "
-            "initial weights, which are random. Only biases and the last layer may begin with zeros.",
+            remedy=REMEDY,
             evidence=f"{share:.0%} of the units have a twin; reported above {TWIN_SHARE:.0%} in "
             f"{PERSISTENCE} looks, for weights and gradients within {ALIKE:.0e} of the largest",
         )

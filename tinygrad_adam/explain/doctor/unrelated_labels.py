@@ -41,6 +41,13 @@ COMPARISONS = 10
 DRAWS = 20
 """Permutations of the labels from which mean and deviation of chance are estimated."""
 
+TOKENS = 256
+"""The most distinct tokens of sequences that are judged by how often each occurs."""
+
+TOKEN_STEPS = 70
+"""Steps before which a network of tokens is not judged: the order of tokens may matter, which counts do not
+show, and then the network alone tells that they belong to the labels."""
+
 EXPLAINED = 0.1
 """The share of the variance of the targets that a network explains once it has learned something."""
 
@@ -69,19 +76,27 @@ class UnrelatedLabels(Check):
 
     def backward_begins(self, root: Variable) -> None:
         inputs = self.doctor.inputs
-        if len(self.doctor.answers) != 1 or inputs is None or inputs.dtype.kind != "f":
+        if len(self.doctor.answers) != 1 or inputs is None:
             return
         answer = self.doctor.answers[0]
         x, output, target = (to_host(a) for a in (inputs, answer.output._data, answer.target))
         if len(x) < 2 or len(x) != len(target) or len(output) != len(target) or x.ndim < 2:
             return
+        tokens = x.dtype.kind in "iu"
+        if tokens and (x.ndim != 2 or x.min() < 0 or x.max() >= TOKENS):
+            return
+        if not tokens and x.dtype.kind != "f":
+            return
+        early = self.doctor.step < (TOKEN_STEPS if tokens else 0)
+        if tokens:
+            x = _counts(x)
         place = self.doctor.place_of(answer.number)
         sample = self.samples.setdefault(place, _Sample({}, {}, [], []))
         _keep(sample, x, _as_columns(answer, target))
         if self.doctor.step >= FIRST_STEPS:
             self._judge_answers(sample, answer, output, target)
         enough = len(sample.inputs) >= LEAST and len(sample.right) >= LEAST
-        if enough and self.compared < COMPARISONS and _ignorant(sample):
+        if enough and not early and self.compared < COMPARISONS and _ignorant(sample):
             self.compared += 1
             self._compare(sample, answer, place)
 
@@ -140,6 +155,13 @@ def _keep(sample: _Sample, x: Array, columns: Array) -> None:
     for row, target in zip(flat[:, ::step], columns, strict=True):
         if len(sample.inputs) < MOST and (key := row.tobytes()) not in sample.inputs:
             sample.inputs[key], sample.targets[key] = row.copy(), target
+
+
+def _counts(tokens: Array) -> Array:
+    """Return for each sequence how often each token occurs in it."""
+    counts = numpy.zeros((len(tokens), TOKENS), numpy.float32)
+    numpy.add.at(counts, (numpy.arange(len(tokens))[:, None], tokens), 1)
+    return counts
 
 
 def _as_columns(answer: Answer, target: Array) -> Array:

@@ -32,6 +32,9 @@ TINY_WEIGHTS = 0.01
 SMALL = 1e-6
 """Below this from the first look on, a thousand steps change a layer by less than a thousandth."""
 
+LEAST = 4
+"""Numbers in a matrix from which on its norm tells a scale: one that is drawn at random may lie near 0."""
+
 LOOKS = 3
 """Looks in a row, for both."""
 
@@ -84,7 +87,7 @@ class UpdateSizes(Check):
 
     def _large(self, ratio: float, p: Parameter, tiny: bool) -> bool:
         lasting = self.lasts(("large", id(p)), ratio > LARGE and self.looks[id(p)] > 1, LOOKS)
-        return lasting or (ratio > WHOLE and not tiny)
+        return lasting or (ratio > WHOLE and not tiny and p.size >= LEAST)
 
     def _small(self, p: Parameter) -> bool:
         # Without any gradient a layer does not move at all, and not for its learning rate.
