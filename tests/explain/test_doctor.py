@@ -618,20 +618,3 @@ def test_a_checkpoint_of_a_watched_run_goes_on_without_the_doctor(tmp_path):
     other = trainer()
     other.load(tmp_path / "c.safetensors")
     assert other.step == 2
-
-
-def test_a_model_that_takes_raw_arrays_is_looked_at_as_well():
-    x, y = digits()
-    model = mlp()
-    opt = tg.optim.Adam(model.parameters())
-    with tg.doctor(tell=None) as doctor:
-        for _ in range(3):
-            for i in range(0, 256, 32):
-                opt.zero_grad()
-                tg.cross_entropy(model(x[i : i + 32]), y[i : i + 32]).backward()
-                opt.step()
-            model.eval()
-            with tg.no_grad():
-                model(x[:64])
-            model.train()
-    assert "test-in-training" in [finding.kind for finding in doctor.findings]

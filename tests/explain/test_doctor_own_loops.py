@@ -1,5 +1,7 @@
 """The doctor in loops of one's own: gradients from tg.grad, accumulated ones, raw arrays, schedules."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -261,3 +263,34 @@ def test_a_single_weight_that_begins_near_zero_is_no_huge_update():
             F.mse_loss(model(tg.tensor(x[i])), 2 * x[i] + 1).backward()
             opt.step()
     assert kinds(doctor) == []
+
+
+def test_test_examples_show_though_the_model_is_given_raw_arrays():
+    x, y = cloud()
+    model = network()
+    opt = optim.Adam(model.parameters())
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(3):
+            for i in rows(len(x), epochs=1, shuffle=False):
+                opt.zero_grad()
+                F.cross_entropy(model(x[i]), y[i]).backward()
+                opt.step()
+            with tg.no_grad():
+                model(x[:100])
+    assert kinds(doctor) == ["test-in-training"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_outputs_that_nothing_differentiates_are_not_kept(training):
+    x, y = cloud()
+    model = network()
+    nodes = []
+    with tg.doctor(tell=None):  # its first step is one that it looks at closely
+        F.cross_entropy(model(x), y).backward()
+        model.train(training)
+        for _ in range(10):  # measured without no_grad, as many do
+            output = model(x)
+            nodes += [weakref.ref(output.node), weakref.ref(F.cross_entropy(output, y).node)]
+            del output
+        model(x)
+        assert [node for node in nodes if node() is not None] == []

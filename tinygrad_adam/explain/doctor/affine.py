@@ -29,21 +29,24 @@ class _Map(NamedTuple):
 
     Attributes
     ----------
-    node : Node
-        The operation with its weights.
+    number : int
+        The number of the node of the operation with its weights. The node itself would keep its graph.
+    shown : str
+        That operation and the shape of its output.
     inputs, outputs : int
         The sizes of the axis of features, or channels.
     kernel : tuple of int
         The size of a convolution's window.
-    last : Node
-        The operation from which the next one takes it.
+    last : int
+        The number of the node from which the next one takes it.
     """
 
-    node: Node
+    number: int
+    shown: str
     inputs: int
     outputs: int
     kernel: tuple[int, ...]
-    last: Node
+    last: int
 
 
 class NothingBetween(Check):
@@ -79,7 +82,7 @@ class NothingBetween(Check):
             or (name == "standardize" and 0 in settings["axes"])  # BatchNorm, for given statistics
             or (name in WITH_CONSTANTS and not _varies(args[1]))
         ):
-            self.maps[node.number] = before._replace(last=node)
+            self.maps[node.number] = before._replace(last=node.number)
 
     def _map_of(self, x: object) -> _Map | None:
         return self.maps.get(x.node.number) if isinstance(x, Variable) and x.node is not None else None
@@ -90,14 +93,14 @@ class NothingBetween(Check):
 
     def backward_begins(self, root: Variable) -> None:
         # In the first step of a loop that accumulates gradients, pairs may be left of an earlier pass.
-        pairs = [(one, other) for one, other in self.pairs if not self.doctor.is_old(other.node)]
+        pairs = [(one, other) for one, other in self.pairs if not self.doctor.is_old(other.number)]
         found = [(one, other) for one, other in pairs if self._is_one_map(one, other)]
         if found:
             self._words(found)
         self.maps, self.pairs, self.uses = {}, [], {}
 
     def _is_one_map(self, one: _Map, other: _Map) -> bool:
-        if self.uses.get(one.node.number) != 1 or self.uses.get(one.last.number) != 1:
+        if self.uses.get(one.number) != 1 or self.uses.get(one.last) != 1:
             return False  # another layer, or a skip connection, looks at the values between as well
         separable = any(a == 1 < b for a, b in zip(one.kernel, other.kernel, strict=False)) and any(
             b == 1 < a for a, b in zip(one.kernel, other.kernel, strict=False)
@@ -106,16 +109,16 @@ class NothingBetween(Check):
 
     def _words(self, found: list[tuple[_Map, _Map]]) -> None:
         one, other = found[0]
-        shapes = " and ".join(f"{m.node.primitive.name} {m.node.shape}" for m in (one, other))
+        shapes = f"{one.shown} and {other.shown}"
         more = f", and {len(found) - 1} more pairs like it," if len(found) > 1 else ""
-        first, second = (self.doctor.place(m.node) for m in (one, other))
+        first, second = (self.doctor.place_of(m.number) for m in (one, other))
         where = self.doctor.where(second)
         if first.line != second.line:
             where = f"from {self.doctor.where(first)} to {where}"
         elif first.module is not None and first.module is not second.module:
             where = f"{self.doctor.layer(first.module)} and {where}"
         self.find(
-            ("affine", self.doctor.place(other.node)),
+            ("affine", second),
             kind="no-activation",
             what=f"{shapes}{more} follow each other with no activation between: affine maps in a row are "
             "one affine map, so the network can represent no more than a single layer.",
@@ -127,9 +130,10 @@ class NothingBetween(Check):
 
 
 def _map(node: Node, weight: Parameter, name: str) -> _Map:
+    sizes = (weight.shape[1], weight.shape[0], weight.shape[2:])
     if name == "matmul":
-        return _Map(node, weight.shape[-2], weight.shape[-1], (), node)
-    return _Map(node, weight.shape[1], weight.shape[0], weight.shape[2:], node)
+        sizes = (weight.shape[-2], weight.shape[-1], ())
+    return _Map(node.number, f"{name} {node.shape}", *sizes, node.number)
 
 
 def _varies(x: object) -> bool:

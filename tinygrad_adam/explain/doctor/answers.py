@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -32,11 +33,12 @@ FARTHEST = 200
 
 
 class Made(NamedTuple):
-    """An operation of this step, as it was called."""
+    """An operation of this step, as it was called, and a weak reference to its node."""
 
     primitive: Primitive
     args: Args
     settings: Settings
+    node: weakref.ref[Node]
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ def below(made: Mapping[int, Made], root: Variable) -> Iterator[tuple[Node, Made
 
 def answers(made: Mapping[int, Made], root: Variable) -> Iterator[Answer]:
     """Yield the predictions under a loss, with their targets."""
-    for node, (primitive, args, settings) in below(made, root):
+    for node, (primitive, args, settings, _) in below(made, root):
         name = primitive.name
         if name in COMPARISONS and isinstance(args[0], Variable):
             yield Answer(node.number, name, args[0], raw(args[1]), COMPARISONS[name])

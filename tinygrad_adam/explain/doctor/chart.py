@@ -103,19 +103,17 @@ class Chart:
 
     def place(self, node: Node | None = None) -> Place:
         """Return the place where `node` was made, or the present one."""
-        if node is not None:
-            for places in (self._places, self._older_places):  # a graph may be older than the last step
-                if node.number in places:
-                    return places[node.number]
+        if node is not None and not self.is_old(node.number):
+            return self.place_of(node.number)
         return Place(self._running[-1] if self._running else None, users_line())
 
-    def is_old(self, node: Node) -> bool:
-        """Return whether a node was made before the last step."""
-        return node.number not in self._places and node.number not in self._older_places
+    def is_old(self, number: int) -> bool:
+        """Return whether the node of that number was made before the last step."""
+        return number not in self._places and number not in self._older_places
 
     def place_of(self, number: int) -> Place:
-        """Return the place of an operation of this step by the number of its node."""
-        return self._places[number]
+        """Return the place of an operation of this step, or the last one, by the number of its node."""
+        return (self._places if number in self._places else self._older_places)[number]
 
     def where(self, place: Place | None = None) -> str:
         """Describe a place in words: by default the present one."""

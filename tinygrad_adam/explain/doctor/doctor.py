@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
@@ -142,12 +143,13 @@ class Doctor(Chart, Callback, Watcher):
             self._places[output.node.number] = self.place()
             self._grad_passes.operation(output)
             if self.close:
-                self.made[output.node.number] = Made(primitive, args, settings)
+                self.made[output.node.number] = Made(primitive, args, settings, weakref.ref(output.node))
         self._hand_on("operation", output, primitive, args, settings, output)
 
     def module_begins(self, module: Module, args: tuple[Any, ...]) -> None:
         """Remember the model, which names layers and parameters, and its input."""
         if not self._running:
+            self._drop_dead()
             if module.training and is_grad_enabled():
                 if not any(module is model for model in self.models) and module.parameter_count():
                     self.models.append(module)
@@ -157,6 +159,15 @@ class Doctor(Chart, Callback, Watcher):
             else:
                 self._hand_on("evaluated", None, module, args)
         self._running.append(module)
+
+    def _drop_dead(self) -> None:
+        """Forget operations whose graph is gone, so that outputs that nothing differentiates are not kept.
+
+        The last come first: each holds the nodes before it.
+        """
+        for number in reversed(list(self.made)):
+            if self.made[number].node() is None:
+                del self.made[number]
 
     def module_ends(self, module: Module, output: object) -> None:
         """Hand the output of a whole model on."""

@@ -32,7 +32,7 @@ class KeptGraphs(Check):
     def _old(self, node: Node) -> bool:
         """Return whether a sum holds an earlier sum that is older than the step before this one."""
         for _ in range(PERSISTENCE):
-            if self.doctor.is_old(node):
+            if self.doctor.is_old(node.number):
                 return True
             earlier = [p for p in node.parents or () if isinstance(p, Node) and p.primitive is node.primitive]
             if not earlier:

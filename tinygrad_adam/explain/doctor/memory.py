@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...backend.device import is_array
 from ...engine.graph import OUTPUT, Node, Primitive, Variable
 from ...errors import GraphError
@@ -21,19 +19,20 @@ class Memory(Check):
 
     def __init__(self, doctor: Chart) -> None:
         super().__init__(doctor)
-        self.kept: dict[int, list[tuple[str, Any, float]]] = {}
+        self.kept: dict[int, list[tuple[str, float]]] = {}  # no arrays, which may be large
 
     def operation(self, primitive: Primitive, args: Args, settings: Settings, output: Variable) -> None:
         node = output.node
         if node is not None:
             self.kept[node.number] = [
-                (name, value, squares(value))
+                (name, squares(value))
                 for name, value in node.saved.items()
                 if is_array(value) and value.dtype.kind == "f"
             ]
 
     def gradient(self, node: Node, g: Array) -> None:
-        for name, value, before in self.kept.pop(node.number, ()):
+        for name, before in self.kept.pop(node.number, ()):
+            value = node.saved[name]
             after = squares(value)
             if after != before and after == after:
                 self.find(
