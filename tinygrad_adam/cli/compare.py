@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._version import __version__
+from ..files.text import counted
 from ..files.writing import write_text
 from . import options
-from .shared import counted, described, results_folder, say, say_table, trouble
+from .shared import described, results_folder, say, say_table, trouble
 
 if TYPE_CHECKING:
     from ..training import Entry, Outcome

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError
-from .shared import console, counted, say, say_table
+from ..files.text import counted
+from .shared import console, say, say_table
 
 
 def course(

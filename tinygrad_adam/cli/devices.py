@@ -14,7 +14,8 @@ from .. import cuda
 from ..backend.cuda.diagnosis import Diagnosis, Gpu, diagnose
 from ..backend.processor import processor_name
 from ..backend.threads import get_num_threads
-from .shared import console, counted, say
+from ..files.text import counted
+from .shared import console, say
 
 FAST = 'pip install "tinygrad-adam[fast]"'
 STYLES = {"ready": "bold green", "not ready": "bold yellow", "none": "dim"}

@@ -41,11 +41,6 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: st
     console.print(table)
 
 
-def counted(number: int, thing: str) -> str:
-    """Return a number with its noun: 1 seed, 3 seeds."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def described(experiment: Experiment) -> str:
     """Return the model and the data set of an experiment in a few words."""
     count, config = experiment.trainer.model.parameter_count(), experiment.config

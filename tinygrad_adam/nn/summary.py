@@ -7,6 +7,7 @@ from typing import Any
 
 from ..engine.modes import no_grad
 from ..engine.viewers import view
+from ..files.text import aligned
 from ..tensor.tensor import Tensor
 from .module import Module
 
@@ -23,8 +24,7 @@ class Summary(str):
     rows: list[tuple[str, str, str]]
 
     def __new__(cls, rows: list[tuple[str, str, str]]) -> Summary:  # noqa: D102
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        lines = aligned(rows, left=2)
         rule = "-" * len(lines[0])
         summary = super().__new__(cls, "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
         summary.rows = rows

@@ -12,7 +12,8 @@ from ..backend.device import device_of, to_host
 from ..data.dataset import TensorDataset
 from ..data.datasets.images import ImageData
 from ..data.loader import DataLoader
-from .html import Html, code, counted, element, facts, heading, join, named, paragraphs, shown, soft, table
+from ..files.text import counted
+from .html import Html, code, element, facts, heading, join, named, paragraphs, shown, soft, table
 from .pictures import picture
 from .tensors import written
 

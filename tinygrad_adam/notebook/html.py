@@ -120,17 +120,6 @@ def said(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "epoch"), counted(2000, "epoch")
-    ('1 epoch', '2,000 epochs')
-    """
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def named(function: object) -> str:
     """Return a short name of a function or an object, without an address; nothing for a private one."""
     if isinstance(function, partial):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..files.text import counted
 from ..nn.module import Module
 from ..nn.summary import Summary
-from .html import Html, code, counted, heading, join, paragraphs, shown, soft, table
+from .html import Html, code, heading, join, paragraphs, shown, soft, table
 
 MOST = 60
 """Layers that are shown; of more, the first and the last ones."""

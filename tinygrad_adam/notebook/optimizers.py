@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..files.text import counted
 from ..optim import Optimizer, ReduceLROnPlateau, Schedule
 from .charts import Curve, chart, hue_of
-from .html import Html, code, counted, facts, heading, join, paragraphs, shown, soft, table
+from .html import Html, code, facts, heading, join, paragraphs, shown, soft, table
 
 POINTS = 300
 """The counts at which a curve is computed."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy
 
+from ..files.text import counted
 from ..training.history import History
 from ..training.loop import Trainer
 from ..training.many.comparison import Comparison
@@ -16,7 +17,7 @@ from ..training.many.heatmap import plot_search
 from ..training.many.lr_finder import WINDOW, Sweep
 from ..training.many.search import Trials
 from .charts import Curve, chart
-from .html import Html, counted, element, facts, heading, join, named, paragraphs, shown, soft, table
+from .html import Html, element, facts, heading, join, named, paragraphs, shown, soft, table
 from .pictures import figure_image
 from .tensors import written
 

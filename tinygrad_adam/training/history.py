@@ -10,6 +10,7 @@ from typing import Any
 from ..engine.viewers import view
 from ..errors import OptionError
 from ..files.figures import new_figure, save_figure, tidy
+from ..files.text import counted
 from ..values import plain_number
 
 
@@ -51,9 +52,7 @@ class History:
         values = ", ".join(
             f"{name} {value:.4g}" for name, value in last.items() if isinstance(value, int | float)
         )
-        return f"History of {len(self)} epoch{'s' * (len(self) != 1)}" + (
-            f", at last {values}" if values else ""
-        )
+        return f"History of {counted(len(self), 'epoch')}" + (f", at last {values}" if values else "")
 
     def _repr_html_(self) -> str | None:
         return view("History._repr_html_")(self)

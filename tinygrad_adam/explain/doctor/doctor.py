@@ -14,6 +14,7 @@ from ...engine.graph import Node, Primitive, Variable
 from ...engine.modes import is_grad_enabled
 from ...engine.rowsparse import RowSparse
 from ...engine.viewers import view
+from ...files.text import counted
 from ...nn import Module
 from ...optim import Optimizer
 from ...training import Callback, Trainer
@@ -266,7 +267,7 @@ class Doctor(Chart, Callback, Watcher):
 
     def summary(self) -> str:
         """Return the steps watched, and the faults found with their counts, or else what that means."""
-        steps = f"doctor: watched {self.step:,} step{'s' * (self.step != 1)}"
+        steps = f"doctor: watched {counted(self.step, 'step')}"
         if not self.findings:
             return f"{steps} and found none of the faults that it knows\n{self._extent()}"
         counts = [f"{f.kind} ({f.times}x)" if f.times > 1 else f.kind for f in self.findings]

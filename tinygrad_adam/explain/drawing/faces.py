@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ...files.text import counted
 from ..chain_rule.explanation import SHOWN, Leaf, Step, amount, readable_bytes
 from ..chain_rule.traces import Constant, Measure, ModuleCall
 
@@ -117,7 +118,7 @@ def call_face(call: ModuleCall, gradient: Measure | None, count: int) -> Face:
         lines.append(f"{total:,} parameters")
     if gradient is not None:
         lines.append(amount(gradient, "grad"))
-    tip = f"{call_title(call)}: {count:,} operation{'s' * (count != 1)}, click to unfold"
+    tip = f"{call_title(call)}: {counted(count, 'operation')}, click to unfold"
     return Face("module", call_title(call), lines, tip)
 
 

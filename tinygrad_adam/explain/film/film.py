@@ -10,6 +10,7 @@ from pathlib import Path
 from ...backend.scopes import scope
 from ...engine.events import watch
 from ...errors import OptionError
+from ...files.text import counted
 from ...files.writing import check_writable, write_text
 from .camera import Camera
 from .page import asset, page
@@ -36,7 +37,7 @@ class Film(Camera):
 
     def __repr__(self) -> str:
         count = len(self.frames)
-        return f"<film {self.title!r}: {count} step{'s' * (count != 1)}>"
+        return f"<film {self.title!r}: {counted(count, 'step')}>"
 
     def _repr_html_(self) -> str | None:
         """Return the page as a frame, with all that it needs, or None before the first step."""

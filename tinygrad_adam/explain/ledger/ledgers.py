@@ -8,7 +8,7 @@ import numpy
 
 from ...engine.viewers import view
 from ...errors import unknown_name
-from ...files.tables import aligned
+from ...files.text import aligned
 from ...optim.lines import Line
 from ...optim.quantity import shown
 from ...typing import Array

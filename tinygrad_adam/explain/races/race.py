@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy
 
 from ...engine.viewers import view
-from ...files.tables import aligned
+from ...files.text import aligned
 from ...training.many.comparison import Entry, check_entries
 from ...training.many.space import optimizer_settings
 from ...values import integer

@@ -17,7 +17,7 @@ import numpy
 from ..._version import __version__
 from ...engine.viewers import view
 from ...errors import OptionError, unknown_name
-from ...files.tables import aligned
+from ...files.text import aligned
 from ...files.writing import finite_or_none
 from ...optim import OPTIMIZERS
 from ...values import integer, plain, read_value

@@ -1,8 +1,19 @@
-"""Tables as plain text."""
+"""Plain text for people: numbers with their nouns, and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(2000, "epoch")
+    ('1 epoch', '2,000 epochs')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
