@@ -13,7 +13,7 @@ class Balanced(HTMLParser):
     Attributes
     ----------
     words : list of str
-        The texts between tags, without those of the style.
+        The text between tags, except the style.
     tags : list of (str, dict)
         Each element with its attributes.
     """

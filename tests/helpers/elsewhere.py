@@ -116,7 +116,7 @@ def loader_loop(run: Run, doctor: tg.doctor) -> None:
 
 
 def trainer(run: Run, doctor: tg.doctor) -> None:
-    """Train with a Trainer that is not told of the doctor."""
+    """Train with a Trainer that does not have the doctor among its callbacks."""
     tg.manual_seed(3)
     model = run.model()
     opt = run.optimizer(list(model.named_parameters()))

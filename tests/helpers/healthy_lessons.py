@@ -146,7 +146,7 @@ def wasserstein_critic(doctor):
 
 @healthy
 def generator_of_the_first_paper(doctor):
-    """It minimizes the logarithm of a probability: that of being found out."""
+    """It minimizes the logarithm of the probability that it is found out."""
     adversaries(
         doctor,
         lambda real, fake: -(tg.log(F.sigmoid(real)) + tg.log(1 - F.sigmoid(fake))).mean(),

@@ -1,4 +1,4 @@
-"""HTML written by functions that escape what is not HTML."""
+"""Functions that write HTML; text from elsewhere is escaped."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _places(count: int) -> list[int | None]:
 
 
 def written(values: NDArray[Any]) -> list[str]:
-    """Return numbers as NumPy writes those of one array, with equally many digits, up to four.
+    """Return numbers as NumPy writes the elements of one array: with equally many digits, up to four.
 
     Examples
     --------

@@ -122,7 +122,7 @@ class Curves(Check):
             where=self.doctor.where(place),
             remedy=f"lower the learning rate{self._rate()} by ten, and look again. training.lr_find "
             "measures what a network bears.",
-            evidence=f"median of the last {WINDOW} losses over that of the first 3: {now / first:.3g}; "
+            evidence=f"median of the last {WINDOW} losses over the median of the first 3: {now / first:.3g}; "
             f"reported when all {WINDOW} are above {DIVERGED:g}",
         )
 

@@ -27,7 +27,7 @@ WINDOW = 10
 
 
 class _Look(NamedTuple):
-    """The median share of their norms that weight matrices have left; squares of what changes them."""
+    """The median share of their norms that weight matrices have left; squares of the changes."""
 
     left: float
     decay: float

@@ -266,7 +266,7 @@ class Doctor(Chart, Callback, Watcher):
             self.tell(self.summary())
 
     def summary(self) -> str:
-        """Return the steps watched, and the faults found with their counts, or else what that means."""
+        """Return the steps watched and the faults with their counts; without any, the extent of the check."""
         steps = f"doctor: watched {counted(self.step, 'step')}"
         if not self.findings:
             return f"{steps} and found none of the faults that it knows\n{self._extent()}"
@@ -280,7 +280,7 @@ class Doctor(Chart, Callback, Watcher):
         return view("Doctor._repr_html_")(self)
 
     def _extent(self) -> str:
-        """Return what the doctor has seen of a training, and what it has not."""
+        """Return the course of the loss, the checks that were made, and the questions that stay open."""
         curves, epochs = self.check_of(Curves), self.check_of(Epochs)
         looks = -(-self.step // EVERY)
         in_every, in_some = (

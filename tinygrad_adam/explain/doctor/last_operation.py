@@ -25,7 +25,7 @@ RELU = ("relu", "linear_relu", "conv2d_relu")
 
 
 def _reached(activation: str, loss: str) -> str:
-    """Return what the loss cannot get from outputs after the activation, or nothing if it gets all."""
+    """Return the outputs that the activation keeps from the loss, in words; nothing if it keeps none."""
     if activation in RELU:
         if loss == "sigmoid":
             return (
