@@ -294,3 +294,19 @@ def test_outputs_that_nothing_differentiates_are_not_kept(training):
             del output
         model(x)
         assert [node for node in nodes if node() is not None] == []
+
+
+def test_the_first_step_is_looked_at_though_it_takes_several_passes():
+    x, y = cloud()
+    model = network()
+    for layer in (model[0], model[2]):
+        nn.init.constant_(layer.weight, 0.1)
+    opt = optim.Adam(model.parameters())
+    with tg.doctor(tell=None) as doctor:
+        for i in rows(len(x), epochs=1):
+            for half in (i[:16], i[16:]):
+                F.cross_entropy(model(tg.tensor(x[half])), y[half]).backward()
+            opt.step()
+            opt.zero_grad()
+    assert doctor.step == 10
+    assert [(finding.kind, finding.step) for finding in doctor.findings] == [("equal-units", 1)]

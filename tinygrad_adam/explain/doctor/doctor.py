@@ -209,6 +209,8 @@ class Doctor(Chart, Callback, Watcher):
 
     def step_begins(self, optimizer: Optimizer) -> None:
         """Remember the optimizer, and hand the event on."""
+        if not self.optimizers:  # all passes so far belong to its first step, as where gradients accumulate
+            self.step, self.close, self._hear = 0, True, self._close
         if not any(optimizer is other for other in self.optimizers):
             self.optimizers.append(optimizer)
         if (root := self._grad_passes.end()) is not None:
