@@ -16,7 +16,10 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 FOLDER = Path(__file__).parents[2] / "examples" / "tutorial"
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.py"))
-MEANT = {"06_a_step_size_for_each_weight": ["learning-rate-high"], "08_a_network": ["large-updates", "dead-relu"]}
+MEANT = {
+    "06_a_step_size_for_each_weight": ["learning-rate-high"],
+    "08_a_network": ["large-updates", "dead-relu"],
+}
 """What the doctor finds where a chapter shows what goes wrong."""
 SLOW = {
     "04_a_line_and_a_curve", "06_a_step_size_for_each_weight", "07_adam", "09_digits",
