@@ -310,3 +310,21 @@ def test_the_first_step_is_looked_at_though_it_takes_several_passes():
             opt.zero_grad()
     assert doctor.step == 10
     assert [(finding.kind, finding.step) for finding in doctor.findings] == [("equal-units", 1)]
+
+
+def test_steps_by_hand_before_the_first_optimizer_count():
+    x, y = cloud()
+    model = network()
+    with tg.doctor(tell=None) as doctor:
+        for _ in range(3):
+            F.cross_entropy(model(tg.tensor(x)), y).backward()
+            with tg.no_grad():
+                for p in model.parameters():
+                    p -= 0.01 * p.grad
+                    p.grad = None
+        opt = optim.Adam(model.parameters())
+        for _ in range(2):
+            opt.zero_grad()
+            F.cross_entropy(model(tg.tensor(x)), y).backward()
+            opt.step()
+    assert doctor.step == 5

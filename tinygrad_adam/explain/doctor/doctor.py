@@ -119,8 +119,9 @@ class Doctor(Chart, Callback, Watcher):
 
     def __init__(self, tell: Callable[[str], object] | None = print) -> None:
         super().__init__(tell)
-        self._passed = self._running_back = False
+        self._passed = self._running_back = self._steps_by_hand = False
         self._grad_passes = GradPasses()
+        self._versions: dict[int, int] = {}  # of the leaves, before the first optimizer's step
         self._watching: AbstractContextManager[None] | None = None
         self.checks: list[Check] = [check(self) for check in CHECKS]
         self._close = {event: self._listeners(event, self.checks) for event in EVENTS}
@@ -202,6 +203,8 @@ class Doctor(Chart, Callback, Watcher):
         if not self._running_back and (root := self._grad_passes.begins(parent, share)) is not None:
             self.accumulates = False
             self._begin(root)
+        if not self.optimizers and isinstance(parent, Variable):
+            self._steps_by_hand |= self._versions.setdefault(id(parent), parent._writes) != parent._writes
         self._hand_on("share", share, node, position, parent, share)
 
     def assigned(self, leaf: Variable) -> None:
@@ -209,8 +212,10 @@ class Doctor(Chart, Callback, Watcher):
 
     def step_begins(self, optimizer: Optimizer) -> None:
         """Remember the optimizer, and hand the event on."""
-        if not self.optimizers:  # all passes so far belong to its first step, as where gradients accumulate
-            self.step, self.close, self._hear = 0, True, self._close
+        if not self.optimizers:
+            if not self._steps_by_hand:  # all passes so far belong to this step: gradients accumulate
+                self.step = 0
+            self.close, self._hear = True, self._close
         if not any(optimizer is other for other in self.optimizers):
             self.optimizers.append(optimizer)
         if (root := self._grad_passes.end()) is not None:
