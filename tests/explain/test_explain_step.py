@@ -195,6 +195,7 @@ def test_pictures_show_what_the_optimizer_has(name, tmp_path, monkeypatch):
 
 def test_a_picture_of_zeros(tmp_path):
     explain.plot_layer(stepped(optim.Adam, (3, 4), gradient=0.0), tmp_path / "zeros.svg")
+    assert "</svg>" in (tmp_path / "zeros.svg").read_text()
 
 
 def test_pictures_that_cannot_be_written(tmp_path):
