@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ...engine.graph import Variable
 from ...engine.viewers import view
+from ...files.text import counted
 from .formulas import Formula
 from .source_lines import SourceLine
 from .traces import Constant, Kept, Measure, ModuleCall
@@ -174,8 +175,7 @@ class Explanation:
 
 def headline(explanation: Explanation) -> str:
     """Return the title of an explanation."""
-    count = len(explanation.steps)
-    return f"The chain rule through {count:,} operation{'s' * (count > 1)}, " + (
+    return f"The chain rule through {counted(len(explanation.steps), 'operation')}, " + (
         "those that keep most memory first" if explanation.largest_first else "from the result L back"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...engine.graph import Primitive, Variable
+from ...files.text import counted
 from ...typing import Args, Settings
 from .check import PERSISTENCE, Check
 
@@ -27,7 +28,7 @@ class Normalizers(Check):
         self.find(
             ("few", place),
             kind="tiny-norm",
-            what=f"the normalization of {shape} over {over} has {count} number{'s' * (count > 1)} to "
+            what=f"the normalization of {shape} over {over} has {counted(count, 'number')} to "
             "normalize at a time: "
             + ("of two only the order is left, as -1 and 1." if count == 2 else "each becomes 0."),
             where=self.doctor.where(place),

@@ -8,6 +8,7 @@ import numpy
 
 from ...backend.device import to_host
 from ...engine.graph import Variable
+from ...files.text import counted
 from ...typing import Array
 from .answers import Answer
 from .chart import Chart, Place
@@ -66,7 +67,7 @@ class SortedData(Check):
         if there and in_order and mixed and _differ(seen):
             self._words(
                 place, f"the labels of each batch come class by class: the last {len(labels)} hold {kinds} "
-                f"class{'es' * (kinds > 1)} in {runs} run{'s' * (runs > 1)}.",
+                f"class{'es' * (kinds > 1)} in {counted(runs, 'run')}.",
                 f"shuffled, a batch would have about {shuffled:.0f} runs of equal labels",
             )  # fmt: skip
 

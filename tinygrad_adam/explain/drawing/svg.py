@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from ...files.text import counted
 from . import placing
 from .faces import Face, call_title, cells
 from .layout import Box, Level
@@ -70,10 +71,10 @@ def _size(face: Face) -> tuple[float, float]:
 def render(sections: Sections) -> str:
     """Write a picture whose boxes are placed."""
     kinds = dict.fromkeys(face.kind for face in sections.faces.values())
-    count = len(sections.explanation.steps)
+    operations = counted(len(sections.explanation.steps), "operation")
     whole = sections.whole.level
     ways = "data flows to the right, gradients back" if whole.right else "data flows down, gradients back up"
-    legend = [f"{count:,} operation{'s' * (count > 1)}, {ways}; g = dL/dy"]
+    legend = [f"{operations}, {ways}; g = dL/dy"]
     legend += [" · ".join(OUTLINES[kind] for kind in OUTLINES if kind in kinds)]
     legend += sections.explanation.notes
     if any(not step.traced and step.value is None for step in sections.explanation.steps):
@@ -88,7 +89,7 @@ def render(sections: Sections) -> str:
     by_level = {section.level: section for section in sections.drawn()}
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph" width="{width:.1f}" height="{height:.1f}"'
-        f' viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="Graph of {count:,} operations">',
+        f' viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="Graph of {operations}">',
         f"<style>{STYLE}</style>",
         f'<g data-level="whole" transform="translate({shift:.1f} {MARGIN:.1f})">',
         *_level(whole, by_level, sections.faces),
